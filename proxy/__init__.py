@@ -1,0 +1,19 @@
+"""Warmfront: a transparent HTTP caching reverse proxy.
+
+The map, from the outside in (imports point down only, see docs/architecture.md):
+
+    cli          the command line: run, check, demo
+    app          composition root: builds everything from the settings, starts, drains, stops
+    server       the public listener: bytes <-> Incoming and Outgoing
+    gateway      the one orchestrator: lookup, fetch, validate, store, deliver
+    background   bounded, supervised work that outlives a request
+    origin       the HTTP client that talks to the API
+    stores       where entries live
+    events       what happened, for the log
+    exchange     the types that server, gateway and origin hand to each other
+    routes       which policy a request gets
+    settings     the YAML, as pydantic models
+    rfc9111      the pure core: every caching decision, with no clock and no socket
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,110 @@
+"""What server, gateway and origin hand to each other: heads with streams of body bytes.
+
+Header text is latin-1 throughout: one character is one byte of the wire.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.reasons import Reason
+
+SendInterim: TypeAlias = Callable[[int, str, Headers], None]
+"""Pass a 1xx response (status, reason, headers) on to the client."""
+
+
+class Body(Protocol):
+    """A message body being read: iterate once, in pieces of any size.
+
+    Attributes:
+        length: Bytes in all where the framing announced it, None where it did not (chunked).
+    """
+
+    @property
+    def length(self) -> int | None: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Duplex(Protocol):
+    """One side of a connection that left HTTP (101 Switching Protocols)."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Bytes from the peer until it closes its side."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send, and wait while the peer is slow. Raises ConnectionError when it is gone."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; what was written is still sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is asking.
+
+    Attributes:
+        address: IP address as text, or "" on a Unix socket.
+        http_version: (1, 0) or (1, 1).
+    """
+
+    address: str
+    http_version: tuple[int, int]
+
+
+@dataclass(slots=True)
+class Incoming:
+    """One request from the public listener.
+
+    Attributes:
+        request: The head. `request.headers` is as received, hop-by-hop fields included.
+        body: None when the message has no body.
+        expects_continue: The client waits for 100 (Continue) before it sends the body; it is
+            sent on the first read of `body`, or earlier by `send_interim(100, ...)`.
+        upgrade: The client asks to switch protocols (Upgrade with Connection: upgrade).
+    """
+
+    request: Request
+    client: Client
+    body: Body | None
+    send_interim: SendInterim
+    expects_continue: bool = False
+    upgrade: bool = False
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """The answer to one Incoming. Framing (Content-Length, chunked) is the server's business.
+
+    Attributes:
+        headers: End-to-end fields; Content-Length only as information (HEAD, 304).
+        body: All of it, or a stream; iterating may raise BodyAborted, upon which the client's
+            connection is aborted so that the message cannot look complete. A stream that is not
+            read to its end is closed (`aclose`).
+        length: Bytes in `body` where known, else None.
+        tunnel: Set with status 101: relay bytes both ways.
+    """
+
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes | AsyncIterator[bytes] = b""
+    length: int | None = 0
+    tunnel: Duplex | None = None
+    close: bool = field(default=False)
+
+
+class BodyAborted(Exception):  # noqa: N818 - it tells what happened, as ConnectionAborted does
+    """A body cannot be completed.
+
+    Attributes:
+        reason: Why.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.explanation)
+        self.reason = reason

@@ -1,0 +1,108 @@
+"""A response head as the cache keeps it, with everything that was decided when it was stored."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+from proxy.rfc9111.messages import Headers
+
+
+class LifetimeSource(StrEnum):
+    """What a freshness lifetime rests on; all but HEURISTIC and NONE are explicit."""
+
+    ROUTE = "route"
+    SURROGATE_CONTROL = "surrogate-control"
+    TARGETED = "targeted"
+    S_MAXAGE = "s-maxage"
+    MAX_AGE = "max-age"
+    EXPIRES = "expires"
+    ROUTE_DEFAULT = "route-default"
+    HEURISTIC = "heuristic"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """What §4.2 and RFC 5861 need to know about one stored response; durations in seconds.
+
+    Attributes:
+        lifetime: freshness_lifetime (§4.2.1), >= 0.
+        source: What the lifetime rests on.
+        initial_age: corrected_initial_age (§4.2.3), >= 0.
+        response_time: When the response was received.
+        no_cache: Validate before every use (§5.2.2.4 without a field list).
+        must_revalidate: Never serve it stale (must-revalidate, proxy-revalidate).
+        s_maxage: s-maxage was given: stale only where a directive asks for it (§5.2.2.10).
+        stale_while_revalidate: Window after the lifetime (RFC 5861 §3), 0 for none.
+        stale_if_error: Window after the lifetime (RFC 5861 §4), 0 for none.
+    """
+
+    lifetime: float
+    source: LifetimeSource
+    initial_age: float
+    response_time: float
+    no_cache: bool = False
+    must_revalidate: bool = False
+    s_maxage: bool = False
+    stale_while_revalidate: float = 0.0
+    stale_if_error: float = 0.0
+
+    def current_age(self, now: float) -> float:
+        """current_age (§4.2.3), never negative even when the clock steps back."""
+        return self.initial_age + max(0.0, now - self.response_time)
+
+    def ttl(self, now: float) -> float:
+        """Seconds of freshness left; negative by how long it has been stale."""
+        return self.lifetime - self.current_age(now)
+
+
+VariantKey: TypeAlias = tuple[tuple[str, str | None], ...]
+"""Lower-case names in Vary with the request's normalised values; None where it was absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """The part of a representation that is held: bytes `first` to `last`, both included.
+
+    Attributes:
+        complete_length: Length of the whole representation in bytes.
+    """
+
+    first: int
+    last: int
+    complete_length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResponse:
+    """A stored response head.
+
+    Attributes:
+        status: Of the whole representation: a stored 206 has `part` set and keeps 206 here.
+        headers: End-to-end fields as they will be sent, less those that must not be stored and
+            less `Age`, which the cache writes itself.
+        request_time: When the request that fetched (or last validated) it was sent.
+        freshness: Decided at storing time and on every validation.
+        variant: The request values it was selected by (§4.1).
+        part: The bytes held, None when the body is complete.
+        date: Value of Date (or of its arrival) in seconds, to choose the most recent variant.
+        tags: What it can be purged by beside its URL, in order of first mention.
+        groups: Its cache groups (RFC 9875).
+        born: Number of the last purge that had been applied before the origin was asked.
+    """
+
+    status: int
+    reason: str
+    headers: Headers
+    request_time: float
+    freshness: Freshness
+    variant: VariantKey
+    date: float
+    part: ByteRange | None = None
+    tags: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    born: int = 0
+
+    def with_changes(self, **changes: object) -> "StoredResponse":
+        """A copy with some attributes changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
