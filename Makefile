@@ -1,0 +1,59 @@
+# Needs Python 3.11 or later and nothing else: every target makes what it needs in .venv.
+
+PYTHON ?= $(shell command -v python3 || command -v python3.11 || echo python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+STAMPS := $(VENV)/.stamps
+
+SOURCES := pyproject.toml README.md LICENSE $(shell find proxy -name '*.py' -o -name 'py.typed')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check schema clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMPS)/demo ## a small sample API with Warmfront in front of it, until Ctrl-C
+	@$(BIN)/warmfront demo
+
+test: $(STAMPS)/test ## all tests
+	$(BIN)/python -m pytest
+
+check: $(STAMPS)/check ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+schema: $(STAMPS)/test ## write config/schema.json anew from the settings
+	$(BIN)/python -m proxy.settings.schema > config/schema.json
+
+clean: ## remove the environment and what the tools left behind
+	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache
+
+# A stamp says what an environment holds, so that a second run installs nothing.
+# `demo` installs as a user does; where the tests already installed in place, that serves as well.
+$(STAMPS)/demo: $(STAMPS)/venv $(SOURCES)
+	@test -e $(STAMPS)/test || { echo "installing Warmfront into $(VENV)"; $(PIP) .; }
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/venv pyproject.toml
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(STAMPS)/check: $(STAMPS)/test
+	$(PIP) --editable '.[check]'
+	@touch $@
+
+# Debian splits ensurepip off into python3-venv; a pip of the system's own can stand in for it.
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || \
+		{ $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		  $(PYTHON) -m pip --quiet --python $(BIN)/python install pip; } || \
+		{ echo "$(PYTHON) cannot make environments: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
