@@ -214,6 +214,9 @@ class Matched:
 class RouteTable:
     """Routes in order of precedence.
 
+    Attributes:
+        key_policies: Every way in which some route makes keys.
+
     Raises:
         ValueError: A route has a malformed host pattern.
     """
@@ -221,6 +224,7 @@ class RouteTable:
     def __init__(self, routes: Sequence[Route], fallback: Route) -> None:
         self._routes = tuple((route, tuple(map(HostPattern, route.hosts))) for route in routes)
         self._fallback = Matched(fallback, {})
+        self.key_policies = frozenset(route.policy.key for route in (*routes, fallback))
 
     def find(self, request: Request) -> Matched:
         """The first route whose conditions all hold, else the fallback."""

@@ -1,0 +1,60 @@
+"""What happened, as plain data: made where it happens, told to whoever listens.
+
+Nothing here holds a secret: no header values, no bodies; query strings stay out of URIs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from proxy.rfc9111.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request was answered (its head went out).
+
+    Attributes:
+        uri: Without query.
+        cache_status: As the client sees it.
+        duration: Seconds from the request to its answer's head.
+    """
+
+    method: str
+    uri: str
+    status: int
+    cache_status: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class OriginFailed:
+    """The origin gave no usable answer.
+
+    Attributes:
+        detail: What exactly went wrong; for operators only.
+    """
+
+    uri: str
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """A response that looked storable was not stored in the end."""
+
+    uri: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundFailed:
+    """A bug or a failure in work that no client waits for."""
+
+    name: str
+    error: BaseException
+
+
+Event: TypeAlias = Answered | OriginFailed | NotStored | BackgroundFailed
+Emit: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,64 @@
+"""Turning an entry into the answer to one request: conditions, ranges, Age."""
+
+import secrets
+
+from proxy.exchange import Outgoing
+from proxy.rfc9111 import preconditions, ranges
+from proxy.rfc9111.messages import Headers, Request
+from proxy.stores import Entry
+
+_PARTIAL_CONTENT = (206, "Partial Content")
+_NOT_MODIFIED = (304, "Not Modified")
+_RANGE_NOT_SATISFIABLE = (416, "Range Not Satisfiable")
+
+
+def deliver(
+    request: Request, entry: Entry, selection: ranges.RangeSelection, *, now: float
+) -> Outgoing:
+    """Answer a GET or HEAD from `entry`; `selection` is what ranges.select said and not NotHeld.
+
+    Preconditions come before ranges (RFC 9110 §13.2.2).
+    """
+    stored = entry.response
+    match preconditions.evaluate(request.headers, stored, now=now):
+        case preconditions.NotModified():
+            headers = preconditions.not_modified_headers(stored.headers)
+            answer = Outgoing(*_NOT_MODIFIED, headers)
+        case preconditions.Proceed():
+            answer = _selected(entry, selection)
+    answer.headers["Age"] = str(int(stored.freshness.current_age(now)))
+    if request.method == "HEAD":
+        answer.body, answer.length = b"", None
+    return answer
+
+
+def _selected(entry: Entry, selection: ranges.RangeSelection) -> Outgoing:
+    stored, body = entry.response, entry.body
+    match selection:
+        case ranges.Parts():
+            boundary = secrets.token_hex(12)
+            content = _content(entry, selection, boundary)
+            headers = ranges.partial_headers(stored.headers, selection, boundary, len(content))
+            return Outgoing(*_PARTIAL_CONTENT, headers, content, len(content))
+        case ranges.Unsatisfiable(complete_length=length):
+            headers = _without_content(stored.headers)
+            headers["Content-Range"] = f"bytes */{length}"
+            return Outgoing(*_RANGE_NOT_SATISFIABLE, headers)
+        case _:
+            headers = stored.headers.copy()
+            headers["Content-Length"] = str(len(body))
+            return Outgoing(stored.status, stored.reason, headers, body, len(body))
+
+
+def _content(entry: Entry, parts: ranges.Parts, boundary: str) -> bytes:
+    offset = entry.response.part.first if entry.response.part is not None else 0
+    if len(parts.parts) == 1:
+        first, last = parts.parts[0]
+        return entry.body[first - offset : last + 1 - offset]
+    return ranges.multipart_body(entry.response.headers, entry.body, offset, parts, boundary)
+
+
+def _without_content(headers: Headers) -> Headers:
+    """The fields of a stored response less those that describe its content."""
+    dropped = {"content-length", "content-range", "content-type", "content-encoding"}
+    return Headers((name, value) for name, value in headers.items() if name.lower() not in dropped)

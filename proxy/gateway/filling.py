@@ -1,0 +1,102 @@
+"""Reading an origin's body once: to the client as it arrives, and to the store when it is whole."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+from proxy.exchange import BodyAborted
+from proxy.origin import OriginResponse
+from proxy.rfc9111.reasons import Reason
+
+Land = Callable[[bytes], Awaitable[None]]
+"""Store the whole body."""
+
+NotLanded = Callable[[Reason], None]
+"""The body will not be stored, and why."""
+
+FinishLater = Callable[[Coroutine[Any, Any, None]], None]
+"""Go on reading with no client to read for."""
+
+
+class Filling:
+    """The stream of one origin body that is also being stored.
+
+    The body lands *before* its last bytes reach the client, so that a client that has seen the
+    whole response finds it stored. A client that leaves does not end the filling: the rest is
+    read in the background, since the work has been asked of the origin already.
+
+    Attributes:
+        limit: Bytes above which the body only streams through.
+    """
+
+    def __init__(
+        self,
+        response: OriginResponse,
+        limit: int,
+        *,
+        land: Land,
+        not_landed: NotLanded,
+        finish_later: FinishLater,
+    ) -> None:
+        self.limit = limit
+        self._response = response
+        self._chunks = aiter(response.body)
+        self._land = land
+        self._not_landed = not_landed
+        self._finish_later = finish_later
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._filling = True
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await anext(self._chunks)
+        except StopAsyncIteration:
+            await self._complete()
+            raise
+        except BodyAborted as aborted:
+            self._give_up(aborted.reason)
+            raise
+        if self._filling:
+            await self._keep(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        """The client has no more use for the body."""
+        if self._filling:
+            self._finish_later(self._finish())
+        else:
+            await self._response.aclose()
+
+    async def _finish(self) -> None:
+        try:
+            async for _ in self:
+                if not self._filling:
+                    break
+        except BodyAborted:
+            pass  # the reason was given to not_landed
+        finally:
+            await self._response.aclose()
+
+    async def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self.limit:
+            self._give_up(Reason.TOO_LARGE)
+            return
+        self._pieces.append(chunk)
+        if self._size == self._response.length:
+            await self._complete()
+
+    async def _complete(self) -> None:
+        if self._filling:
+            self._filling = False
+            body, self._pieces = b"".join(self._pieces), []
+            await self._land(body)
+
+    def _give_up(self, reason: Reason) -> None:
+        if self._filling:
+            self._filling = False
+            self._pieces = []
+            self._not_landed(reason)

@@ -1,0 +1,167 @@
+"""What changes in a message head on its way through an intermediary (RFC 9110 §7.6), and no more.
+
+Everything else passes as it came: order, case, repeats and bytes.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from proxy.exchange import Incoming, Outgoing
+from proxy.rfc9111.messages import Headers, Request
+
+PSEUDONYM = "warmfront"
+"""Our name in Via and Cache-Status."""
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_NEVER_CONNECTION_LISTED = frozenset({"host", "content-length", "via", "cache-control"})
+"""Fields that a sender cannot make us drop by listing them in Connection.
+
+Host and Content-Length are ours to rewrite. Dropping Cache-Control would turn a response that
+forbids storing into one that does not.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingOptions:
+    """What is told to the origin about the client.
+
+    Attributes:
+        host: `preserve` (the client's Host), `origin`, or a name to send.
+        origin_authority: What `origin` stands for.
+        via: Add Via, both ways (RFC 9110 §7.6.3).
+        x_forwarded: Add X-Forwarded-For, set X-Forwarded-Proto and X-Forwarded-Host.
+        forwarded: Add Forwarded (RFC 7239).
+    """
+
+    host: str = "preserve"
+    origin_authority: str
+    via: bool = True
+    x_forwarded: bool = True
+    forwarded: bool = True
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """A copy without hop-by-hop fields and those that Connection lists (RFC 9110 §7.6.1)."""
+    listed = {
+        option.strip(" \t").lower()
+        for line in headers.getall("Connection", ())
+        for option in line.split(",")
+    }
+    dropped = _HOP_BY_HOP | (listed - _NEVER_CONNECTION_LISTED)
+    return Headers((name, value) for name, value in headers.items() if name.lower() not in dropped)
+
+
+def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) -> Headers:
+    """Request fields for the origin, made of `headers` (the client's, perhaps with conditions).
+
+    Content-Length is left out: framing belongs to the origin client.
+    """
+    request = incoming.request
+    forwarded = end_to_end(headers)
+    forwarded.popall("Content-Length", None)
+    if incoming.body is None or not incoming.expects_continue:
+        forwarded.popall("Expect", None)
+    if incoming.upgrade:
+        forwarded.extend(("Upgrade", line) for line in headers.getall("Upgrade", ()))
+    _set_host(forwarded, request.authority, options)
+    hops = _max_forwards(forwarded)
+    if hops and request.method in {"OPTIONS", "TRACE"}:
+        forwarded["Max-Forwards"] = str(hops - 1)
+    if options.via:
+        major, minor = incoming.client.http_version
+        forwarded.add("Via", f"{major}.{minor} {PSEUDONYM}")
+    if options.x_forwarded:
+        if incoming.client.address:
+            _append(forwarded, "X-Forwarded-For", incoming.client.address)
+        _replace(forwarded, "X-Forwarded-Proto", request.scheme)
+        _replace(forwarded, "X-Forwarded-Host", request.authority)
+    if options.forwarded:
+        _append(forwarded, "Forwarded", _forwarded_element(incoming))
+    return forwarded
+
+
+def to_client(headers: Headers, options: ForwardingOptions) -> Headers:
+    """A copy of a response's end-to-end fields with what an intermediary adds."""
+    answer = headers.copy()
+    if options.via:
+        answer.add("Via", f"1.1 {PSEUDONYM}")
+    return answer
+
+
+def _set_host(headers: Headers, authority: str, options: ForwardingOptions) -> None:
+    if options.host == "preserve":
+        # In absolute-form the target's authority wins over Host (RFC 9112 §3.2.2).
+        if headers.get("Host", "").lower() == authority:
+            return
+        host = authority
+    else:
+        host = options.origin_authority if options.host == "origin" else options.host
+    if not host:
+        return  # an HTTP/1.0 request that names no host stays as it is
+    if "Host" in headers:
+        _replace(headers, "Host", host)
+    else:
+        rest = list(headers.items())
+        headers.clear()
+        headers.extend([("Host", host), *rest])
+
+
+def _replace(headers: Headers, name: str, value: str) -> None:
+    """Set the first line of `name` where it stands, drop its others, or append one."""
+    headers[name] = value
+
+
+def _append(headers: Headers, name: str, member: str) -> None:
+    """Add a member to a list field, on one line: readers of X-Forwarded-For expect one."""
+    lines = [line for line in headers.getall(name, ()) if line.strip(" \t")]
+    headers[name] = ", ".join([*lines, member])
+
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+def _forwarded_element(incoming: Incoming) -> str:
+    """One element of Forwarded (RFC 7239 §4)."""
+    address = incoming.client.address
+    pairs: Iterable[tuple[str, str]] = (
+        ("for", f"[{address}]" if ":" in address else address or "unknown"),
+        ("host", incoming.request.authority),
+        ("proto", incoming.request.scheme),
+    )
+    return ";".join(
+        f"{name}={value}" if _TOKEN.fullmatch(value) else f'{name}="{value}"'
+        for name, value in pairs
+        if value
+    )
+
+
+def is_last_hop(request: Request) -> bool:
+    """Whether Max-Forwards says that this intermediary is to answer (RFC 9110 §7.6.2)."""
+    return request.method in {"OPTIONS", "TRACE"} and _max_forwards(request.headers) == 0
+
+
+def last_hop_answer(request: Request) -> Outgoing:
+    """The answer where Max-Forwards has run out: TRACE would echo, which is not safe to offer."""
+    if request.method == "TRACE":
+        status = HTTPStatus.METHOD_NOT_ALLOWED
+        headers = Headers({"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
+    else:
+        status, headers = HTTPStatus.OK, Headers()
+    return Outgoing(status.value, status.phrase, headers)
+
+
+def _max_forwards(headers: Headers) -> int | None:
+    value = headers.get("Max-Forwards", "")
+    return int(value) if value.isascii() and value.isdigit() else None

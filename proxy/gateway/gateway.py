@@ -1,0 +1,701 @@
+"""The orchestrator: what happens to one request, step by step.
+
+    respond      bypass? -> pass_on
+                 lookup -> select -> decide
+                   fresh       -> hit
+                   stale       -> hit, and refresh in the background
+                   revalidate  -> revalidate -> 304: freshen -> hit
+                   miss        -> fetch -> relay (and fill the store)
+
+Every decision is made in rfc9111; here it is carried out. Whatever goes wrong in the store or
+in the background, the client still gets the origin's answer.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
+from typing import Any, assert_never
+
+from proxy.background import Background
+from proxy.events import Answered, Emit, NotStored, OriginFailed
+from proxy.exchange import BodyAborted, Incoming, Outgoing
+from proxy.gateway import forwarding
+from proxy.gateway.delivery import deliver
+from proxy.gateway.filling import Filling
+from proxy.gateway.problems import problem
+from proxy.origin import OriginClient, OriginError, OriginResponse, Outbound
+from proxy.rfc9111 import (
+    groups,
+    invalidation,
+    keys,
+    ranges,
+    reuse,
+    storing,
+    validation,
+)
+from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
+from proxy.rfc9111.dates import format_http_date
+from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.policy import Policy
+from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import StoredResponse
+from proxy.routes import Matched, RouteTable, expand
+from proxy.stores import CacheKey, Entry, Store
+from proxy.stores.entry import group_scope
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request on its way: what every step needs to know of it."""
+
+    incoming: Incoming
+    matched: Matched
+    key: CacheKey
+    started: float
+
+    @property
+    def request(self) -> Request:
+        return self.incoming.request
+
+    @property
+    def policy(self) -> Policy:
+        return self.matched.route.policy
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The stored variant that matches, and what of it the request wants."""
+
+    entry: Entry
+    selection: ranges.RangeSelection
+
+    @property
+    def usable(self) -> bool:
+        return not isinstance(self.selection, ranges.NotHeld)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """An origin's answer, head read, body yet to be read.
+
+    Attributes:
+        response: The head with end-to-end fields only, and with a Date.
+        born: The store's sequence before the origin was asked.
+    """
+
+    origin: OriginResponse
+    response: Response
+    request_time: float
+    response_time: float
+    born: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    outgoing: Outgoing
+    cache_status: CacheStatus
+
+
+class Gateway:
+    """Answers requests: from the store where HTTP allows it, else from the origin.
+
+    Args:
+        clock: POSIX time.
+        max_object_size: Bytes of body above which a response is not stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        origin: OriginClient,
+        store: Store,
+        routes: RouteTable,
+        background: Background,
+        forwarding_options: forwarding.ForwardingOptions,
+        max_object_size: int,
+        clock: Callable[[], float],
+        emit: Emit,
+    ) -> None:
+        self._origin = origin
+        self._store = store
+        self._routes = routes
+        self._background = background
+        self._forwarding = forwarding_options
+        self._max_object_size = max_object_size
+        self._clock = clock
+        self._emit = emit
+
+    async def respond(self, incoming: Incoming) -> Outgoing:
+        """Answer one request. Never raises for what clients or origins do."""
+        request = incoming.request
+        matched = self._routes.find(request)
+        key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
+        exchange = _Exchange(incoming, matched, key, self._clock())
+        answer = await self._answer(exchange)
+        return self._finish(exchange, answer)
+
+    async def _answer(self, exchange: _Exchange) -> _Answer:
+        incoming, policy = exchange.incoming, exchange.policy
+        request = exchange.request
+        bypass = reuse.bypass_reason(
+            request, policy, has_body=incoming.body is not None, upgrade=incoming.upgrade
+        )
+        if bypass is not None:
+            return await self._pass_on(exchange, bypass)
+        entries = await self._store.lookup(exchange.key)
+        found = self._select(exchange, entries)
+        usable = found if found is not None and found.usable else None
+        decision = reuse.decide(
+            request,
+            usable.entry.response if usable else None,
+            policy,
+            now=exchange.started,
+            any_variant=bool(entries),
+        )
+        match decision:
+            case reuse.Fresh():
+                assert usable is not None
+                return self._hit(exchange, usable, Reason.FRESH)
+            case reuse.ServeStale(reason=reason):
+                assert usable is not None
+                self._start_refresh(exchange, usable)
+                return self._hit(exchange, usable, reason)
+            case reuse.Revalidate(reason=reason):
+                assert usable is not None
+                return await self._revalidate(exchange, usable, entries, reason)
+            case reuse.Miss(reason=reason):
+                if found is not None:
+                    return await self._fetch_missing_part(exchange, found)
+                return await self._fetch(exchange, reason)
+            case reuse.GatewayTimeout(reason=reason):
+                return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, reason)
+            case _:
+                assert_never(decision)
+
+    def _select(self, exchange: _Exchange, entries: Sequence[Entry]) -> _Found | None:
+        stored = keys.select_variant(
+            [entry.response for entry in entries], exchange.request.headers
+        )
+        if stored is None:
+            return None
+        entry = next(entry for entry in entries if entry.response is stored)
+        selection = ranges.select(exchange.request, stored, len(entry.body), now=exchange.started)
+        return _Found(entry, selection)
+
+    # Answering from the store.
+
+    def _hit(self, exchange: _Exchange, found: _Found, reason: Reason) -> _Answer:
+        now = self._clock()
+        outgoing = deliver(exchange.request, found.entry, found.selection, now=now)
+        ttl = int(found.entry.response.freshness.ttl(now))
+        return _Answer(outgoing, CacheStatus(hit=True, ttl=ttl, detail=reason))
+
+    def _stale(
+        self, exchange: _Exchange, found: _Found, reason: Reason, forward_status: int | None
+    ) -> _Answer:
+        """Answer with a stale response after the origin failed."""
+        now = self._clock()
+        status = CacheStatus(
+            forward=Forward.STALE,
+            forward_status=forward_status,
+            ttl=int(found.entry.response.freshness.ttl(now)),
+            detail=reason,
+        )
+        return _Answer(deliver(exchange.request, found.entry, found.selection, now=now), status)
+
+    # Asking the origin.
+
+    async def _contact(self, exchange: _Exchange, headers: Headers) -> _Fetched:
+        """Send the request with these fields. Raises OriginError."""
+        incoming, request = exchange.incoming, exchange.request
+        outbound = Outbound(
+            method=request.method,
+            target=request.target,
+            headers=forwarding.to_origin(incoming, headers, self._forwarding),
+            body=incoming.body,
+            on_interim=incoming.send_interim,
+            expects_continue=incoming.expects_continue,
+            upgrade=incoming.upgrade,
+        )
+        born, request_time = self._store.sequence(), self._clock()
+        origin = await self._origin.fetch(outbound)
+        response_time = self._clock()
+        headers = forwarding.end_to_end(origin.headers)
+        if "Date" not in headers:
+            headers["Date"] = format_http_date(response_time)  # RFC 9110 §6.6.1
+        response = Response(origin.status, origin.reason, headers)
+        return _Fetched(origin, response, request_time, response_time, born)
+
+    async def _pass_on(self, exchange: _Exchange, reason: Reason) -> _Answer:
+        """Send a request past the cache; a successful unsafe one invalidates what it changed."""
+        if forwarding.is_last_hop(exchange.request):
+            return _Answer(forwarding.last_hop_answer(exchange.request), CacheStatus())
+        try:
+            fetched = await self._contact(exchange, exchange.request.headers)
+        except OriginError as error:
+            return self._failed(exchange, error, reason)
+        if fetched.origin.tunnel is not None:
+            return _tunnel(fetched.origin, reason)
+        fetched = await self._invalidate(exchange, fetched)
+        if reason is not Reason.METHOD:
+            return self._relay_unstored(exchange, fetched, reason)
+        return await self._relay(exchange, fetched, reason)
+
+    async def _fetch(self, exchange: _Exchange, reason: Reason) -> _Answer:
+        """Forward a request for which nothing is stored, conditions and all."""
+        try:
+            fetched = await self._contact(exchange, exchange.request.headers)
+        except OriginError as error:
+            return self._failed(exchange, error, reason)
+        return await self._relay(exchange, fetched, reason)
+
+    async def _fetch_missing_part(self, exchange: _Exchange, found: _Found) -> _Answer:
+        """A part is stored, not the one wanted: ask for what is missing, or for the lot (§3.3)."""
+        reason = Reason.RANGE_NOT_HELD
+        completion = ranges.completion_range(found.entry.response)
+        request = exchange.request
+        if completion is None or request.method != "GET" or "Range" in request.headers:
+            return await self._fetch(exchange, reason)
+        headers = request.headers.copy()
+        headers["Range"], headers["If-Range"] = completion
+        try:
+            fetched = await self._contact(exchange, headers)
+        except OriginError as error:
+            return self._failed(exchange, error, reason)
+        if fetched.response.status not in {HTTPStatus.PARTIAL_CONTENT, 416}:
+            return await self._relay(exchange, fetched, reason)
+        whole = await self._complete(exchange, found.entry, fetched)
+        if whole is None:
+            return await self._fetch(exchange, reason)
+        status = CacheStatus(
+            forward=Forward.PARTIAL,
+            forward_status=fetched.response.status,
+            stored=True,
+            ttl=int(whole.response.freshness.ttl(fetched.response_time)),
+            detail=reason,
+        )
+        now = self._clock()
+        return _Answer(deliver(request, whole, ranges.Whole(), now=now), status)
+
+    async def _complete(self, exchange: _Exchange, held: Entry, fetched: _Fetched) -> Entry | None:
+        """The whole representation from a stored part and the rest of it; None if they differ."""
+        decision = self._storage_decision(exchange, fetched)
+        if not isinstance(decision, storing.Storable) or decision.part is None:
+            await fetched.origin.aclose()
+            return None
+        try:
+            body = await _read(fetched.origin, self._max_object_size - len(held.body))
+        except BodyAborted:
+            return None
+        if body is None:
+            return None
+        entry = self._combined(exchange, fetched, decision, body, [held])
+        if entry is None or entry.response.part is not None:
+            return None
+        await self._store.put(exchange.key, entry)
+        return entry
+
+    # Validation.
+
+    async def _revalidate(
+        self, exchange: _Exchange, found: _Found, entries: Sequence[Entry], reason: Reason
+    ) -> _Answer:
+        request, stored = exchange.request, found.entry.response
+        headers = validation.conditional_headers(
+            request.headers, [entry.response for entry in entries], stored
+        )
+        try:
+            fetched = await self._contact(exchange, headers)
+        except OriginError as error:
+            return self._failed(exchange, error, reason, found)
+        status = fetched.response.status
+        if status == HTTPStatus.NOT_MODIFIED:
+            return await self._not_modified(exchange, found, entries, fetched, reason)
+        if status in reuse.STALE_IF_ERROR_STATUSES:
+            stale = reuse.after_failure(
+                stored,
+                exchange.policy,
+                reuse.OriginFailure.ERROR_STATUS,
+                now=self._clock(),
+                request=request,
+            )
+            if stale is not None:
+                await fetched.origin.aclose()
+                return self._stale(exchange, found, stale.reason, status)
+        await self._supersede(exchange, found.entry, fetched)
+        return await self._relay(exchange, fetched, reason)
+
+    async def _not_modified(
+        self,
+        exchange: _Exchange,
+        found: _Found,
+        entries: Sequence[Entry],
+        fetched: _Fetched,
+        reason: Reason,
+    ) -> _Answer:
+        await fetched.origin.aclose()
+        entry = await self._freshen(exchange, found.entry, entries, fetched)
+        if entry is None:
+            # The origin validated something that is not stored: the client's own condition,
+            # or nothing we know of, and then only a full answer helps.
+            if "If-None-Match" in exchange.request.headers:
+                return self._relay_unstored(exchange, fetched, reason)
+            await self._store.remove(exchange.key, found.entry)
+            return await self._fetch(exchange, reason)
+        now = self._clock()
+        selection = ranges.select(exchange.request, entry.response, len(entry.body), now=now)
+        status = CacheStatus(
+            forward=forward_of(reason),
+            forward_status=fetched.response.status,
+            stored=True,
+            ttl=int(entry.response.freshness.ttl(now)),
+            detail=Reason.VALIDATED,
+        )
+        return _Answer(deliver(exchange.request, entry, selection, now=now), status)
+
+    async def _freshen(
+        self, exchange: _Exchange, selected: Entry, entries: Sequence[Entry], fetched: _Fetched
+    ) -> Entry | None:
+        """Update what a 304 validates (§4.3.4); the entry that now answers, None for nothing."""
+        chosen = validation.select_for_update(
+            fetched.response, [entry.response for entry in entries], selected.response
+        )
+        answering: Entry | None = None
+        for entry in entries:
+            if not any(entry.response is stored for stored in chosen):
+                continue
+            freshened = validation.freshen(
+                exchange.request,
+                entry.response,
+                fetched.response,
+                exchange.policy,
+                request_time=fetched.request_time,
+                response_time=fetched.response_time,
+            )
+            updated = entry
+            if freshened is None:
+                await self._store.remove(exchange.key, entry)
+            else:
+                updated = Entry(freshened.with_changes(born=fetched.born), entry.body)
+                await self._store.put(exchange.key, updated)
+            if answering is None or entry is selected:
+                answering = updated
+        return answering
+
+    async def _supersede(self, exchange: _Exchange, old: Entry, fetched: _Fetched) -> None:
+        """A full answer came in place of a 304: the old response has had its day.
+
+        A HEAD only tells about the stored GET (§4.3.5); a server error tells nothing about it.
+        """
+        if fetched.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return
+        if exchange.request.method != "HEAD":
+            await self._store.remove(exchange.key, old)
+            return
+        update = validation.update_from_head(
+            exchange.request,
+            old.response,
+            len(old.body),
+            fetched.response,
+            exchange.policy,
+            request_time=fetched.request_time,
+            response_time=fetched.response_time,
+        )
+        match update:
+            case validation.Freshened(stored=stored):
+                entry = Entry(stored.with_changes(born=fetched.born), old.body)
+                await self._store.put(exchange.key, entry)
+            case validation.Invalidated():
+                await self._store.remove(exchange.key, old)
+            case validation.Untouched():
+                pass
+            case _:
+                assert_never(update)
+
+    # Refreshing in the background.
+
+    def _start_refresh(self, exchange: _Exchange, found: _Found) -> None:
+        key = ("refresh", exchange.key, found.entry.response.variant)
+        self._background.start(key, self._refresh(exchange, found.entry))
+
+    async def _refresh(self, exchange: _Exchange, entry: Entry) -> None:
+        """Validate a stale response that has just been served (RFC 5861 §3)."""
+        request = replace(exchange.request, method="GET", headers=_unconditional(exchange.request))
+        incoming = replace(
+            exchange.incoming, request=request, body=None, send_interim=_ignore_interim
+        )
+        silent = replace(exchange, incoming=incoming)
+        whole = _Found(entry, ranges.Whole())
+        entries = await self._store.lookup(exchange.key)
+        if not any(known is entry for known in entries):
+            return  # replaced or invalidated in the meantime
+        answer = await self._revalidate(silent, whole, entries, Reason.EXPIRED)
+        body = answer.outgoing.body
+        if not isinstance(body, bytes):
+            try:
+                async for _ in body:
+                    pass
+            except BodyAborted:
+                pass  # told by the filling; the stale response stays
+
+    # Relaying, filling and storing.
+
+    async def _relay(self, exchange: _Exchange, fetched: _Fetched, reason: Reason) -> _Answer:
+        """Hand an origin's answer to the client, and to the store where §3 allows."""
+        decision = self._storage_decision(exchange, fetched)
+        if isinstance(decision, storing.NotStorable):
+            return self._relay_unstored(exchange, fetched, reason, decision.reason)
+        land = partial(self._land, exchange, fetched, decision)
+        origin = fetched.origin
+        outgoing = _relayed(exchange.request, fetched)
+        if origin.length == 0:
+            await origin.aclose()
+            await land(b"")
+        else:
+            outgoing.body = Filling(
+                origin,
+                self._max_object_size,
+                land=land,
+                not_landed=partial(self._not_stored, exchange),
+                finish_later=partial(self._finish_later, exchange),
+            )
+        status = CacheStatus(
+            forward=forward_of(reason),
+            forward_status=origin.status,
+            stored=True,
+            ttl=int(decision.freshness.ttl(fetched.response_time)),
+            detail=reason,
+        )
+        return _Answer(outgoing, status)
+
+    def _relay_unstored(
+        self,
+        exchange: _Exchange,
+        fetched: _Fetched,
+        reason: Reason,
+        not_stored: Reason | None = None,
+    ) -> _Answer:
+        status = CacheStatus(
+            forward=forward_of(reason),
+            forward_status=fetched.origin.status,
+            detail=not_stored or reason,
+        )
+        return _Answer(_relayed(exchange.request, fetched), status)
+
+    def _storage_decision(self, exchange: _Exchange, fetched: _Fetched) -> storing.StorageDecision:
+        decision = storing.decide(
+            exchange.request,
+            fetched.response,
+            exchange.policy,
+            request_time=fetched.request_time,
+            response_time=fetched.response_time,
+        )
+        if isinstance(decision, storing.Storable):
+            length = fetched.origin.length
+            if length is not None and length > self._max_object_size:
+                return storing.NotStorable(Reason.TOO_LARGE)
+        return decision
+
+    async def _land(
+        self, exchange: _Exchange, fetched: _Fetched, storable: storing.Storable, body: bytes
+    ) -> None:
+        """Store a whole body with its head, combined with a stored part where they fit (§3.4)."""
+        if storable.part is None:
+            entry: Entry | None = Entry(self._stored(exchange, fetched, storable), body)
+        else:
+            held = await self._store.lookup(exchange.key)
+            entry = self._combined(exchange, fetched, storable, body, held)
+        if entry is None:
+            self._not_stored(exchange, Reason.PARTIAL_UNUSABLE)
+        else:
+            await self._store.put(exchange.key, entry)
+
+    def _combined(
+        self,
+        exchange: _Exchange,
+        fetched: _Fetched,
+        storable: storing.Storable,
+        body: bytes,
+        held: Sequence[Entry],
+    ) -> Entry | None:
+        """The entry that a received part makes, together with what is held of the same variant."""
+        assert storable.part is not None
+        part = ranges.part_of_body(storable.part, len(body))
+        if part is None:
+            return None
+        stored = self._stored(exchange, fetched, storable).with_changes(part=part)
+        for entry in held:
+            if entry.response.variant != stored.variant:
+                continue
+            combined = ranges.combine(entry.response, entry.body, part, stored.headers, body)
+            if combined is not None:
+                return _entry_of_parts(stored, *combined)
+        return _entry_of_parts(stored, part, body)
+
+    def _stored(
+        self, exchange: _Exchange, fetched: _Fetched, storable: storing.Storable
+    ) -> StoredResponse:
+        variables = exchange.matched.variables
+        tags = (expand(template, variables) for template in exchange.matched.route.tags)
+        return storing.stored_response(
+            exchange.request,
+            fetched.response,
+            storable,
+            request_time=fetched.request_time,
+            response_time=fetched.response_time,
+            tags=tuple(dict.fromkeys(tag for tag in tags if tag is not None)),
+            groups=groups.parse_groups(fetched.response.headers),
+            born=fetched.born,
+        )
+
+    def _not_stored(self, exchange: _Exchange, reason: Reason) -> None:
+        self._emit(NotStored(_uri(exchange.request), reason))
+
+    def _finish_later(self, exchange: _Exchange, work: Coroutine[Any, Any, None]) -> None:
+        self._background.start(("fill", exchange.key, id(exchange)), work)
+
+    # Invalidation.
+
+    async def _invalidate(self, exchange: _Exchange, fetched: _Fetched) -> _Fetched:
+        """Forget what a successful unsafe request may have changed (§4.4, RFC 9875).
+
+        The answer to that request itself is newer than the change, so it may be stored unless
+        something else was invalidated while it was on its way.
+        """
+        request, response = exchange.request, fetched.response
+        uris = invalidation.invalidated_uris(request, response)
+        names = groups.invalidated_groups(request, response)
+        if not uris and not names:
+            return fetched
+        origin = f"{request.scheme}://{request.authority}"
+        undisturbed = self._store.sequence() == fetched.born
+        await self._store.invalidate(
+            {url for uri in uris for url in self._url_keys(request, uri)},
+            [group_scope(origin, name) for name in names],
+        )
+        return replace(fetched, born=self._store.sequence()) if undisturbed else fetched
+
+    def _url_keys(self, request: Request, uri: str) -> set[str]:
+        """Every key under which `uri` (of the request's origin) may be stored on any route."""
+        target = uri.removeprefix(f"{request.scheme}://{request.authority}") or "/"
+        get = Request("GET", request.scheme, request.authority, target, Headers())
+        policies = self._routes.key_policies
+        return {CacheKey.of(keys.primary_key(get, policy)).url for policy in policies}
+
+    # Endings.
+
+    def _failed(
+        self,
+        exchange: _Exchange,
+        error: OriginError,
+        reason: Reason,
+        found: _Found | None = None,
+    ) -> _Answer:
+        """The origin gave no usable answer: a stale one, or 502 or 504."""
+        self._emit(OriginFailed(_uri(exchange.request), error.reason, error.detail))
+        if found is not None:
+            stale = reuse.after_failure(
+                found.entry.response,
+                exchange.policy,
+                reuse.OriginFailure.UNREACHABLE,
+                now=self._clock(),
+                request=exchange.request,
+            )
+            if stale is not None:
+                return self._stale(exchange, found, stale.reason, None)
+        status = CacheStatus(forward=forward_of(reason), detail=error.reason)
+        return _Answer(problem(HTTPStatus(error.status), error.reason), status)
+
+    def _finish(self, exchange: _Exchange, answer: _Answer) -> Outgoing:
+        """What every answer carries on its way out."""
+        outgoing, route = answer.outgoing, exchange.matched.route
+        headers = forwarding.to_client(outgoing.headers, self._forwarding)
+        now = self._clock()
+        if "Date" not in headers:
+            headers["Date"] = format_http_date(now)
+        if exchange.policy.surrogate_control:
+            headers.popall("Surrogate-Control", None)
+        headers = route.response_headers.apply(headers)
+        cache_status = answer.cache_status.render()
+        headers.add("Cache-Status", cache_status)
+        outgoing.headers = headers
+        request = exchange.request
+        self._emit(
+            Answered(
+                request.method,
+                _uri(request),
+                outgoing.status,
+                cache_status,
+                now - exchange.started,
+            )
+        )
+        return outgoing
+
+
+def _own_answer(status: HTTPStatus, reason: Reason) -> _Answer:
+    return _Answer(problem(status, reason), CacheStatus(detail=reason))
+
+
+def _relayed(request: Request, fetched: _Fetched) -> Outgoing:
+    """The origin's answer as it came."""
+    origin, response = fetched.origin, fetched.response
+    outgoing = Outgoing(response.status, response.reason, response.headers)
+    bodiless = response.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+    if request.method == "HEAD" or bodiless:
+        outgoing.length = None
+    else:
+        outgoing.body, outgoing.length = origin.body, origin.length
+    return outgoing
+
+
+def _tunnel(origin: OriginResponse, reason: Reason) -> _Answer:
+    headers = forwarding.end_to_end(origin.headers)
+    headers.extend(("Upgrade", line) for line in origin.headers.getall("Upgrade", ()))
+    outgoing = Outgoing(origin.status, origin.reason, headers, tunnel=origin.tunnel)
+    status = CacheStatus(forward=forward_of(reason), forward_status=origin.status, detail=reason)
+    return _Answer(outgoing, status)
+
+
+def _entry_of_parts(stored: StoredResponse, part: ranges.ByteRange | None, body: bytes) -> Entry:
+    """An entry of one part, or of the whole representation where `part` is None."""
+    if part is not None:
+        return Entry(stored.with_changes(part=part), body)
+    headers = stored.headers.copy()
+    headers.popall("Content-Range", None)
+    headers["Content-Length"] = str(len(body))
+    whole = stored.with_changes(
+        status=HTTPStatus.OK.value, reason=HTTPStatus.OK.phrase, headers=headers, part=None
+    )
+    return Entry(whole, body)
+
+
+async def _read(origin: OriginResponse, limit: int) -> bytes | None:
+    """The whole body, None when it is longer than `limit`. Raises BodyAborted."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in origin.body:
+            size += len(piece)
+            if size > limit:
+                return None
+            pieces.append(piece)
+    finally:
+        await origin.aclose()
+    return b"".join(pieces)
+
+
+def _unconditional(request: Request) -> Headers:
+    """The request's fields less those that ask for something other than the whole."""
+    dropped = {"if-none-match", "if-modified-since", "if-range", "range"}
+    return Headers(
+        (name, value) for name, value in request.headers.items() if name.lower() not in dropped
+    )
+
+
+def _ignore_interim(status: int, reason: str, headers: Headers) -> None:
+    """Nobody waits for a 1xx in the background."""
+
+
+def _uri(request: Request) -> str:
+    return request.uri.partition("?")[0]

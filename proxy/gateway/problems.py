@@ -1,0 +1,28 @@
+"""Answers that Warmfront gives on its own: problem documents (RFC 9457)."""
+
+import json
+from http import HTTPStatus
+
+from proxy.exchange import Outgoing
+from proxy.rfc9111.messages import Headers
+from proxy.rfc9111.reasons import Reason
+
+
+def problem(status: HTTPStatus, reason: Reason) -> Outgoing:
+    """A small JSON document that names the cause and nothing of what lies behind the proxy."""
+    document = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": reason.explanation,
+        "reason": reason.value,
+    }
+    body = json.dumps(document).encode() + b"\n"
+    headers = Headers(
+        [
+            ("Content-Type", "application/problem+json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ]
+    )
+    return Outgoing(status.value, status.phrase, headers, body, len(body))

@@ -1,0 +1,107 @@
+"""What stores keep, and what they promise."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proxy.rfc9111.stored import StoredResponse
+
+VALIDATOR_KEEP = 3600.0
+"""Seconds that an unusable response stays for its validator: a 304 is cheaper than a body."""
+
+_LINE_OVERHEAD = 210
+"""Bytes a field line costs beside its characters: three str objects and a multidict slot."""
+
+_ENTRY_OVERHEAD = 2000
+"""Bytes an entry costs beside its field lines and body: its dataclasses, keys and index slots.
+
+Both are measured with tracemalloc (see tests/stores/test_memory.py), rounded up.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    """Where an entry belongs.
+
+    Attributes:
+        url: The primary key's URL part: what invalidation names.
+        extra: What the route's key options add (fields, cookies), "" for nothing.
+    """
+
+    url: str
+    extra: str = ""
+
+    @classmethod
+    def of(cls, primary_key: str) -> "CacheKey":
+        """Split a primary key (rfc9111.keys), whose first line is the URL part."""
+        url, _, extra = primary_key.partition("\n")
+        return cls(url, extra)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored response: head and body.
+
+    Attributes:
+        response: The head, with what was decided about it.
+        body: The bytes of `response.part`, or all of them.
+        size: Bytes of memory this entry takes, bookkeeping included.
+    """
+
+    response: StoredResponse
+    body: bytes
+    size: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lines = sum(
+            len(name) + len(value) + _LINE_OVERHEAD for name, value in self.response.headers.items()
+        )
+        object.__setattr__(self, "size", len(self.body) + lines + _ENTRY_OVERHEAD)
+
+    @property
+    def useless_after(self) -> float:
+        """POSIX time after which the entry can be neither served nor validated."""
+        freshness = self.response.freshness
+        window = max(freshness.stale_while_revalidate, freshness.stale_if_error)
+        headers = self.response.headers
+        if "etag" in headers or "last-modified" in headers:
+            window = max(window, VALIDATOR_KEEP)
+        return freshness.response_time - freshness.initial_age + freshness.lifetime + window
+
+
+class Store(Protocol):
+    """The contract of every store.
+
+    A store remembers what was invalidated for as long as it takes: `put` refuses an entry that
+    was `born` before the last invalidation of any of its scopes, whenever it arrives.
+    """
+
+    def sequence(self) -> int:
+        """Number of the last invalidation; an entry's `born` is what this said beforehand."""
+        ...
+
+    async def lookup(self, key: CacheKey) -> Sequence[Entry]:
+        """All variants under `key`, oldest first; () for none."""
+        ...
+
+    async def put(self, key: CacheKey, entry: Entry) -> bool:
+        """Keep `entry` in place of the variant it renews; False where it may not or cannot be."""
+        ...
+
+    async def remove(self, key: CacheKey, entry: Entry) -> None:
+        """Drop this very entry, if it is still there."""
+        ...
+
+    async def invalidate(self, urls: Iterable[str], groups: Iterable[str] = ()) -> int:
+        """Drop everything under these URL keys and in these groups (RFC 9875); how many URLs.
+
+        Args:
+            urls: URL parts of keys.
+            groups: Scoped group names, see `group_scope`.
+        """
+        ...
+
+
+def group_scope(origin: str, group: str) -> str:
+    """A cache group's name within its origin (`scheme://authority`): groups never cross it."""
+    return f"{origin} {group}"

@@ -1,0 +1,105 @@
+"""What every store promises; each store's fixture runs through all of it."""
+
+from proxy.stores import CacheKey, Store
+from proxy.stores.entry import group_scope
+from tests.stores.conftest import make_entry
+
+KEY = CacheKey("http://api/a")
+GERMAN = (("accept-language", "de"),)
+FRENCH = (("accept-language", "fr"),)
+
+
+async def test_an_unknown_key_has_no_entries(store: Store) -> None:
+    assert list(await store.lookup(KEY)) == []
+
+
+async def test_what_is_put_is_found_exactly(store: Store) -> None:
+    entry = make_entry(b"\x00\xff", headers={"X-Name": "v\xe9"})
+    assert await store.put(KEY, entry)
+    assert list(await store.lookup(KEY)) == [entry]
+
+
+async def test_variants_live_side_by_side_oldest_first(store: Store) -> None:
+    german, french = make_entry(b"de", variant=GERMAN), make_entry(b"fr", variant=FRENCH)
+    await store.put(KEY, german)
+    await store.put(KEY, french)
+    assert list(await store.lookup(KEY)) == [german, french]
+
+
+async def test_the_same_variant_is_renewed(store: Store) -> None:
+    await store.put(KEY, make_entry(b"old", variant=GERMAN))
+    renewed = make_entry(b"new", variant=GERMAN)
+    await store.put(KEY, renewed)
+    assert list(await store.lookup(KEY)) == [renewed]
+
+
+async def test_a_response_without_vary_renews_all_variants(store: Store) -> None:
+    await store.put(KEY, make_entry(b"de", variant=GERMAN))
+    await store.put(KEY, make_entry(b"fr", variant=FRENCH))
+    plain = make_entry(b"for all")
+    await store.put(KEY, plain)
+    assert list(await store.lookup(KEY)) == [plain]
+
+
+async def test_extra_key_parts_keep_entries_apart(store: Store) -> None:
+    tenant = CacheKey(KEY.url, "x-tenant=a")
+    await store.put(KEY, make_entry(b"plain"))
+    await store.put(tenant, make_entry(b"tenant"))
+    assert [entry.body for entry in await store.lookup(KEY)] == [b"plain"]
+    assert [entry.body for entry in await store.lookup(tenant)] == [b"tenant"]
+
+
+async def test_remove_drops_only_this_very_entry(store: Store) -> None:
+    german, french = make_entry(b"de", variant=GERMAN), make_entry(b"fr", variant=FRENCH)
+    await store.put(KEY, german)
+    await store.put(KEY, french)
+    await store.remove(KEY, german)
+    assert list(await store.lookup(KEY)) == [french]
+    await store.remove(KEY, german)
+    await store.remove(CacheKey("http://api/unknown"), german)
+    assert list(await store.lookup(KEY)) == [french]
+
+
+async def test_invalidating_a_url_takes_all_its_variants(store: Store) -> None:
+    other = CacheKey("http://api/ab")
+    await store.put(KEY, make_entry(variant=GERMAN))
+    await store.put(CacheKey(KEY.url, "x-tenant=a"), make_entry(variant=FRENCH))
+    await store.put(other, make_entry(b"other"))
+    assert await store.invalidate([KEY.url, "http://api/unknown"]) == 1
+    assert list(await store.lookup(KEY)) == []
+    assert list(await store.lookup(CacheKey(KEY.url, "x-tenant=a"))) == []
+    assert [entry.body for entry in await store.lookup(other)] == [b"other"]
+
+
+async def test_invalidating_a_group_takes_its_members_of_the_same_origin(store: Store) -> None:
+    other, foreign = CacheKey("http://api/b"), CacheKey("http://elsewhere/a")
+    await store.put(KEY, make_entry(groups=("g", "h")))
+    await store.put(other, make_entry(groups=("h",)))
+    await store.put(foreign, make_entry(groups=("g",)))
+    assert await store.invalidate([], [group_scope("http://api", "g")]) == 1
+    assert list(await store.lookup(KEY)) == []
+    assert list(await store.lookup(other)) != []
+    assert list(await store.lookup(foreign)) != []
+
+
+async def test_a_fill_born_before_an_invalidation_is_refused_whenever_it_lands(
+    store: Store,
+) -> None:
+    born = store.sequence()
+    await store.invalidate([KEY.url])
+    assert not await store.put(KEY, make_entry(born=born))
+    assert list(await store.lookup(KEY)) == []
+    assert await store.put(KEY, make_entry(born=store.sequence()))
+
+
+async def test_a_fill_of_an_invalidated_group_is_refused(store: Store) -> None:
+    born = store.sequence()
+    await store.invalidate([], [group_scope("http://api", "g")])
+    assert not await store.put(KEY, make_entry(born=born, groups=("g",)))
+    assert await store.put(KEY, make_entry(born=born, groups=("h",)))
+
+
+async def test_an_invalidation_elsewhere_disturbs_no_fill(store: Store) -> None:
+    born = store.sequence()
+    await store.invalidate(["http://api/b"])
+    assert await store.put(KEY, make_entry(born=born))

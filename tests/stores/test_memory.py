@@ -1,0 +1,169 @@
+"""The memory store's own promises: bounds, order of eviction, sweeping."""
+
+import gc
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.stores import CacheKey, Entry, MemoryStore, memory
+from tests.stores.conftest import NOW, Clock, make_entry
+
+
+def key(number: int) -> CacheKey:
+    return CacheKey(f"http://api/{number}")
+
+
+def room_for(entries: int) -> int:
+    return entries * make_entry().size
+
+
+async def urls_of(store: MemoryStore, numbers: range) -> list[int]:
+    return [number for number in numbers if await store.lookup(key(number))]
+
+
+async def test_the_least_recently_used_url_leaves_first(clock: Clock) -> None:
+    store = MemoryStore(room_for(3), clock)
+    for number in range(3):
+        await store.put(key(number), make_entry())
+    await store.lookup(key(0))
+    await store.put(key(3), make_entry())
+    assert await urls_of(store, range(4)) == [0, 2, 3]
+    assert store.evictions == 1
+    assert store.size == room_for(3)
+
+
+async def test_an_entry_larger_than_the_store_is_refused_and_nothing_lost(clock: Clock) -> None:
+    store = MemoryStore(room_for(2), clock)
+    await store.put(key(0), make_entry())
+    assert not await store.put(key(1), make_entry(b"x" * room_for(2)))
+    assert await urls_of(store, range(2)) == [0]
+
+
+async def test_a_url_with_too_many_variants_loses_its_oldest(clock: Clock) -> None:
+    store = MemoryStore(room_for(3), clock)
+    for number in range(5):
+        await store.put(key(0), make_entry(variant=(("x", str(number)),)))
+    variants = [entry.response.variant for entry in await store.lookup(key(0))]
+    assert variants == [(("x", str(number)),) for number in (2, 3, 4)]
+
+
+async def test_renewing_counts_the_bytes_once(clock: Clock) -> None:
+    store = MemoryStore(1 << 20, clock)
+    await store.put(key(0), make_entry(b"x" * 1000))
+    await store.put(key(0), make_entry(b"y"))
+    assert store.size == make_entry(b"y").size
+    assert len(store) == 1
+
+
+async def test_useless_entries_are_swept_when_their_time_has_come(clock: Clock) -> None:
+    store = MemoryStore(1 << 20, clock)
+    await store.put(key(0), make_entry(lifetime=10))
+    await store.put(key(1), make_entry(lifetime=10, swr=20))
+    await store.put(key(2), make_entry(lifetime=10, headers={"ETag": '"a"'}))
+    clock.now = NOW + 9
+    store.sweep()
+    assert await urls_of(store, range(3)) == [0, 1, 2]
+    clock.now = NOW + 11
+    store.sweep()
+    assert await urls_of(store, range(3)) == [1, 2]
+    clock.now = NOW + 31
+    store.sweep()
+    assert await urls_of(store, range(3)) == [2]
+    clock.now = NOW + 7200
+    store.sweep()
+    assert (len(store), store.size) == (0, 0)
+
+
+async def test_sweeping_one_variant_leaves_the_others(clock: Clock) -> None:
+    store = MemoryStore(1 << 20, clock)
+    await store.put(key(0), make_entry(lifetime=10, variant=(("x", "1"),)))
+    await store.put(key(0), make_entry(lifetime=50, variant=(("x", "2"),)))
+    clock.now = NOW + 11
+    store.sweep()
+    assert [entry.response.variant for entry in await store.lookup(key(0))] == [(("x", "2"),)]
+    clock.now = NOW + 51
+    store.sweep()
+    assert len(store) == 0
+
+
+async def test_renewing_for_ever_keeps_the_bookkeeping_bounded(clock: Clock) -> None:
+    store = MemoryStore(1 << 20, clock)
+    for lifetime in range(5000):
+        await store.put(key(0), make_entry(lifetime=lifetime))
+    assert len(store._expiry) < 2000
+    clock.now = NOW + 10_000
+    store.sweep()
+    assert len(store) == 0
+
+
+async def test_what_the_log_no_longer_remembers_is_not_trusted(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_REMEMBERED_INVALIDATIONS", 2)
+    store = MemoryStore(1 << 20, clock)
+    born = store.sequence()
+    for number in range(3):
+        await store.invalidate([f"http://api/other{number}"])
+    assert not await store.put(key(0), make_entry(born=born))
+    assert await store.put(key(0), make_entry(born=store.sequence()))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "lookup", "remove", "invalidate", "group"]),
+            st.integers(0, 4),
+            st.integers(0, 2),
+            st.integers(0, 3000),
+        ),
+        max_size=60,
+    )
+)
+async def test_the_books_balance_after_anything(
+    steps: list[tuple[str, int, int, int]],
+) -> None:
+    store = MemoryStore(room_for(4), Clock())
+    for step, url, variant, size in steps:
+        entry = make_entry(
+            b"x" * size,
+            variant=(("v", str(variant)),),
+            groups=(f"g{variant}",),
+            born=store.sequence(),
+        )
+        if step == "put":
+            await store.put(key(url), entry)
+        elif step == "lookup":
+            await store.lookup(key(url))
+        elif step == "remove":
+            for found in (await store.lookup(key(url)))[:1]:
+                await store.remove(key(url), found)
+        elif step == "invalidate":
+            await store.invalidate([key(url).url])
+        else:
+            await store.invalidate([], [f"http://api g{variant}"])
+        held = [e for number in range(5) for e in await store.lookup(key(number))]
+        assert store.size == sum(e.size for e in held) <= store.max_size
+        assert store._variants == len(held)
+        assert set(store._groups) == {f"http://api {g}" for e in held for g in e.response.groups}
+
+
+async def test_the_size_of_an_entry_covers_what_it_really_takes() -> None:
+    def one(number: int) -> Entry:
+        headers = {f"X-Header-{number}-{i}": f"value {number} {i}" for i in range(12)}
+        return make_entry(bytes(1024), headers=headers, variant=(("accept", f"text/{number}"),))
+
+    store = MemoryStore(1 << 30, Clock())
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(2000):
+            await store.put(key(number), one(number))
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * store.size < taken < store.size
