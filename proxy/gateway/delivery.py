@@ -4,7 +4,7 @@ import secrets
 
 from proxy.exchange import Outgoing
 from proxy.rfc9111 import preconditions, ranges
-from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.messages import Request
 from proxy.stores import Entry
 
 _PARTIAL_CONTENT = (206, "Partial Content")
@@ -40,9 +40,8 @@ def _selected(entry: Entry, selection: ranges.RangeSelection) -> Outgoing:
             content = _content(entry, selection, boundary)
             headers = ranges.partial_headers(stored.headers, selection, boundary, len(content))
             return Outgoing(*_PARTIAL_CONTENT, headers, content, len(content))
-        case ranges.Unsatisfiable(complete_length=length):
-            headers = _without_content(stored.headers)
-            headers["Content-Range"] = f"bytes */{length}"
+        case ranges.Unsatisfiable():
+            headers = ranges.unsatisfiable_headers(stored.headers, selection)
             return Outgoing(*_RANGE_NOT_SATISFIABLE, headers)
         case _:
             headers = stored.headers.copy()
@@ -56,9 +55,3 @@ def _content(entry: Entry, parts: ranges.Parts, boundary: str) -> bytes:
         first, last = parts.parts[0]
         return entry.body[first - offset : last + 1 - offset]
     return ranges.multipart_body(entry.response.headers, entry.body, offset, parts, boundary)
-
-
-def _without_content(headers: Headers) -> Headers:
-    """The fields of a stored response less those that describe its content."""
-    dropped = {"content-length", "content-range", "content-type", "content-encoding"}
-    return Headers((name, value) for name, value in headers.items() if name.lower() not in dropped)

@@ -12,97 +12,37 @@ in the background, the client still gets the origin's answer.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, assert_never
 
 from proxy.background import Background
-from proxy.events import Answered, Emit, NotStored, OriginFailed
+from proxy.events import Answered, Emit, OriginFailed
 from proxy.exchange import BodyAborted, Incoming, Outgoing
 from proxy.gateway import forwarding
 from proxy.gateway.delivery import deliver
 from proxy.gateway.filling import Filling
+from proxy.gateway.invalidating import Invalidator
+from proxy.gateway.landing import Landing, combined
 from proxy.gateway.problems import problem
+from proxy.gateway.steps import Answer, Exchange, Fetched, Found
 from proxy.origin import OriginClient, OriginError, OriginResponse, Outbound
-from proxy.rfc9111 import (
-    groups,
-    invalidation,
-    keys,
-    ranges,
-    reuse,
-    storing,
-    validation,
-)
+from proxy.rfc9111 import keys, ranges, reuse, storing, validation
 from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers, Request, Response
-from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import StoredResponse
-from proxy.routes import Matched, RouteTable, expand
+from proxy.routes import RouteTable
 from proxy.stores import CacheKey, Entry, Store
-from proxy.stores.entry import group_scope
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One request on its way: what every step needs to know of it."""
-
-    incoming: Incoming
-    matched: Matched
-    key: CacheKey
-    started: float
-
-    @property
-    def request(self) -> Request:
-        return self.incoming.request
-
-    @property
-    def policy(self) -> Policy:
-        return self.matched.route.policy
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The stored variant that matches, and what of it the request wants."""
-
-    entry: Entry
-    selection: ranges.RangeSelection
-
-    @property
-    def usable(self) -> bool:
-        return not isinstance(self.selection, ranges.NotHeld)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """An origin's answer, head read, body yet to be read.
-
-    Attributes:
-        response: The head with end-to-end fields only, and with a Date.
-        born: The store's sequence before the origin was asked.
-    """
-
-    origin: OriginResponse
-    response: Response
-    request_time: float
-    response_time: float
-    born: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    outgoing: Outgoing
-    cache_status: CacheStatus
 
 
 class Gateway:
     """Answers requests: from the store where HTTP allows it, else from the origin.
 
     Args:
-        clock: POSIX time.
         max_object_size: Bytes of body above which a response is not stored.
+        clock: POSIX time.
     """
 
     def __init__(
@@ -122,7 +62,8 @@ class Gateway:
         self._routes = routes
         self._background = background
         self._forwarding = forwarding_options
-        self._max_object_size = max_object_size
+        self._landing = Landing(store, max_object_size, emit)
+        self._invalidator = Invalidator(store, routes)
         self._clock = clock
         self._emit = emit
 
@@ -131,11 +72,11 @@ class Gateway:
         request = incoming.request
         matched = self._routes.find(request)
         key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
-        exchange = _Exchange(incoming, matched, key, self._clock())
+        exchange = Exchange(incoming, matched, key, self._clock())
         answer = await self._answer(exchange)
         return self._finish(exchange, answer)
 
-    async def _answer(self, exchange: _Exchange) -> _Answer:
+    async def _answer(self, exchange: Exchange) -> Answer:
         incoming, policy = exchange.incoming, exchange.policy
         request = exchange.request
         bypass = reuse.bypass_reason(
@@ -173,7 +114,7 @@ class Gateway:
             case _:
                 assert_never(decision)
 
-    def _select(self, exchange: _Exchange, entries: Sequence[Entry]) -> _Found | None:
+    def _select(self, exchange: Exchange, entries: Sequence[Entry]) -> Found | None:
         stored = keys.select_variant(
             [entry.response for entry in entries], exchange.request.headers
         )
@@ -181,19 +122,19 @@ class Gateway:
             return None
         entry = next(entry for entry in entries if entry.response is stored)
         selection = ranges.select(exchange.request, stored, len(entry.body), now=exchange.started)
-        return _Found(entry, selection)
+        return Found(entry, selection)
 
     # Answering from the store.
 
-    def _hit(self, exchange: _Exchange, found: _Found, reason: Reason) -> _Answer:
+    def _hit(self, exchange: Exchange, found: Found, reason: Reason) -> Answer:
         now = self._clock()
         outgoing = deliver(exchange.request, found.entry, found.selection, now=now)
         ttl = int(found.entry.response.freshness.ttl(now))
-        return _Answer(outgoing, CacheStatus(hit=True, ttl=ttl, detail=reason))
+        return Answer(outgoing, CacheStatus(hit=True, ttl=ttl, detail=reason))
 
     def _stale(
-        self, exchange: _Exchange, found: _Found, reason: Reason, forward_status: int | None
-    ) -> _Answer:
+        self, exchange: Exchange, found: Found, reason: Reason, forward_status: int | None
+    ) -> Answer:
         """Answer with a stale response after the origin failed."""
         now = self._clock()
         status = CacheStatus(
@@ -202,11 +143,11 @@ class Gateway:
             ttl=int(found.entry.response.freshness.ttl(now)),
             detail=reason,
         )
-        return _Answer(deliver(exchange.request, found.entry, found.selection, now=now), status)
+        return Answer(deliver(exchange.request, found.entry, found.selection, now=now), status)
 
     # Asking the origin.
 
-    async def _contact(self, exchange: _Exchange, headers: Headers) -> _Fetched:
+    async def _contact(self, exchange: Exchange, headers: Headers) -> Fetched:
         """Send the request with these fields. Raises OriginError."""
         incoming, request = exchange.incoming, exchange.request
         outbound = Outbound(
@@ -225,24 +166,24 @@ class Gateway:
         if "Date" not in headers:
             headers["Date"] = format_http_date(response_time)  # RFC 9110 §6.6.1
         response = Response(origin.status, origin.reason, headers)
-        return _Fetched(origin, response, request_time, response_time, born)
+        return Fetched(origin, response, request_time, response_time, born)
 
-    async def _pass_on(self, exchange: _Exchange, reason: Reason) -> _Answer:
+    async def _pass_on(self, exchange: Exchange, reason: Reason) -> Answer:
         """Send a request past the cache; a successful unsafe one invalidates what it changed."""
         if forwarding.is_last_hop(exchange.request):
-            return _Answer(forwarding.last_hop_answer(exchange.request), CacheStatus())
+            return Answer(forwarding.last_hop_answer(exchange.request), CacheStatus())
         try:
             fetched = await self._contact(exchange, exchange.request.headers)
         except OriginError as error:
             return self._failed(exchange, error, reason)
         if fetched.origin.tunnel is not None:
             return _tunnel(fetched.origin, reason)
-        fetched = await self._invalidate(exchange, fetched)
+        fetched = await self._invalidator.invalidate(exchange.request, fetched)
         if reason is not Reason.METHOD:
             return self._relay_unstored(exchange, fetched, reason)
         return await self._relay(exchange, fetched, reason)
 
-    async def _fetch(self, exchange: _Exchange, reason: Reason) -> _Answer:
+    async def _fetch(self, exchange: Exchange, reason: Reason) -> Answer:
         """Forward a request for which nothing is stored, conditions and all."""
         try:
             fetched = await self._contact(exchange, exchange.request.headers)
@@ -250,7 +191,7 @@ class Gateway:
             return self._failed(exchange, error, reason)
         return await self._relay(exchange, fetched, reason)
 
-    async def _fetch_missing_part(self, exchange: _Exchange, found: _Found) -> _Answer:
+    async def _fetch_missing_part(self, exchange: Exchange, found: Found) -> Answer:
         """A part is stored, not the one wanted: ask for what is missing, or for the lot (§3.3)."""
         reason = Reason.RANGE_NOT_HELD
         completion = ranges.completion_range(found.entry.response)
@@ -276,21 +217,21 @@ class Gateway:
             detail=reason,
         )
         now = self._clock()
-        return _Answer(deliver(request, whole, ranges.Whole(), now=now), status)
+        return Answer(deliver(request, whole, ranges.Whole(), now=now), status)
 
-    async def _complete(self, exchange: _Exchange, held: Entry, fetched: _Fetched) -> Entry | None:
+    async def _complete(self, exchange: Exchange, held: Entry, fetched: Fetched) -> Entry | None:
         """The whole representation from a stored part and the rest of it; None if they differ."""
-        decision = self._storage_decision(exchange, fetched)
+        decision = self._landing.decide(exchange, fetched)
         if not isinstance(decision, storing.Storable) or decision.part is None:
             await fetched.origin.aclose()
             return None
         try:
-            body = await _read(fetched.origin, self._max_object_size - len(held.body))
+            body = await _read(fetched.origin, self._landing.max_object_size - len(held.body))
         except BodyAborted:
             return None
         if body is None:
             return None
-        entry = self._combined(exchange, fetched, decision, body, [held])
+        entry = combined(exchange, fetched, decision, body, [held])
         if entry is None or entry.response.part is not None:
             return None
         await self._store.put(exchange.key, entry)
@@ -299,8 +240,8 @@ class Gateway:
     # Validation.
 
     async def _revalidate(
-        self, exchange: _Exchange, found: _Found, entries: Sequence[Entry], reason: Reason
-    ) -> _Answer:
+        self, exchange: Exchange, found: Found, entries: Sequence[Entry], reason: Reason
+    ) -> Answer:
         request, stored = exchange.request, found.entry.response
         headers = validation.conditional_headers(
             request.headers, [entry.response for entry in entries], stored
@@ -328,12 +269,12 @@ class Gateway:
 
     async def _not_modified(
         self,
-        exchange: _Exchange,
-        found: _Found,
+        exchange: Exchange,
+        found: Found,
         entries: Sequence[Entry],
-        fetched: _Fetched,
+        fetched: Fetched,
         reason: Reason,
-    ) -> _Answer:
+    ) -> Answer:
         await fetched.origin.aclose()
         entry = await self._freshen(exchange, found.entry, entries, fetched)
         if entry is None:
@@ -352,10 +293,10 @@ class Gateway:
             ttl=int(entry.response.freshness.ttl(now)),
             detail=Reason.VALIDATED,
         )
-        return _Answer(deliver(exchange.request, entry, selection, now=now), status)
+        return Answer(deliver(exchange.request, entry, selection, now=now), status)
 
     async def _freshen(
-        self, exchange: _Exchange, selected: Entry, entries: Sequence[Entry], fetched: _Fetched
+        self, exchange: Exchange, selected: Entry, entries: Sequence[Entry], fetched: Fetched
     ) -> Entry | None:
         """Update what a 304 validates (§4.3.4); the entry that now answers, None for nothing."""
         chosen = validation.select_for_update(
@@ -383,7 +324,7 @@ class Gateway:
                 answering = updated
         return answering
 
-    async def _supersede(self, exchange: _Exchange, old: Entry, fetched: _Fetched) -> None:
+    async def _supersede(self, exchange: Exchange, old: Entry, fetched: Fetched) -> None:
         """A full answer came in place of a 304: the old response has had its day.
 
         A HEAD only tells about the stored GET (§4.3.5); a server error tells nothing about it.
@@ -415,18 +356,18 @@ class Gateway:
 
     # Refreshing in the background.
 
-    def _start_refresh(self, exchange: _Exchange, found: _Found) -> None:
+    def _start_refresh(self, exchange: Exchange, found: Found) -> None:
         key = ("refresh", exchange.key, found.entry.response.variant)
         self._background.start(key, self._refresh(exchange, found.entry))
 
-    async def _refresh(self, exchange: _Exchange, entry: Entry) -> None:
+    async def _refresh(self, exchange: Exchange, entry: Entry) -> None:
         """Validate a stale response that has just been served (RFC 5861 §3)."""
         request = replace(exchange.request, method="GET", headers=_unconditional(exchange.request))
         incoming = replace(
             exchange.incoming, request=request, body=None, send_interim=_ignore_interim
         )
         silent = replace(exchange, incoming=incoming)
-        whole = _Found(entry, ranges.Whole())
+        whole = Found(entry, ranges.Whole())
         entries = await self._store.lookup(exchange.key)
         if not any(known is entry for known in entries):
             return  # replaced or invalidated in the meantime
@@ -441,12 +382,12 @@ class Gateway:
 
     # Relaying, filling and storing.
 
-    async def _relay(self, exchange: _Exchange, fetched: _Fetched, reason: Reason) -> _Answer:
+    async def _relay(self, exchange: Exchange, fetched: Fetched, reason: Reason) -> Answer:
         """Hand an origin's answer to the client, and to the store where §3 allows."""
-        decision = self._storage_decision(exchange, fetched)
+        decision = self._landing.decide(exchange, fetched)
         if isinstance(decision, storing.NotStorable):
             return self._relay_unstored(exchange, fetched, reason, decision.reason)
-        land = partial(self._land, exchange, fetched, decision)
+        land = partial(self._landing.land, exchange, fetched, decision)
         origin = fetched.origin
         outgoing = _relayed(exchange.request, fetched)
         if origin.length == 0:
@@ -455,9 +396,9 @@ class Gateway:
         else:
             outgoing.body = Filling(
                 origin,
-                self._max_object_size,
+                self._landing.max_object_size,
                 land=land,
-                not_landed=partial(self._not_stored, exchange),
+                not_landed=partial(self._landing.not_landed, exchange),
                 finish_later=partial(self._finish_later, exchange),
             )
         status = CacheStatus(
@@ -467,133 +408,36 @@ class Gateway:
             ttl=int(decision.freshness.ttl(fetched.response_time)),
             detail=reason,
         )
-        return _Answer(outgoing, status)
+        return Answer(outgoing, status)
 
     def _relay_unstored(
         self,
-        exchange: _Exchange,
-        fetched: _Fetched,
+        exchange: Exchange,
+        fetched: Fetched,
         reason: Reason,
         not_stored: Reason | None = None,
-    ) -> _Answer:
+    ) -> Answer:
         status = CacheStatus(
             forward=forward_of(reason),
             forward_status=fetched.origin.status,
             detail=not_stored or reason,
         )
-        return _Answer(_relayed(exchange.request, fetched), status)
+        return Answer(_relayed(exchange.request, fetched), status)
 
-    def _storage_decision(self, exchange: _Exchange, fetched: _Fetched) -> storing.StorageDecision:
-        decision = storing.decide(
-            exchange.request,
-            fetched.response,
-            exchange.policy,
-            request_time=fetched.request_time,
-            response_time=fetched.response_time,
-        )
-        if isinstance(decision, storing.Storable):
-            length = fetched.origin.length
-            if length is not None and length > self._max_object_size:
-                return storing.NotStorable(Reason.TOO_LARGE)
-        return decision
-
-    async def _land(
-        self, exchange: _Exchange, fetched: _Fetched, storable: storing.Storable, body: bytes
-    ) -> None:
-        """Store a whole body with its head, combined with a stored part where they fit (§3.4)."""
-        if storable.part is None:
-            entry: Entry | None = Entry(self._stored(exchange, fetched, storable), body)
-        else:
-            held = await self._store.lookup(exchange.key)
-            entry = self._combined(exchange, fetched, storable, body, held)
-        if entry is None:
-            self._not_stored(exchange, Reason.PARTIAL_UNUSABLE)
-        else:
-            await self._store.put(exchange.key, entry)
-
-    def _combined(
-        self,
-        exchange: _Exchange,
-        fetched: _Fetched,
-        storable: storing.Storable,
-        body: bytes,
-        held: Sequence[Entry],
-    ) -> Entry | None:
-        """The entry that a received part makes, together with what is held of the same variant."""
-        assert storable.part is not None
-        part = ranges.part_of_body(storable.part, len(body))
-        if part is None:
-            return None
-        stored = self._stored(exchange, fetched, storable).with_changes(part=part)
-        for entry in held:
-            if entry.response.variant != stored.variant:
-                continue
-            combined = ranges.combine(entry.response, entry.body, part, stored.headers, body)
-            if combined is not None:
-                return _entry_of_parts(stored, *combined)
-        return _entry_of_parts(stored, part, body)
-
-    def _stored(
-        self, exchange: _Exchange, fetched: _Fetched, storable: storing.Storable
-    ) -> StoredResponse:
-        variables = exchange.matched.variables
-        tags = (expand(template, variables) for template in exchange.matched.route.tags)
-        return storing.stored_response(
-            exchange.request,
-            fetched.response,
-            storable,
-            request_time=fetched.request_time,
-            response_time=fetched.response_time,
-            tags=tuple(dict.fromkeys(tag for tag in tags if tag is not None)),
-            groups=groups.parse_groups(fetched.response.headers),
-            born=fetched.born,
-        )
-
-    def _not_stored(self, exchange: _Exchange, reason: Reason) -> None:
-        self._emit(NotStored(_uri(exchange.request), reason))
-
-    def _finish_later(self, exchange: _Exchange, work: Coroutine[Any, Any, None]) -> None:
+    def _finish_later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
         self._background.start(("fill", exchange.key, id(exchange)), work)
-
-    # Invalidation.
-
-    async def _invalidate(self, exchange: _Exchange, fetched: _Fetched) -> _Fetched:
-        """Forget what a successful unsafe request may have changed (§4.4, RFC 9875).
-
-        The answer to that request itself is newer than the change, so it may be stored unless
-        something else was invalidated while it was on its way.
-        """
-        request, response = exchange.request, fetched.response
-        uris = invalidation.invalidated_uris(request, response)
-        names = groups.invalidated_groups(request, response)
-        if not uris and not names:
-            return fetched
-        origin = f"{request.scheme}://{request.authority}"
-        undisturbed = self._store.sequence() == fetched.born
-        await self._store.invalidate(
-            {url for uri in uris for url in self._url_keys(request, uri)},
-            [group_scope(origin, name) for name in names],
-        )
-        return replace(fetched, born=self._store.sequence()) if undisturbed else fetched
-
-    def _url_keys(self, request: Request, uri: str) -> set[str]:
-        """Every key under which `uri` (of the request's origin) may be stored on any route."""
-        target = uri.removeprefix(f"{request.scheme}://{request.authority}") or "/"
-        get = Request("GET", request.scheme, request.authority, target, Headers())
-        policies = self._routes.key_policies
-        return {CacheKey.of(keys.primary_key(get, policy)).url for policy in policies}
 
     # Endings.
 
     def _failed(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         error: OriginError,
         reason: Reason,
-        found: _Found | None = None,
-    ) -> _Answer:
+        found: Found | None = None,
+    ) -> Answer:
         """The origin gave no usable answer: a stale one, or 502 or 504."""
-        self._emit(OriginFailed(_uri(exchange.request), error.reason, error.detail))
+        self._emit(OriginFailed(exchange.uri, error.reason, error.detail))
         if found is not None:
             stale = reuse.after_failure(
                 found.entry.response,
@@ -605,9 +449,9 @@ class Gateway:
             if stale is not None:
                 return self._stale(exchange, found, stale.reason, None)
         status = CacheStatus(forward=forward_of(reason), detail=error.reason)
-        return _Answer(problem(HTTPStatus(error.status), error.reason), status)
+        return Answer(problem(HTTPStatus(error.status), error.reason), status)
 
-    def _finish(self, exchange: _Exchange, answer: _Answer) -> Outgoing:
+    def _finish(self, exchange: Exchange, answer: Answer) -> Outgoing:
         """What every answer carries on its way out."""
         outgoing, route = answer.outgoing, exchange.matched.route
         headers = forwarding.to_client(outgoing.headers, self._forwarding)
@@ -624,7 +468,7 @@ class Gateway:
         self._emit(
             Answered(
                 request.method,
-                _uri(request),
+                exchange.uri,
                 outgoing.status,
                 cache_status,
                 now - exchange.started,
@@ -633,11 +477,11 @@ class Gateway:
         return outgoing
 
 
-def _own_answer(status: HTTPStatus, reason: Reason) -> _Answer:
-    return _Answer(problem(status, reason), CacheStatus(detail=reason))
+def _own_answer(status: HTTPStatus, reason: Reason) -> Answer:
+    return Answer(problem(status, reason), CacheStatus(detail=reason))
 
 
-def _relayed(request: Request, fetched: _Fetched) -> Outgoing:
+def _relayed(request: Request, fetched: Fetched) -> Outgoing:
     """The origin's answer as it came."""
     origin, response = fetched.origin, fetched.response
     outgoing = Outgoing(response.status, response.reason, response.headers)
@@ -649,25 +493,12 @@ def _relayed(request: Request, fetched: _Fetched) -> Outgoing:
     return outgoing
 
 
-def _tunnel(origin: OriginResponse, reason: Reason) -> _Answer:
+def _tunnel(origin: OriginResponse, reason: Reason) -> Answer:
     headers = forwarding.end_to_end(origin.headers)
     headers.extend(("Upgrade", line) for line in origin.headers.getall("Upgrade", ()))
     outgoing = Outgoing(origin.status, origin.reason, headers, tunnel=origin.tunnel)
     status = CacheStatus(forward=forward_of(reason), forward_status=origin.status, detail=reason)
-    return _Answer(outgoing, status)
-
-
-def _entry_of_parts(stored: StoredResponse, part: ranges.ByteRange | None, body: bytes) -> Entry:
-    """An entry of one part, or of the whole representation where `part` is None."""
-    if part is not None:
-        return Entry(stored.with_changes(part=part), body)
-    headers = stored.headers.copy()
-    headers.popall("Content-Range", None)
-    headers["Content-Length"] = str(len(body))
-    whole = stored.with_changes(
-        status=HTTPStatus.OK.value, reason=HTTPStatus.OK.phrase, headers=headers, part=None
-    )
-    return Entry(whole, body)
+    return Answer(outgoing, status)
 
 
 async def _read(origin: OriginResponse, limit: int) -> bytes | None:
@@ -695,7 +526,3 @@ def _unconditional(request: Request) -> Headers:
 
 def _ignore_interim(status: int, reason: str, headers: Headers) -> None:
     """Nobody waits for a 1xx in the background."""
-
-
-def _uri(request: Request) -> str:
-    return request.uri.partition("?")[0]

@@ -1,0 +1,80 @@
+"""What the gateway's steps hand to each other."""
+
+from dataclasses import dataclass
+
+from proxy.exchange import Incoming, Outgoing
+from proxy.origin import OriginResponse
+from proxy.rfc9111 import ranges
+from proxy.rfc9111.cache_status import CacheStatus
+from proxy.rfc9111.messages import Request, Response
+from proxy.rfc9111.policy import Policy
+from proxy.routes import Matched
+from proxy.stores import CacheKey, Entry
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way: what every step needs to know of it.
+
+    Attributes:
+        started: POSIX time at which it came in.
+    """
+
+    incoming: Incoming
+    matched: Matched
+    key: CacheKey
+    started: float
+
+    @property
+    def request(self) -> Request:
+        """Its head."""
+        return self.incoming.request
+
+    @property
+    def policy(self) -> Policy:
+        """Its route's."""
+        return self.matched.route.policy
+
+    @property
+    def uri(self) -> str:
+        """Its target URI without the query, which may hold secrets."""
+        return self.request.uri.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The stored variant that matches a request, and what of it the request wants."""
+
+    entry: Entry
+    selection: ranges.RangeSelection
+
+    @property
+    def usable(self) -> bool:
+        """Whether all that is wanted is held."""
+        return not isinstance(self.selection, ranges.NotHeld)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An origin's answer, its head read, its body yet to be read.
+
+    Attributes:
+        response: The head with end-to-end fields only, and with a Date.
+        request_time: POSIX time at which the request was sent.
+        response_time: POSIX time at which the head came.
+        born: The store's sequence before the origin was asked.
+    """
+
+    origin: OriginResponse
+    response: Response
+    request_time: float
+    response_time: float
+    born: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer before it gets what every answer carries, with what Cache-Status says of it."""
+
+    outgoing: Outgoing
+    cache_status: CacheStatus
