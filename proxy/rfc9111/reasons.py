@@ -94,6 +94,9 @@ class Reason(StrEnum):
     )
     TOO_LARGE = "too-large", "The body is larger than store.memory.max_object_size."
 
+    # What went wrong on the way from the client.
+    REQUEST_INCOMPLETE = "request-incomplete", "The request body did not arrive as announced."
+
     # What went wrong on the way to the origin.
     ORIGIN_REFUSED = "origin-refused", "The origin refused the connection."
     ORIGIN_UNREACHABLE = "origin-unreachable", "The origin's address cannot be resolved or routed."
