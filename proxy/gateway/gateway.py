@@ -23,6 +23,7 @@ from proxy.exchange import BodyAborted, Incoming, Outgoing
 from proxy.gateway import forwarding
 from proxy.gateway.delivery import deliver
 from proxy.gateway.filling import Filling
+from proxy.gateway.freshening import Freshening
 from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing, combined
 from proxy.gateway.problems import problem
@@ -63,6 +64,7 @@ class Gateway:
         self._background = background
         self._forwarding = forwarding_options
         self._landing = Landing(store, max_object_size, emit)
+        self._freshening = Freshening(store)
         self._invalidator = Invalidator(store, routes)
         self._clock = clock
         self._emit = emit
@@ -86,28 +88,41 @@ class Gateway:
             return await self._pass_on(exchange, bypass)
         entries = await self._store.lookup(exchange.key)
         found = self._select(exchange, entries)
-        usable = found if found is not None and found.usable else None
+        if found is None or not found.usable:
+            return await self._without_stored(exchange, found, any_variant=bool(entries))
+        return await self._with_stored(exchange, found, entries)
+
+    async def _without_stored(
+        self, exchange: Exchange, found: Found | None, *, any_variant: bool
+    ) -> Answer:
         decision = reuse.decide(
-            request,
-            usable.entry.response if usable else None,
-            policy,
+            exchange.request, None, exchange.policy, now=exchange.started, any_variant=any_variant
+        )
+        if isinstance(decision, reuse.GatewayTimeout):
+            return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, decision.reason)
+        if found is not None:
+            return await self._fetch_missing_part(exchange, found)
+        return await self._fetch(exchange, decision.reason)
+
+    async def _with_stored(
+        self, exchange: Exchange, found: Found, entries: Sequence[Entry]
+    ) -> Answer:
+        decision = reuse.decide(
+            exchange.request,
+            found.entry.response,
+            exchange.policy,
             now=exchange.started,
-            any_variant=bool(entries),
+            any_variant=True,
         )
         match decision:
             case reuse.Fresh():
-                assert usable is not None
-                return self._hit(exchange, usable, Reason.FRESH)
+                return self._hit(exchange, found, Reason.FRESH)
             case reuse.ServeStale(reason=reason):
-                assert usable is not None
-                self._start_refresh(exchange, usable)
-                return self._hit(exchange, usable, reason)
+                self._start_refresh(exchange, found)
+                return self._hit(exchange, found, reason)
             case reuse.Revalidate(reason=reason):
-                assert usable is not None
-                return await self._revalidate(exchange, usable, entries, reason)
+                return await self._revalidate(exchange, found, entries, reason)
             case reuse.Miss(reason=reason):
-                if found is not None:
-                    return await self._fetch_missing_part(exchange, found)
                 return await self._fetch(exchange, reason)
             case reuse.GatewayTimeout(reason=reason):
                 return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, reason)
@@ -231,7 +246,7 @@ class Gateway:
             return None
         if body is None:
             return None
-        entry = combined(exchange, fetched, decision, body, [held])
+        entry = combined(exchange, fetched, decision, decision.part, body=body, held=[held])
         if entry is None or entry.response.part is not None:
             return None
         await self._store.put(exchange.key, entry)
@@ -264,7 +279,7 @@ class Gateway:
             if stale is not None:
                 await fetched.origin.aclose()
                 return self._stale(exchange, found, stale.reason, status)
-        await self._supersede(exchange, found.entry, fetched)
+        await self._freshening.supersede(exchange, found.entry, fetched)
         return await self._relay(exchange, fetched, reason)
 
     async def _not_modified(
@@ -276,7 +291,7 @@ class Gateway:
         reason: Reason,
     ) -> Answer:
         await fetched.origin.aclose()
-        entry = await self._freshen(exchange, found.entry, entries, fetched)
+        entry = await self._freshening.freshen(exchange, found.entry, entries, fetched)
         if entry is None:
             # The origin validated something that is not stored: the client's own condition,
             # or nothing we know of, and then only a full answer helps.
@@ -294,65 +309,6 @@ class Gateway:
             detail=Reason.VALIDATED,
         )
         return Answer(deliver(exchange.request, entry, selection, now=now), status)
-
-    async def _freshen(
-        self, exchange: Exchange, selected: Entry, entries: Sequence[Entry], fetched: Fetched
-    ) -> Entry | None:
-        """Update what a 304 validates (§4.3.4); the entry that now answers, None for nothing."""
-        chosen = validation.select_for_update(
-            fetched.response, [entry.response for entry in entries], selected.response
-        )
-        answering: Entry | None = None
-        for entry in entries:
-            if not any(entry.response is stored for stored in chosen):
-                continue
-            freshened = validation.freshen(
-                exchange.request,
-                entry.response,
-                fetched.response,
-                exchange.policy,
-                request_time=fetched.request_time,
-                response_time=fetched.response_time,
-            )
-            updated = entry
-            if freshened is None:
-                await self._store.remove(exchange.key, entry)
-            else:
-                updated = Entry(freshened.with_changes(born=fetched.born), entry.body)
-                await self._store.put(exchange.key, updated)
-            if answering is None or entry is selected:
-                answering = updated
-        return answering
-
-    async def _supersede(self, exchange: Exchange, old: Entry, fetched: Fetched) -> None:
-        """A full answer came in place of a 304: the old response has had its day.
-
-        A HEAD only tells about the stored GET (§4.3.5); a server error tells nothing about it.
-        """
-        if fetched.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return
-        if exchange.request.method != "HEAD":
-            await self._store.remove(exchange.key, old)
-            return
-        update = validation.update_from_head(
-            exchange.request,
-            old.response,
-            len(old.body),
-            fetched.response,
-            exchange.policy,
-            request_time=fetched.request_time,
-            response_time=fetched.response_time,
-        )
-        match update:
-            case validation.Freshened(stored=stored):
-                entry = Entry(stored.with_changes(born=fetched.born), old.body)
-                await self._store.put(exchange.key, entry)
-            case validation.Invalidated():
-                await self._store.remove(exchange.key, old)
-            case validation.Untouched():
-                pass
-            case _:
-                assert_never(update)
 
     # Refreshing in the background.
 
@@ -391,7 +347,7 @@ class Gateway:
         origin = fetched.origin
         outgoing = _relayed(exchange.request, fetched)
         if origin.length == 0:
-            await origin.aclose()
+            outgoing.body = b""
             await land(b"")
         else:
             outgoing.body = Filling(

@@ -6,7 +6,7 @@ from proxy.events import Emit, NotStored
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.rfc9111 import groups, ranges, storing
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import StoredResponse
+from proxy.rfc9111.stored import ByteRange, StoredResponse
 from proxy.routes import expand
 from proxy.stores import Entry, Store
 
@@ -46,7 +46,7 @@ class Landing:
             entry: Entry | None = Entry(_stored(exchange, fetched, storable), body)
         else:
             held = await self._store.lookup(exchange.key)
-            entry = combined(exchange, fetched, storable, body, held)
+            entry = combined(exchange, fetched, storable, storable.part, body=body, held=held)
         if entry is None:
             self.not_landed(exchange, Reason.PARTIAL_UNUSABLE)
         else:
@@ -61,6 +61,8 @@ def combined(
     exchange: Exchange,
     fetched: Fetched,
     storable: storing.Storable,
+    announced: ByteRange,
+    *,
     body: bytes,
     held: Sequence[Entry],
 ) -> Entry | None:
@@ -68,9 +70,7 @@ def combined(
 
     None where the part makes no sense.
     """
-    assert storable.part is not None
-    part: ranges.ByteRange | None
-    part = ranges.part_of_body(storable.part, len(body), fetched.response.headers)
+    part = ranges.part_of_body(announced, len(body), fetched.response.headers)
     if part is None:
         return None
     stored = _stored(exchange, fetched, storable)
