@@ -1,0 +1,201 @@
+"""Primary key (§2) and Vary (§4.1): which requests a stored response may answer.
+
+Two requests share a variant if the fields that Vary names are equal after changes that cannot
+alter their meaning:
+
+    every field         absent and empty differ; white space at both ends goes
+    lists (most fields) lines are joined; white space around commas goes, except in quoted strings
+    single values       (Cookie, User-Agent, ...) lines stay apart, inner commas are plain text
+    Accept, -Encoding,  also the order of different members, the case of their names, repeats of
+    -Language           a member with the same weight, and the spelling of a weight
+
+Whatever does not parse as its grammar says is compared as an ordinary list, never guessed at.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+
+from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.policy import KeyPolicy
+from proxy.rfc9111.stored import StoredResponse, VariantKey
+
+_OWS = " \t"
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+_NEWLINE = "\n"
+"""Parts one piece of a key from the next: it can occur in neither a target nor a field value."""
+
+_SINGLE_VALUES = frozenset({"authorization", "cookie", "referer", "user-agent"})
+"""Fields that are no lists though commas are common in them."""
+
+_WEIGHTED_MEMBERS = {
+    # A member less its weight; case does not count in group 1, it may in group 2 (RFC 9110 §12.5).
+    "accept": re.compile(
+        rf"({_WORD}/{_WORD})((?:;(?![qQ]=){_WORD}=(?:{_WORD}|{_QUOTED}))*)", re.DOTALL
+    ),
+    "accept-encoding": re.compile(rf"({_WORD})()"),
+    "accept-language": re.compile(r"(\*|[A-Za-z]{1,8}(?:-[0-9A-Za-z]{1,8})*)()"),
+}
+_WEIGHT = re.compile(r"(?:;[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?")
+_NAME = re.compile(_WORD)
+_QUOTED_STRING = re.compile(_QUOTED, re.DOTALL)
+_QUOTES_IN_PAIRS = re.compile(rf'(?:[^"]++|{_QUOTED})*+', re.DOTALL)
+
+
+def primary_key(request: Request, policy: KeyPolicy) -> str:
+    """The target URI, then one line for each chosen header and cookie value that is present.
+
+    The method is left out: GET, HEAD and a stored POST share what is stored (§4, RFC 9110 §9.3.3).
+    """
+    lines = [uri_key(request.uri, policy)]
+    for name in policy.headers:
+        value = _normalised(name.lower(), request.headers)
+        if value is not None:
+            lines.extend(f"header {name.lower()}: {line}" for line in value.split(_NEWLINE))
+    for name in policy.cookies:
+        lines.extend(f"cookie {name}={value}" for value in _cookie(name, request.headers))
+    return _NEWLINE.join(lines)
+
+
+def uri_key(uri: str, policy: KeyPolicy) -> str:
+    """A target URI less ignored query parameters: the first line of every primary key for it.
+
+    Names are compared as they are spelled: decoding them could join what the origin tells apart.
+    """
+    path, mark, query = uri.partition("?")
+    if not mark or not (policy.ignore_query or policy.sort_query):
+        return uri
+    parameters = query.split("&")
+    if policy.ignore_query:
+        ignored = _globs(policy.ignore_query)
+        parameters = [item for item in parameters if not ignored.fullmatch(_parameter_name(item))]
+    if policy.sort_query:
+        parameters.sort(key=_parameter_name)
+    return f"{path}?{'&'.join(parameters)}" if parameters else path
+
+
+def normalise_authority(host: str, scheme: str) -> str:
+    """Lower-case `host[:port]` without an empty or default port (RFC 9110 §4.2.3).
+
+    A final dot stays: the origin may tell `example.com.` from `example.com`.
+    """
+    host = host.translate(_ASCII_LOWER)
+    name, colon, port = host.rpartition(":")
+    is_port = bool(colon) and (":" not in name or name.endswith("]"))
+    return name if is_port and port in {"", _DEFAULT_PORTS.get(scheme)} else host
+
+
+def vary_names(headers: Headers) -> tuple[str, ...] | None:
+    """Lower-case field names in Vary, sorted and unique; () without Vary.
+
+    None when it matches no request: a member is `*`, or is no field name and so means nobody
+    knows what (RFC 9110 §12.5.5).
+    """
+    names: set[str] = set()
+    for line in headers.getall("Vary", ()):
+        for member in line.split(","):
+            name = member.strip(_OWS).lower()
+            if name == "*" or (name and not _NAME.fullmatch(name)):
+                return None
+            if name:
+                names.add(name)
+    return tuple(sorted(names))
+
+
+def variant_key(names: tuple[str, ...], request_headers: Headers) -> VariantKey:
+    """The values by which a later request will be compared with this one (§4.1)."""
+    return tuple((name, _normalised(name, request_headers)) for name in names)
+
+
+def matches(stored: StoredResponse, request_headers: Headers) -> bool:
+    """Whether the request's fields equal those that `stored` was selected by (§4.1)."""
+    return all(_normalised(name, request_headers) == value for name, value in stored.variant)
+
+
+def select_variant(
+    candidates: Sequence[StoredResponse], request_headers: Headers
+) -> StoredResponse | None:
+    """The stored response to use: the most recent match, those with Vary first (§4.1)."""
+    matching = (candidate for candidate in candidates if matches(candidate, request_headers))
+    return max(matching, key=_preference, default=None)
+
+
+def _preference(stored: StoredResponse) -> tuple[bool, float, float]:
+    return bool(stored.variant), stored.date, stored.freshness.response_time
+
+
+def _parameter_name(parameter: str) -> str:
+    return parameter.partition("=")[0]
+
+
+@lru_cache(maxsize=256)
+def _globs(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for several patterns in which only `*` is special."""
+    alternatives = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    return re.compile("|".join(alternatives), re.DOTALL)
+
+
+def _cookie(name: str, headers: Headers) -> list[str]:
+    """Every value of one cookie, in order; a client may send it for several paths."""
+    values = []
+    for line in headers.getall("Cookie", ()):
+        for pair in line.split(";"):
+            key, equals, value = pair.strip(_OWS).partition("=")
+            if equals and key == name:
+                values.append(value)
+    return values
+
+
+def _normalised(name: str, headers: Headers) -> str | None:
+    """A field's value in the form that is compared; None where the field is absent."""
+    lines = headers.getall(name, None)
+    if lines is None:
+        return None
+    if name in _SINGLE_VALUES:
+        return _NEWLINE.join(line.strip(_OWS) for line in lines)
+    value = ", ".join(lines).strip(_OWS)
+    members = _split(value, ",")
+    if members is None:
+        return value
+    grammar = _WEIGHTED_MEMBERS.get(name)
+    weighted = None if grammar is None else _weighted(members, grammar)
+    return ",".join(members) if weighted is None else weighted
+
+
+def _split(text: str, separator: str) -> list[str] | None:
+    """Cut at separators outside quoted strings; None when a quoted string does not end."""
+    if not _QUOTES_IN_PAIRS.fullmatch(text):
+        return None
+    shielded = _QUOTED_STRING.sub(lambda quoted: quoted[0].replace(separator, _NEWLINE), text)
+    return [part.strip(_OWS).replace(_NEWLINE, separator) for part in shielded.split(separator)]
+
+
+def _weighted(members: list[str], grammar: re.Pattern[str]) -> str | None:
+    """A list of weighted members in one order and one spelling; None where one is no such member.
+
+    A member that comes twice with different weights keeps both, in their order: which one counts
+    is for the origin to say.
+    """
+    parsed = []
+    for member in filter(None, members):
+        text = ";".join(_split(member, ";") or ())
+        match = grammar.match(text)
+        weight = match and _WEIGHT.fullmatch(text, match.end())
+        if not match or not weight:
+            return None
+        parsed.append((match[1].lower() + match[2], _canonical_weight(weight[1])))
+    parsed.sort(key=itemgetter(0))
+    return ",".join(f"{name};q={weight}" for (name, weight), _ in groupby(parsed))
+
+
+def _canonical_weight(weight: str | None) -> str:
+    """`0.500` and `0.5` are one weight, and none is 1 (RFC 9110 §12.4.2)."""
+    if weight is None:
+        return "1"
+    return weight.rstrip("0").rstrip(".") if "." in weight else weight
