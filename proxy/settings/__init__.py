@@ -1,0 +1,68 @@
+"""The YAML: read, checked as a whole, and turned into routes and policies.
+
+    loading           file -> Settings, or every problem at once
+    document          YAML text -> a tree of texts that know their line and column
+    variables         ${NAME} and ${NAME:-default} inside those texts
+    models            the keys, their defaults and what they mean
+    scalars           what one value may look like: durations, sizes, field names, ...
+    units, addresses  the two richer kinds of value
+    routing           Settings -> routes and the policy of each
+    problems          how a problem is told
+    schema            the models as JSON Schema, for editors
+
+A value stays text until the model that owns its key says what it is, so `hosts: [1.10]`,
+`X-Answer: no` and `12:30` mean what they look like.
+"""
+
+from proxy.settings.addresses import ListenAddress, TcpAddress, UnixAddress
+from proxy.settings.loading import defaults, load
+from proxy.settings.models import (
+    Caching,
+    Forwarded,
+    Key,
+    Limits,
+    Log,
+    Match,
+    Memory,
+    Origin,
+    OriginTls,
+    Pool,
+    ResponseHeaders,
+    Route,
+    Settings,
+    Store,
+    Timeouts,
+    Tls,
+)
+from proxy.settings.problems import Problem, SettingsError
+from proxy.settings.routing import routes_of
+from proxy.settings.scalars import LogFormat, LogLevel
+
+__all__ = [
+    "Caching",
+    "Forwarded",
+    "Key",
+    "Limits",
+    "ListenAddress",
+    "Log",
+    "LogFormat",
+    "LogLevel",
+    "Match",
+    "Memory",
+    "Origin",
+    "OriginTls",
+    "Pool",
+    "Problem",
+    "ResponseHeaders",
+    "Route",
+    "Settings",
+    "SettingsError",
+    "Store",
+    "TcpAddress",
+    "Timeouts",
+    "Tls",
+    "UnixAddress",
+    "defaults",
+    "load",
+    "routes_of",
+]

@@ -1,0 +1,374 @@
+"""The keys of the YAML, their defaults and what they mean.
+
+Frozen, and closed: an unknown key is a problem. A key without a value is as if it were not there,
+except in `match`, where dropping a condition would widen a route without a word.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from proxy.rfc9111.policy import Policy
+from proxy.routes import PathPattern, template_names
+from proxy.settings import addresses
+from proxy.settings.problems import ManyRefused, Problem, Refused, SettingsError
+from proxy.settings.scalars import (
+    EMPTY,
+    LOG_LEVEL,
+    ClientDirectivesChoice,
+    Count,
+    Duration,
+    EditedFieldName,
+    ErrorStatus,
+    FieldValue,
+    FileName,
+    Flag,
+    HeaderText,
+    HostText,
+    Listen,
+    LogFormat,
+    LogFormatChoice,
+    LogLevel,
+    LogLevelChoice,
+    Method,
+    OriginHost,
+    OriginUrl,
+    PathText,
+    PositiveDuration,
+    PositiveSize,
+    QueryName,
+    ServerName,
+    SetCookieChoice,
+    Size,
+    Tag,
+    Token,
+    Workers,
+)
+
+_POLICY = Policy()
+"""Where the defaults of the caching keys come from, so that there is one source of them."""
+
+
+class Section(BaseModel):
+    """A mapping with known keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    empty_is_absent: ClassVar[bool] = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_empty(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if cls.empty_is_absent:
+            return {key: value for key, value in data.items() if value is not None}
+        return {key: EMPTY if value is None else value for key, value in data.items()}
+
+
+class Tls(Section):
+    """The certificate that the listener shows; without it the listener speaks plain HTTP."""
+
+    cert: FileName
+    """PEM file with the certificate and its chain."""
+    key: FileName
+    """PEM file with the private key."""
+
+
+class Timeouts(Section):
+    """How long the origin may take; 504 to the client beyond that."""
+
+    connect: PositiveDuration = 5.0
+    """To accept a connection, the TLS handshake included."""
+    header: PositiveDuration = 60.0
+    """From the end of the request to the response head."""
+    idle: PositiveDuration = 60.0
+    """Between two reads of the response body."""
+
+
+class OriginTls(Section):
+    """How an https origin proves who it is."""
+
+    verify: Flag = True
+    """Check the certificate and its name."""
+    ca: FileName | None = None
+    """PEM file with the authorities to trust instead of the system's."""
+    server_name: ServerName | None = None
+    """Name to ask and check for (SNI) instead of the host of the URL."""
+
+
+class Pool(Section):
+    """Connections to the origin that are kept for the next request."""
+
+    connections: Count = 256
+    """At most so many at a time; further requests wait for one."""
+    keepalive: Duration = 4.0
+    """Close one that was idle for so long: sooner than application servers do (often 5s)."""
+
+
+class Forwarded(Section):
+    """What the origin is told about the client."""
+
+    x_forwarded: Flag = True
+    """Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host."""
+    forwarded: Flag = True
+    """Send Forwarded (RFC 7239)."""
+    via: Flag = True
+    """Add Via to requests and responses (RFC 9110 §7.6.3)."""
+
+
+class Origin(Section):
+    """The API that Warmfront stands in front of."""
+
+    url: OriginUrl | None = None
+    """http://host:port, https://host:port or unix:/path; --origin wins over it."""
+    host: OriginHost = "preserve"
+    """Host field of its requests: preserve (the client's), origin (the URL's) or a name."""
+    timeouts: Timeouts = Timeouts()
+    tls: OriginTls = OriginTls()
+    pool: Pool = Pool()
+    forwarded: Forwarded = Forwarded()
+
+
+class Limits(Section):
+    """What one client may take."""
+
+    header_timeout: PositiveDuration = 10.0
+    """To send a whole request head."""
+    body_idle: PositiveDuration = 30.0
+    """Between two reads of a request body, and between two writes of a response body."""
+    keepalive: PositiveDuration = 75.0
+    """Between two requests on one connection."""
+    header_size: PositiveSize = 32 * 1024
+    """All fields of one message head, requests and responses alike."""
+    headers: Count = 200
+    """Field lines in one message head."""
+    connections: Count = 10_000
+    """Open client connections; further ones wait."""
+
+
+class Memory(Section):
+    """The store in this process's memory."""
+
+    max_size: Size = 256 * 2**20
+    """Bodies, headers and bookkeeping together; least recently used goes first."""
+    max_object_size: Size = 4 * 2**20
+    """A larger body passes through unstored."""
+
+    @model_validator(mode="after")
+    def _object_fits(self) -> "Memory":
+        if "max_object_size" in self.model_fields_set and self.max_object_size > self.max_size:
+            raise Refused(
+                "is larger than max_size", "write at most max_size", at=("max_object_size",)
+            )
+        return self
+
+
+class Store(Section):
+    """Where responses are kept."""
+
+    memory: Memory = Memory()
+
+
+class Key(Section):
+    """What makes two requests the same for the cache; the origin gets every request unchanged."""
+
+    ignore_query: tuple[QueryName, ...] = ()
+    """Query parameters that do not matter; * stands for any text, as in utm_*."""
+    sort_query: Flag = False
+    """The order of query parameters does not matter."""
+    headers: tuple[Token, ...] = ()
+    """Request fields that matter though the response does not name them in Vary."""
+    cookies: tuple[Token, ...] = ()
+    """Cookies that matter."""
+
+
+class ResponseHeaders(Section):
+    """Edits of what the client gets, made in this order."""
+
+    remove: tuple[EditedFieldName, ...] = ()
+    """Drop every line of these names."""
+    set: dict[EditedFieldName, FieldValue] = {}
+    """Replace all lines of the name by one."""
+    add: dict[EditedFieldName, FieldValue] = {}
+    """Append a line."""
+
+
+class Caching(Section):
+    """How responses are cached; in a route these keys replace those of `defaults`, one by one."""
+
+    cache: Flag = _POLICY.cache
+    """off: pass everything through, store and reuse nothing."""
+    ttl: Duration | None = _POLICY.ttl
+    """Lifetime in place of what the origin says; never revives no-store or private."""
+    default_ttl: Duration | None = _POLICY.default_ttl
+    """Lifetime where the origin says nothing."""
+    negative_ttl: dict[ErrorStatus, Duration] = {}
+    """Lifetime of errors (400 to 599) where the origin says nothing, by status."""
+    stale_while_revalidate: Duration | None = _POLICY.stale_while_revalidate
+    """Serve stale for so long while a refresh runs, where the origin says nothing."""
+    stale_if_error: Duration | None = _POLICY.stale_if_error
+    """Serve stale for so long when the origin fails, where it said nothing."""
+    grace: Duration = _POLICY.grace
+    """Serve stale for so long when the origin cannot be reached at all."""
+    heuristic_max: Duration = _POLICY.heuristic_max
+    """Longest lifetime guessed from Last-Modified; 0 guesses none."""
+    set_cookie: SetCookieChoice = _POLICY.set_cookie
+    """Responses that set a cookie: bypass (do not store), strip (store without) or store."""
+    client_directives: ClientDirectivesChoice = _POLICY.client_directives
+    """Cache-Control of requests: ignore (but only-if-cached and no-store) or honor."""
+    targeted_fields: tuple[Token, ...] = _POLICY.targeted_fields
+    """Fields that speak to this cache before Cache-Control does, most important first."""
+    surrogate_control: Flag = _POLICY.surrogate_control
+    """Obey Surrogate-Control, and keep it from clients."""
+    key: Key = Key()
+    response_headers: ResponseHeaders = ResponseHeaders()
+
+
+class Match(Section):
+    """Conditions on a request, all of which must hold; without any, every request matches."""
+
+    empty_is_absent: ClassVar[bool] = False
+
+    path: PathText | None = None
+    """Path with {name} and * within a segment, and ** for any number of segments."""
+    methods: tuple[Method, ...] = ()
+    """One of these; GET stands for HEAD too."""
+    hosts: tuple[HostText, ...] = ()
+    """One of these, as example.com, *.example.com or example.com:8080."""
+    headers: dict[Token, HeaderText] = {}
+    """Values of request fields; after ~ a regular expression for the whole value."""
+
+
+class Route(Caching):
+    """Requests, and what applies to them; the first route that matches is the only one."""
+
+    match: Match = Match()
+    tags: tuple[Tag, ...] = ()
+    """Tags that its responses are stored under; {name} is what the path captured."""
+    purge: tuple[Tag, ...] = ()
+    """Tags that a successful unsafe request purges."""
+
+    @model_validator(mode="after")
+    def _names_are_captured(self) -> "Route":
+        captured = PathPattern(self.match.path).names if self.match.path else ()
+        missing = [
+            _not_captured(name, captured, (key, index))
+            for key in ("tags", "purge")
+            for index, template in enumerate(getattr(self, key))
+            for name in template_names(template)
+            if name not in captured
+        ]
+        if missing:
+            raise ManyRefused(missing)
+        return self
+
+
+def _not_captured(name: str, captured: Sequence[str], at: tuple[str, int]) -> Refused:
+    close = get_close_matches(name, captured, n=1)
+    hint = f"did you mean {{{close[0]}}}?" if close else f"write {{{name}}} in match.path"
+    return Refused(f"{{{name}}} is not captured by the path", hint, at)
+
+
+class Log(Section):
+    """What is told on standard error."""
+
+    level: LogLevelChoice = LogLevel.INFO
+    """debug, info, warning or error."""
+    format: LogFormatChoice = LogFormat.PRETTY
+    """pretty for people, json for machines."""
+    access: Flag = True
+    """One line for each request."""
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _some_and_distinct(listen: tuple[Listen, ...]) -> tuple[Listen, ...]:
+    if not listen:
+        raise Refused("is an empty list", "write an address, such as 127.0.0.1:8080")
+    twice = [
+        Refused(f"{address} is listed twice", "remove it", at=(index,))
+        for index, address in enumerate(listen)
+        if address in listen[:index] and getattr(address, "port", None) != 0
+    ]
+    if twice:
+        raise ManyRefused(twice)
+    return listen
+
+
+class Settings(Section):
+    """Configuration of Warmfront."""
+
+    listen: Annotated[
+        tuple[Listen, ...], BeforeValidator(_listed), AfterValidator(_some_and_distinct)
+    ] = (addresses.TcpAddress("127.0.0.1", 8080),)
+    """Address or list of addresses: host:port, [::1]:port, :port for everywhere, unix:/path."""
+    tls: Tls | None = None
+    workers: Workers = 1
+    """Processes; this version runs as one."""
+    origin: Origin = Origin()
+    limits: Limits = Limits()
+    store: Store = Store()
+    defaults: Caching = Caching()
+    routes: tuple[Route, ...] = ()
+    """Exceptions from `defaults`; the first route that matches a request applies."""
+    log: Log = Log()
+    drain_timeout: Duration = 30.0
+    """After SIGTERM, so long may open requests take to end."""
+
+    def with_overrides(
+        self,
+        *,
+        origin: str | None = None,
+        listen: Sequence[str] | None = None,
+        log_level: str | None = None,
+    ) -> "Settings":
+        """These settings with what the command line says instead; nothing given, nothing changed.
+
+        Raises:
+            SettingsError: A flag's value cannot be used; all that cannot are named.
+        """
+        problems: list[Problem] = []
+
+        def read(flag: str, parse: Any, text: str) -> Any:
+            try:
+                return parse(text)
+            except Refused as refused:
+                problem = Problem(message=refused.message, suggestion=refused.suggestion, path=flag)
+                problems.append(problem)
+
+        changes: dict[str, Any] = {}
+        if origin is not None:
+            url = read("--origin", addresses.parse_origin, origin)
+            changes["origin"] = self.origin.model_copy(update={"url": url})
+        if listen:
+            given = [read("--listen", addresses.parse_listen, text) for text in listen]
+            changes["listen"] = tuple(dict.fromkeys(given))
+        if log_level is not None:
+            level = read("--log-level", LOG_LEVEL.parse, log_level)
+            changes["log"] = self.log.model_copy(update={"level": level})
+        if problems:
+            raise SettingsError(problems)
+        return self.model_copy(update=changes)
+
+    def require_origin(self) -> str:
+        """The origin's URL, which nothing works without.
+
+        Raises:
+            SettingsError: Neither the file nor a flag names one.
+        """
+        if self.origin.url is None:
+            raise SettingsError(
+                [
+                    Problem(
+                        path="origin.url",
+                        message="missing",
+                        suggestion="write origin: {url: http://127.0.0.1:8000}, or give --origin",
+                    )
+                ]
+            )
+        return self.origin.url

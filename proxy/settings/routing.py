@@ -1,0 +1,76 @@
+"""From settings to what the gateway works with: routes and the policy of each."""
+
+from typing import TypeVar
+
+from proxy import routes
+from proxy.rfc9111.policy import KeyPolicy, Policy
+from proxy.settings.models import Caching, ResponseHeaders, Route, Section, Settings
+
+S = TypeVar("S", bound=Section)
+
+
+def routes_of(settings: Settings) -> tuple[list[routes.Route], routes.Route]:
+    """The routes in order, named by their place (`routes[0]`), and the fallback, `defaults`."""
+    numbered = enumerate(settings.routes)
+    fallback = routes.Route(
+        name="defaults",
+        policy=policy_of(settings.defaults),
+        response_headers=_edits(settings.defaults.response_headers),
+    )
+    return [_route(route, settings.defaults, f"routes[{n}]") for n, route in numbered], fallback
+
+
+def _route(route: Route, defaults: Caching, name: str) -> routes.Route:
+    caching = _laid_over(defaults, route)
+    match = route.match
+    return routes.Route(
+        name=name,
+        path=None if match.path is None else routes.PathPattern(match.path),
+        methods=frozenset(match.methods),
+        hosts=match.hosts,
+        headers=tuple(match.headers.items()),
+        policy=policy_of(caching),
+        tags=route.tags,
+        purge=route.purge,
+        response_headers=_edits(caching.response_headers),
+    )
+
+
+def policy_of(caching: Caching) -> Policy:
+    """The policy that these keys describe."""
+    key = caching.key
+    return Policy(
+        cache=caching.cache,
+        ttl=caching.ttl,
+        default_ttl=caching.default_ttl,
+        negative_ttl=dict(caching.negative_ttl),
+        stale_while_revalidate=caching.stale_while_revalidate,
+        stale_if_error=caching.stale_if_error,
+        grace=caching.grace,
+        heuristic_max=caching.heuristic_max,
+        set_cookie=caching.set_cookie,
+        client_directives=caching.client_directives,
+        targeted_fields=tuple(name.lower() for name in caching.targeted_fields),
+        surrogate_control=caching.surrogate_control,
+        key=KeyPolicy(
+            ignore_query=key.ignore_query,
+            sort_query=key.sort_query,
+            headers=tuple(name.lower() for name in key.headers),
+            cookies=key.cookies,
+        ),
+    )
+
+
+def _laid_over(base: S, top: Section) -> S:
+    """`base` with what the operator wrote in `top`, key by key, also in sections within."""
+    changes = {}
+    for name in top.model_fields_set & type(base).model_fields.keys():
+        below, above = getattr(base, name), getattr(top, name)
+        changes[name] = _laid_over(below, above) if isinstance(above, Section) else above
+    return base.model_copy(update=changes)
+
+
+def _edits(edits: ResponseHeaders) -> routes.HeaderEdits:
+    return routes.HeaderEdits(
+        set=tuple(edits.set.items()), add=tuple(edits.add.items()), remove=edits.remove
+    )

@@ -1,0 +1,325 @@
+"""What one value may look like: its text, what becomes of it, and its JSON Schema.
+
+Each kind is an `Annotated` type for the models. A value that already has its Python type is taken
+as it is, so that settings can be made in code; YAML only ever brings text.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from proxy.rfc9111.policy import ClientDirectives, SetCookie
+from proxy.routes import HostPattern, PathPattern, template_names
+from proxy.settings import addresses, units
+from proxy.settings.document import Broken
+from proxy.settings.problems import Refused, did_you_mean, quoted
+
+KIND_KEY: Final = "x-kind"
+"""Marks, in a JSON Schema under construction, what refers to a kind."""
+
+EMPTY: Final = object()
+"""In place of None where a key without a value must not count as absent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """One kind of value.
+
+    Attributes:
+        name: Under which it stands in the JSON Schema's definitions.
+        parse: Text to value; raises Refused, or a ValueError whose text says what to write.
+        types: Python types that are taken without parsing.
+        schema: JSON Schema of the text as it stands in YAML; variables are allowed besides.
+        show: Value to text, as it would be written.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    schema: JsonSchemaValue
+    types: tuple[type, ...] = ()
+    show: Callable[[Any], Any] = str
+
+    def __get_pydantic_core_schema__(
+        self, _source: object, _handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Validate by `take` alone."""
+        return core_schema.no_info_plain_validator_function(self.take)
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """A mark, which `schema` replaces by a reference."""
+        return {KIND_KEY: self.name}
+
+    def take(self, value: object) -> Any:
+        """The value of this kind that `value` stands for."""
+        if isinstance(value, str):
+            return self.parse(value)
+        if type(value) in self.types:  # not isinstance: True is no count
+            return value
+        if value is None or value is EMPTY:
+            raise Refused("has no value", "write one, or remove the key")
+        if isinstance(value, Broken):
+            raise Refused("is broken")
+        shapes: dict[type, str] = {dict: "a mapping", list: "a list"}
+        shape = shapes.get(type(value), type(value).__name__)
+        raise Refused(f"must be a single value, not {shape}")
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN_SCHEMA = {"type": "string", "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}
+_TEXT_SCHEMA = {"type": ["string", "number", "boolean"]}
+
+_FLAGS = {
+    **dict.fromkeys(("on", "true", "True", "TRUE"), True),
+    **dict.fromkeys(("off", "false", "False", "FALSE"), False),
+}
+_FLAG_SLIPS = {"yes": "on", "y": "on", "1": "on", "enabled": "on"} | dict.fromkeys(
+    ("no", "n", "0", "disabled", "none"), "off"
+)
+
+_COMMON_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"}
+)
+_ERROR_STATUS = re.compile(r"[45][0-9][0-9]")
+_MOST = 10_000_000
+
+_FRAMING = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def _flag(text: str) -> bool:
+    if text in _FLAGS:
+        return _FLAGS[text]
+    lower = text.lower()
+    meant = lower if lower in _FLAGS else _FLAG_SLIPS.get(lower)
+    raise Refused(
+        f"{quoted(text)} is neither on nor off", f"write {meant}" if meant else "write on or off"
+    )
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,15}", text):
+        raise Refused(f"{quoted(text)} is not a whole number", "write digits only, such as 100")
+    if not 1 <= int(text) <= _MOST:
+        raise Refused(f"{text} is out of range", f"write 1 to {_MOST}")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if text == "1":
+        return 1
+    if text == "auto" or re.fullmatch("[0-9]+", text):
+        raise Refused(f"{quoted(text)}: this version runs as one process", "write 1")
+    raise Refused(f"{quoted(text)} is not a number of workers", "write 1")
+
+
+def _positive_duration(text: str) -> float:
+    seconds = units.parse_duration(text)
+    if seconds == 0:
+        raise Refused("must be longer than zero", "write 30s, say")
+    return seconds
+
+
+def _positive_size(text: str) -> int:
+    size = units.parse_size(text)
+    if size == 0:
+        raise Refused("must be larger than zero", "write 32KiB, say")
+    return size
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise Refused("is empty", "write a value, or remove the key")
+    if not text.isprintable():
+        raise Refused(f"{quoted(text)} holds a control character")
+    return text
+
+
+def _token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise Refused(f"{quoted(text)} is not a token: letters, digits and !#$%&'*+-.^_`|~ only")
+    return text
+
+
+def _edited_field_name(text: str) -> str:
+    if _token(text).lower() in _FRAMING:
+        raise Refused(f"{text} belongs to the connection, which the server manages")
+    return text
+
+
+def _field_value(text: str) -> str:
+    bad = next((char for char in text if not (char == "\t" or " " <= char <= "~")), None)
+    if bad is not None and not "\x80" <= bad <= "\xff":
+        raise Refused(f"{quoted(text)} holds {quoted(bad)}, which a header field cannot carry")
+    if text != text.strip(" \t"):
+        raise Refused(f"{quoted(text)} starts or ends with a blank, which HTTP drops", "remove it")
+    return text
+
+
+def _method(text: str) -> str:
+    if _token(text) != text.upper() and text.upper() in _COMMON_METHODS:
+        raise Refused(f"methods are case-sensitive: {text} is another one", f"write {text.upper()}")
+    if text == "CONNECT":
+        raise Refused("CONNECT is never forwarded", "remove it")
+    return text
+
+
+def _error_status(text: str) -> int:
+    if not _ERROR_STATUS.fullmatch(text):
+        raise Refused(f"{quoted(text)} is not a status from 400 to 599", "write 404, say")
+    return int(text)
+
+
+def _path_pattern(text: str) -> str:
+    return PathPattern(text).text
+
+
+def _host_pattern(text: str) -> str:
+    HostPattern(text)
+    return text
+
+
+def _header_condition(text: str) -> str | re.Pattern[str]:
+    if not text.startswith("~"):
+        return _field_value(text)
+    try:
+        return re.compile(text[1:].lstrip(" "))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Refused(f"{quoted(text)} is not a regular expression: {error}") from None
+
+
+def _tag(text: str) -> str:
+    if not text or not text.isprintable() or re.search(r"[\s,]", text):
+        raise Refused(
+            f"{quoted(text)} is not a tag: no blanks, commas or control characters",
+            'write "product:{id}", say',
+        )
+    template_names(text)
+    return text
+
+
+def _query_name(text: str) -> str:
+    if not text or re.search(r"[\s&=#?]", text):
+        raise Refused(f"{quoted(text)} is not the name of a query parameter", "write utm_*, say")
+    return text
+
+
+def _choice(name: str, choices: type[Enum]) -> Kind:
+    names = [str(member.value) for member in choices]
+
+    def parse(text: str) -> Enum:
+        if text not in names:
+            listed = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise Refused(f"{quoted(text)} is not one of {listed}", did_you_mean(text, names))
+        return choices(text)
+
+    return Kind(name, parse, {"enum": names}, (choices,), lambda member: member.value)
+
+
+class LogLevel(Enum):
+    """From which level on the log is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(Enum):
+    """How a line of the log looks."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+
+
+def _with_unit(pattern: str) -> JsonSchemaValue:
+    return {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^(0+|{pattern})$"}]}
+
+
+_NON_EMPTY = {"type": "string", "minLength": 1}
+
+FLAG = Kind("flag", _flag, {"enum": [True, False, "on", "off"]}, (bool,), bool)
+COUNT = Kind("count", _count, {"type": "integer", "minimum": 1, "maximum": _MOST}, (int,), int)
+WORKERS = Kind("workers", _workers, {"const": 1}, (int,), int)
+DURATION = Kind(
+    "duration",
+    units.parse_duration,
+    _with_unit(units.DURATION_PATTERN),
+    (float, int),
+    units.format_duration,
+)
+POSITIVE_DURATION = replace(DURATION, name="positive_duration", parse=_positive_duration)
+SIZE = Kind("size", units.parse_size, _with_unit(units.SIZE_PATTERN), (int,), units.format_size)
+POSITIVE_SIZE = replace(SIZE, name="positive_size", parse=_positive_size)
+LISTEN = Kind(
+    "listen_address",
+    addresses.parse_listen,
+    {"type": "string", "pattern": "^(unix:.+|.*:[0-9]+)$"},
+    (addresses.TcpAddress, addresses.UnixAddress),
+)
+ORIGIN_URL = Kind(
+    "origin_url", addresses.parse_origin, {"type": "string", "pattern": "^(https?://|unix:/).+$"}
+)
+ORIGIN_HOST = Kind("origin_host", addresses.parse_origin_host, _NON_EMPTY)
+SERVER_NAME = Kind("server_name", addresses.parse_server_name, _NON_EMPTY)
+FILE_NAME = Kind("file_name", _filled, _NON_EMPTY)
+TOKEN = Kind("token", _token, _TOKEN_SCHEMA)
+EDITED_FIELD_NAME = Kind("edited_field_name", _edited_field_name, _TOKEN_SCHEMA)
+FIELD_VALUE = Kind("field_value", _field_value, _TEXT_SCHEMA)
+METHOD = Kind("method", _method, _TOKEN_SCHEMA)
+ERROR_STATUS = Kind("error_status", _error_status, {"pattern": "^[45][0-9][0-9]$"}, (int,))
+PATH_PATTERN = Kind("path_pattern", _path_pattern, {"type": "string", "pattern": "^/"})
+HOST_PATTERN = Kind("host_pattern", _host_pattern, _NON_EMPTY)
+HEADER_CONDITION = Kind("header_condition", _header_condition, _TEXT_SCHEMA, (re.Pattern,))
+TAG = Kind("tag", _tag, {**_TEXT_SCHEMA, "pattern": r"^[^\s,]+$"})
+QUERY_NAME = Kind("query_name", _query_name, _TEXT_SCHEMA)
+SET_COOKIE = _choice("set_cookie", SetCookie)
+CLIENT_DIRECTIVES = _choice("client_directives", ClientDirectives)
+LOG_LEVEL = _choice("log_level", LogLevel)
+LOG_FORMAT = _choice("log_format", LogFormat)
+
+KINDS: Final = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
+
+Flag: TypeAlias = Annotated[bool, FLAG]
+Count: TypeAlias = Annotated[int, COUNT]
+Workers: TypeAlias = Annotated[int, WORKERS]
+Duration: TypeAlias = Annotated[float, DURATION]
+PositiveDuration: TypeAlias = Annotated[float, POSITIVE_DURATION]
+Size: TypeAlias = Annotated[int, SIZE]
+PositiveSize: TypeAlias = Annotated[int, POSITIVE_SIZE]
+Listen: TypeAlias = Annotated[addresses.ListenAddress, LISTEN]
+OriginUrl: TypeAlias = Annotated[str, ORIGIN_URL]
+OriginHost: TypeAlias = Annotated[str, ORIGIN_HOST]
+ServerName: TypeAlias = Annotated[str, SERVER_NAME]
+FileName: TypeAlias = Annotated[str, FILE_NAME]
+Token: TypeAlias = Annotated[str, TOKEN]
+EditedFieldName: TypeAlias = Annotated[str, EDITED_FIELD_NAME]
+FieldValue: TypeAlias = Annotated[str, FIELD_VALUE]
+Method: TypeAlias = Annotated[str, METHOD]
+ErrorStatus: TypeAlias = Annotated[int, ERROR_STATUS]
+PathText: TypeAlias = Annotated[str, PATH_PATTERN]
+HostText: TypeAlias = Annotated[str, HOST_PATTERN]
+HeaderText: TypeAlias = Annotated[str | re.Pattern[str], HEADER_CONDITION]
+Tag: TypeAlias = Annotated[str, TAG]
+QueryName: TypeAlias = Annotated[str, QUERY_NAME]
+SetCookieChoice: TypeAlias = Annotated[SetCookie, SET_COOKIE]
+ClientDirectivesChoice: TypeAlias = Annotated[ClientDirectives, CLIENT_DIRECTIVES]
+LogLevelChoice: TypeAlias = Annotated[LogLevel, LOG_LEVEL]
+LogFormatChoice: TypeAlias = Annotated[LogFormat, LOG_FORMAT]
