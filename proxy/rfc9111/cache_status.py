@@ -1,0 +1,80 @@
+"""The Cache-Status field: how this cache handled a request (RFC 9211)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.rfc9111.reasons import Reason
+
+_CACHE_NAME = "warmfront"
+
+
+class Forward(StrEnum):
+    """Why a request went to the origin (RFC 9211 §2.2)."""
+
+    BYPASS = "bypass"
+    METHOD = "method"
+    URI_MISS = "uri-miss"
+    VARY_MISS = "vary-miss"
+    MISS = "miss"
+    REQUEST = "request"
+    STALE = "stale"
+    PARTIAL = "partial"
+
+
+_FORWARD = {
+    Reason.CACHE_OFF: Forward.BYPASS,
+    Reason.REQUEST_BODY: Forward.BYPASS,
+    Reason.REQUEST_PRECONDITION: Forward.BYPASS,
+    Reason.REQUEST_UPGRADE: Forward.BYPASS,
+    Reason.METHOD: Forward.METHOD,
+    Reason.URI_MISS: Forward.URI_MISS,
+    Reason.VARY_MISS: Forward.VARY_MISS,
+    Reason.REQUEST_NO_CACHE: Forward.REQUEST,
+    Reason.REQUEST_MAX_AGE: Forward.REQUEST,
+    Reason.REQUEST_MIN_FRESH: Forward.REQUEST,
+    Reason.EXPIRED: Forward.STALE,
+    Reason.NO_CACHE: Forward.STALE,
+    Reason.RANGE_NOT_HELD: Forward.PARTIAL,
+}
+
+
+def forward_of(reason: Reason) -> Forward:
+    """The `fwd` value for a reason to ask the origin; `miss` says no more than that it was."""
+    return _FORWARD.get(reason, Forward.MISS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStatus:
+    """What happened to one request, and to the response to it.
+
+    Attributes:
+        hit: Answered from the store; has no effect beside `forward`, which excludes it.
+        forward: Why the origin was asked.
+        forward_status: What it answered.
+        stored: Its answer was stored, or updated what is.
+        collapsed: The request shared another one's way to the origin.
+        ttl: Freshness left, in seconds; negative when stale.
+        detail: Why, in this cache's words.
+    """
+
+    hit: bool = False
+    forward: Forward | None = None
+    forward_status: int | None = None
+    stored: bool = False
+    collapsed: bool = False
+    ttl: int | None = None
+    detail: Reason | None = None
+
+    def render(self) -> str:
+        """The list member for this cache (RFC 9211 §2)."""
+        parts = [
+            _CACHE_NAME,
+            "hit" if self.hit and self.forward is None else "",
+            f"fwd={self.forward}" if self.forward is not None else "",
+            f"fwd-status={self.forward_status}" if self.forward_status is not None else "",
+            "stored" if self.stored else "",
+            "collapsed" if self.collapsed else "",
+            f"ttl={self.ttl}" if self.ttl is not None else "",
+            f"detail={self.detail}" if self.detail is not None else "",
+        ]
+        return "; ".join(filter(None, parts))
