@@ -73,6 +73,10 @@ class Reason(StrEnum):
         "status-not-understood",
         "must-understand, and this cache does not implement the status code (§5.2.2.3).",
     )
+    STATUS_NEVER_STORED = (
+        "status-never-stored",
+        "Responses with status 428, 429, 431 or 511 must not be stored (RFC 6585).",
+    )
     NOT_MODIFIED_PASSED = (
         "not-modified-passed",
         "A 304 to the client's own condition has no content to store (§4.3.3).",
@@ -106,3 +110,8 @@ class Reason(StrEnum):
     ORIGIN_IDLE_TIMEOUT = "origin-idle-timeout", "The origin stalled in the middle of its body."
     ORIGIN_BROKEN = "origin-broken", "The origin closed the connection before a whole response."
     ORIGIN_MALFORMED = "origin-malformed", "The origin's response is not valid HTTP/1.1."
+
+    # What went wrong on the way from the client.
+    CLIENT_GONE = "client-gone", "The client closed the connection before its whole request."
+    CLIENT_STALLED = "client-stalled", "The client stalled in the middle of its body."
+    CLIENT_MALFORMED = "client-malformed", "The client's body is not validly chunked (RFC 9112 §7.1)."
