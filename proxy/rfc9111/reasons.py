@@ -110,8 +110,3 @@ class Reason(StrEnum):
     ORIGIN_IDLE_TIMEOUT = "origin-idle-timeout", "The origin stalled in the middle of its body."
     ORIGIN_BROKEN = "origin-broken", "The origin closed the connection before a whole response."
     ORIGIN_MALFORMED = "origin-malformed", "The origin's response is not valid HTTP/1.1."
-
-    # What went wrong on the way from the client.
-    CLIENT_GONE = "client-gone", "The client closed the connection before its whole request."
-    CLIENT_STALLED = "client-stalled", "The client stalled in the middle of its body."
-    CLIENT_MALFORMED = "client-malformed", "The client's body is not validly chunked (RFC 9112 §7.1)."
