@@ -112,6 +112,11 @@ class MemoryStore:
             doomed |= self._groups.get(scope, set())
         return sum(self._drop_resource(url) for url in doomed)
 
+    def resize(self, max_size: int) -> None:
+        """Change the bound; what no longer fits leaves at once."""
+        self.max_size = max_size
+        self._make_room(newest="")
+
     def sweep(self) -> int:
         """Drop what can be neither served nor validated any more; how many URLs were looked at."""
         now = self._clock()

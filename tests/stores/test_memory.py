@@ -49,6 +49,16 @@ async def test_a_url_with_too_many_variants_loses_its_oldest(clock: Clock) -> No
     assert variants == [(("x", str(number)),) for number in (2, 3, 4)]
 
 
+async def test_a_smaller_bound_takes_effect_at_once(clock: Clock) -> None:
+    store = MemoryStore(room_for(3), clock)
+    for number in range(3):
+        await store.put(key(number), make_entry())
+    store.resize(room_for(1))
+    assert await urls_of(store, range(3)) == [2]
+    store.resize(0)
+    assert (len(store), store.size) == (0, 0)
+
+
 async def test_renewing_counts_the_bytes_once(clock: Clock) -> None:
     store = MemoryStore(1 << 20, clock)
     await store.put(key(0), make_entry(b"x" * 1000))

@@ -1,0 +1,268 @@
+"""The composition root: settings in, a running proxy out; start, reload, drain, stop."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from proxy import logs
+from proxy.background import Background
+from proxy.clock import wall
+from proxy.events import Emit
+from proxy.exchange import Incoming, Outgoing
+from proxy.gateway import ForwardingOptions, Gateway
+from proxy.origin import OriginClient, OriginOptions, parser_is_native
+from proxy.routes import RouteTable
+from proxy.server import Listener, ServerOptions
+from proxy.settings import ListenAddress, Settings, SettingsError, TcpAddress, routes_of
+from proxy.stores import MemoryStore
+
+_SWEEP_INTERVAL = 10.0
+
+
+class App:
+    """One proxy in this process.
+
+    Raises:
+        SettingsError: No origin is named.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.require_origin()
+        self._settings = settings
+        self._emit: Emit = logs.event_log(access=settings.log.access)
+        self._background = Background(self._emit)
+        self._store = MemoryStore(settings.store.memory.max_size, wall)
+        self._origin: OriginClient | None = None
+        self._gateway: Gateway | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._listener = Listener(self._respond, server_options(settings))
+        self.addresses: list[str] = []
+
+    async def start(self) -> None:
+        """Accept requests.
+
+        Raises:
+            OSError: An address cannot be bound, or a certificate cannot be read.
+        """
+        if not parser_is_native():
+            structlog.stdlib.get_logger("warmfront").warning(
+                "aiohttp runs without its compiled parser: slower and less strict; "
+                "install a binary wheel of aiohttp"
+            )
+        settings = self._settings
+        self._tls = _tls_context(settings)
+        self._origin = OriginClient(origin_options(settings))
+        self._gateway = self._new_gateway(settings, self._origin)
+        self._background.start("sweep", self._sweep())
+        try:
+            for address in settings.listen:
+                await self._listener.start(str(address), tls=self._tls)
+                self.addresses.append(_bound(address, self._listener.port))
+        except BaseException:
+            await self.stop(drain=0.0)
+            raise
+
+    async def reload(self, settings: Settings) -> list[str]:
+        """Apply new settings to requests from now on; nothing stored is lost.
+
+        Returns:
+            The keys whose change needs a restart, since they belong to the listener.
+
+        Raises:
+            SettingsError: No origin is named. Nothing has changed then.
+            OSError: A certificate cannot be read. Nothing has changed then.
+        """
+        settings.require_origin()
+        assert self._origin is not None  # noqa: S101 - reload comes after start
+        if self._tls is not None and settings.tls is not None:
+            _load_certificate(self._tls, settings)
+        old, self._settings = self._settings, settings
+        self._emit = logs.event_log(access=settings.log.access)
+        self._store.resize(settings.store.memory.max_size)
+        if origin_options(settings) != origin_options(old):
+            leaving, self._origin = self._origin, OriginClient(origin_options(settings))
+            self._background.start(
+                ("leave origin", id(leaving)), _close_later(leaving, settings.drain_timeout)
+            )
+        self._gateway = self._new_gateway(settings, self._origin)
+        fixed = ("listen", "limits", "workers")
+        changed = [key for key in fixed if getattr(old, key) != getattr(settings, key)]
+        return [*changed, *(["tls"] if (old.tls is None) != (settings.tls is None) else [])]
+
+    async def stop(self, drain: float | None = None) -> None:
+        """Refuse new connections, let open requests end, then close everything.
+
+        Args:
+            drain: Seconds that open requests get; None for `drain_timeout`.
+        """
+        await self._listener.drain(self._settings.drain_timeout if drain is None else drain)
+        await self._listener.close()
+        await self._background.close()
+        if self._origin is not None:
+            await self._origin.close()
+
+    async def _respond(self, incoming: Incoming) -> Outgoing:
+        assert self._gateway is not None  # noqa: S101 - the listener starts last
+        return await self._gateway.respond(incoming)
+
+    def _new_gateway(self, settings: Settings, origin: OriginClient) -> Gateway:
+        routes, fallback = routes_of(settings)
+        forwarded = settings.origin.forwarded
+        return Gateway(
+            origin=origin,
+            store=self._store,
+            routes=RouteTable(routes, fallback),
+            background=self._background,
+            forwarding_options=ForwardingOptions(
+                host=settings.origin.host,
+                origin_authority=origin.endpoint.authority,
+                via=forwarded.via,
+                x_forwarded=forwarded.x_forwarded,
+                forwarded=forwarded.forwarded,
+            ),
+            max_object_size=settings.store.memory.max_object_size,
+            clock=wall,
+            emit=self._emit,
+        )
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_INTERVAL)
+            self._store.sweep()
+
+
+async def serve(
+    settings: Settings,
+    *,
+    reload: Callable[[], Settings] | None,
+    ready: Callable[[list[str]], None] | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT, then drain; SIGHUP calls `reload` and applies what it returns.
+
+    Raises:
+        SettingsError: The settings cannot work.
+        OSError: An address cannot be bound, or a file cannot be read.
+    """
+    logs.configure(settings.log.level.value, settings.log.format.value)
+    log = structlog.stdlib.get_logger("warmfront")
+    app = App(settings)
+    await app.start()
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    again = asyncio.Event()
+    _on_signals(loop, (signal.SIGTERM, signal.SIGINT), over.set)
+    if reload is not None:
+        _on_signals(loop, (signal.SIGHUP,), again.set)
+    try:
+        if ready is not None:
+            ready(app.addresses)
+        while not over.is_set():
+            await _either(over, again)
+            if again.is_set() and reload is not None:
+                again.clear()
+                await _reload(app, reload, log)
+        log.info("draining", seconds=settings.drain_timeout)
+    finally:
+        _off_signals(loop)
+        await app.stop()
+
+
+async def _reload(
+    app: App, reload: Callable[[], Settings], log: structlog.stdlib.BoundLogger
+) -> None:
+    """An invalid file keeps the old settings, and the log says what is wrong with it."""
+    try:
+        settings = reload()
+        needs_restart = await app.reload(settings)
+    except (SettingsError, OSError) as error:
+        log.error("reload failed, the old settings stay", problem=str(error))  # noqa: TRY400 - no bug
+        return
+    logs.configure(settings.log.level.value, settings.log.format.value)
+    log.info("reloaded")
+    if needs_restart:
+        log.warning("some changes need a restart", keys=needs_restart)
+
+
+async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def _on_signals(
+    loop: asyncio.AbstractEventLoop, signals: Iterable[signal.Signals], act: Callable[[], None]
+) -> None:
+    for number in signals:
+        loop.add_signal_handler(number, act)
+
+
+def _off_signals(loop: asyncio.AbstractEventLoop) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.remove_signal_handler(number)
+
+
+async def _close_later(origin: OriginClient, seconds: float) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await origin.close()
+
+
+def _bound(address: ListenAddress, port: int) -> str:
+    """The address with the port that the system picked, where it was left to it."""
+    if isinstance(address, TcpAddress) and address.port == 0:
+        address = TcpAddress(address.host, port)
+    return str(address)
+
+
+def server_options(settings: Settings) -> ServerOptions:
+    """What the listener needs of the settings."""
+    limits = settings.limits
+    return ServerOptions(
+        header_timeout=limits.header_timeout,
+        body_idle=limits.body_idle,
+        keepalive_timeout=limits.keepalive,
+        header_size=limits.header_size,
+        headers=limits.headers,
+        connections=limits.connections,
+    )
+
+
+def origin_options(settings: Settings) -> OriginOptions:
+    """What the origin client needs of the settings."""
+    origin, limits = settings.origin, settings.limits
+    return OriginOptions(
+        url=settings.require_origin(),
+        connect_timeout=origin.timeouts.connect,
+        header_timeout=origin.timeouts.header,
+        idle_timeout=origin.timeouts.idle,
+        verify=origin.tls.verify,
+        ca_file=None if origin.tls.ca is None else str(origin.tls.ca),
+        server_name=origin.tls.server_name,
+        connections=origin.pool.connections,
+        keepalive=origin.pool.keepalive,
+        header_size=limits.header_size,
+        headers=limits.headers,
+    )
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    _load_certificate(context, settings)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
+    """Load it into a live context too: the next handshake shows the new certificate."""
+    if settings.tls is not None:
+        context.load_cert_chain(settings.tls.cert, settings.tls.key)

@@ -1,0 +1,298 @@
+"""A real origin, a real proxy and a plain client, joined by real sockets; only the clock is ours.
+
+The origin answers from a script and remembers what it was asked. The proxy is built as the
+application builds it: listener, gateway, memory store, origin client.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from proxy.background import Background
+from proxy.events import Event
+from proxy.gateway import ForwardingOptions, Gateway
+from proxy.origin import OriginClient, OriginOptions
+from proxy.rfc9111.dates import format_http_date
+from proxy.rfc9111.messages import Headers
+from proxy.rfc9111.policy import Policy
+from proxy.routes import Route, RouteTable
+from proxy.server import Listener, ServerOptions
+from proxy.stores import MemoryStore
+
+START = 1_800_000_000.0
+PATIENCE = 5.0
+
+Lines = Sequence[tuple[str, str]]
+
+
+class Clock:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def date(self, offset: float = 0.0) -> str:
+        """An HTTP date `offset` seconds from now."""
+        return format_http_date(self.now + offset)
+
+
+@dataclass
+class Seen:
+    """A request as the origin saw it."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes
+
+    def values(self, name: str) -> list[str]:
+        return self.headers.getall(name, [])
+
+
+@dataclass
+class Reply:
+    """What the origin says next.
+
+    Attributes:
+        raw: These bytes and nothing else, then the connection is closed.
+        wait: Answer only when this is set.
+        interim: Bytes sent first.
+    """
+
+    status: int = 200
+    headers: Lines = ()
+    body: bytes = b""
+    raw: bytes | None = None
+    wait: asyncio.Event | None = None
+    interim: bytes = b""
+
+    def encode(self, method: str) -> bytes:
+        lines = [f"HTTP/1.1 {self.status} Scripted"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        bodiless = self.status in {204, 304}
+        if not bodiless:
+            lines.append(f"Content-Length: {len(self.body)}")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        return head if bodiless or method == "HEAD" else head + self.body
+
+
+class Origin:
+    """Answers with `script` in turn, then with `always`."""
+
+    def __init__(self) -> None:
+        self.script: list[Reply] = []
+        self.always: Callable[[Seen], Reply] = lambda _seen: Reply(body=b"unscripted")
+        self.seen: list[Seen] = []
+        self.port = 0
+        self._news = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.StreamWriter] = set()
+
+    def will(self, *replies: Reply) -> None:
+        self.script.extend(replies)
+
+    async def asked(self, count: int = 1) -> None:
+        """Wait until so many requests have come in all."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.seen) < count:
+                self._news.clear()
+                await self._news.wait()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._connections):
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._connections.discard(writer)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        request_line, *lines = head[:-4].split("\r\n")
+        method, target, _ = request_line.split(" ")
+        headers: Headers = Headers()
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers.add(name, value.strip(" \t"))
+        body = await reader.readexactly(int(headers.get("Content-Length", "0")))
+        seen = Seen(method, target, headers, body)
+        self.seen.append(seen)
+        self._news.set()
+        reply = self.script.pop(0) if self.script else self.always(seen)
+        if reply.interim:
+            writer.write(reply.interim)
+        if reply.wait is not None:
+            await reply.wait.wait()
+        writer.write(reply.encode(method) if reply.raw is None else reply.raw)
+        await writer.drain()
+        return reply.raw is None
+
+
+@dataclass
+class Answer:
+    """A response as the client saw it.
+
+    Attributes:
+        complete: False where the connection ended before the message did.
+    """
+
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes
+    interim: list[tuple[int, Headers]] = field(default_factory=list)
+    complete: bool = True
+
+    @property
+    def cache_status(self) -> str:
+        return self.headers.getall("Cache-Status", [""])[-1]
+
+    @property
+    def hit(self) -> bool:
+        return "; hit" in self.cache_status
+
+
+class Proxied:
+    """Warmfront in front of an `Origin`."""
+
+    def __init__(self, origin: Origin, clock: Clock, gateway: Gateway, listener: Listener) -> None:
+        self.origin = origin
+        self.clock = clock
+        self.gateway = gateway
+        self.listener = listener
+        self.events: list[Event] = []
+        self.background: Background
+
+    async def get(self, target: str = "/", *lines: tuple[str, str]) -> Answer:
+        return await self.ask("GET", target, *lines)
+
+    async def ask(
+        self, method: str, target: str = "/", *lines: tuple[str, str], body: bytes | None = None
+    ) -> Answer:
+        """Send one request on a connection of its own; `Host` is added unless given."""
+        fields = list(lines)
+        if not any(name.lower() == "host" for name, _ in fields):
+            fields.insert(0, ("Host", "api.example"))
+        if body is not None:
+            fields.append(("Content-Length", str(len(body))))
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+        raw = f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + (body or b"")
+        return await self.send(raw, method)
+
+    async def send(self, raw: bytes, method: str = "GET") -> Answer:
+        """Send these bytes and read one response."""
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
+            try:
+                writer.write(raw)
+                await writer.drain()
+                return await read_answer(reader, method)
+            finally:
+                writer.close()
+
+    async def settled(self) -> None:
+        """Wait until nothing runs in the background."""
+        async with asyncio.timeout(PATIENCE):
+            await self.background.drain()
+
+
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until `check` holds; for what no event tells."""
+    async with asyncio.timeout(PATIENCE):
+        while not await check():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.005)
+
+
+async def read_answer(reader: asyncio.StreamReader, method: str) -> Answer:
+    interim: list[tuple[int, Headers]] = []
+    while True:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status_line, *lines = head[:-4].split("\r\n")
+        _, code, reason = status_line.split(" ", 2)
+        headers: Headers = Headers()
+        for line in lines:
+            name, _, value = line.partition(": ")
+            headers.add(name, value)
+        if not code.startswith("1") or code == "101":
+            break
+        interim.append((int(code), headers))
+    answer = Answer(int(code), reason, headers, b"", interim)
+    if method == "HEAD" or code in {"204", "304", "101"}:
+        return answer
+    try:
+        answer.body = await _read_body(reader, headers)
+    except asyncio.IncompleteReadError as error:
+        answer.body, answer.complete = error.partial, False
+    except ConnectionError:
+        answer.complete = False
+    return answer
+
+
+async def _read_body(reader: asyncio.StreamReader, headers: Headers) -> bytes:
+    if "Content-Length" in headers:
+        return await reader.readexactly(int(headers["Content-Length"]))
+    if "Transfer-Encoding" not in headers:
+        return await reader.read()
+    body = b""
+    while size := int(await reader.readline() or b"0", 16):
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return body
+
+
+@asynccontextmanager
+async def proxied(
+    policy: Policy | None = None,
+    routes: Sequence[Route] = (),
+    *,
+    host: str = "preserve",
+    max_size: int = 1 << 24,
+    max_object_size: int = 1 << 20,
+) -> AsyncIterator[Proxied]:
+    """Warmfront with a memory store in front of a scripted origin, both on free ports."""
+    origin, clock = Origin(), Clock()
+    await origin.start()
+    address = f"127.0.0.1:{origin.port}"
+    client = OriginClient(OriginOptions(url=f"http://{address}"))
+    events: list[Event] = []
+    background = Background(events.append)
+    gateway = Gateway(
+        origin=client,
+        store=MemoryStore(max_size, clock),
+        routes=RouteTable(routes, Route(name="default", policy=policy or Policy())),
+        background=background,
+        forwarding_options=ForwardingOptions(host=host, origin_authority=address),
+        max_object_size=max_object_size,
+        clock=clock,
+        emit=events.append,
+    )
+    listener = Listener(gateway.respond, ServerOptions())
+    await listener.start("127.0.0.1:0")
+    front = Proxied(origin, clock, gateway, listener)
+    front.events, front.background = events, background
+    try:
+        yield front
+    finally:
+        await listener.close()
+        await background.close()
+        await client.close()
+        await origin.stop()

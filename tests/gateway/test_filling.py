@@ -1,0 +1,142 @@
+"""A body on its way to the client and the store, read from a stand-in for an origin response."""
+
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from proxy.exchange import BodyAborted
+from proxy.gateway.filling import Filling
+from proxy.origin import OriginResponse
+from proxy.rfc9111.reasons import Reason
+
+
+class Arriving:
+    """A body that arrives in pieces; an exception among them is raised in its turn."""
+
+    def __init__(self, pieces: Sequence[bytes | Exception], length: int | None) -> None:
+        self.length = length
+        self.closed = False
+        self._pieces = iter(pieces)
+
+    @property
+    def body(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = next(self._pieces, None)
+        if piece is None:
+            raise StopAsyncIteration
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Outcome:
+    landed: list[bytes] = field(default_factory=list)
+    not_landed: list[Reason] = field(default_factory=list)
+    later: list[Coroutine[Any, Any, None]] = field(default_factory=list)
+
+
+def filling(arriving: Arriving, outcome: Outcome, limit: int = 100) -> Filling:
+    async def land(body: bytes) -> None:
+        outcome.landed.append(body)
+
+    return Filling(
+        cast("OriginResponse", arriving),
+        limit,
+        land=land,
+        not_landed=outcome.not_landed.append,
+        finish_later=outcome.later.append,
+    )
+
+
+async def test_a_body_of_known_length_lands_before_its_last_piece_is_handed_out() -> None:
+    outcome = Outcome()
+    stream = filling(Arriving([b"ab", b"cd"], 4), outcome)
+    assert await anext(stream) == b"ab"
+    assert outcome.landed == []
+    assert await anext(stream) == b"cd"
+    assert outcome.landed == [b"abcd"]
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    assert outcome.landed == [b"abcd"]
+
+
+async def test_a_body_of_unknown_length_lands_at_its_end() -> None:
+    outcome = Outcome()
+    stream = filling(Arriving([b"ab", b"cd"], None), outcome)
+    assert [piece async for piece in stream] == [b"ab", b"cd"]
+    assert outcome == Outcome(landed=[b"abcd"])
+
+
+async def test_an_empty_body_lands_too() -> None:
+    outcome = Outcome()
+    assert [piece async for piece in filling(Arriving([], None), outcome)] == []
+    assert outcome.landed == [b""]
+
+
+async def test_a_body_that_is_cut_short_never_lands() -> None:
+    outcome = Outcome()
+    stream = filling(Arriving([b"ab", BodyAborted(Reason.ORIGIN_BROKEN)], 4), outcome)
+    assert await anext(stream) == b"ab"
+    with pytest.raises(BodyAborted):
+        await anext(stream)
+    assert outcome == Outcome(not_landed=[Reason.ORIGIN_BROKEN])
+
+
+async def test_a_body_that_grows_too_large_streams_on_unstored() -> None:
+    outcome = Outcome()
+    stream = filling(Arriving([b"abc", b"def", b"ghi"], None), outcome, limit=5)
+    assert [piece async for piece in stream] == [b"abc", b"def", b"ghi"]
+    assert outcome == Outcome(not_landed=[Reason.TOO_LARGE])
+
+
+async def test_the_rest_is_read_later_when_the_client_leaves() -> None:
+    outcome = Outcome()
+    arriving = Arriving([b"ab", b"cd"], 4)
+    stream = filling(arriving, outcome)
+    await anext(stream)
+    await stream.aclose()
+    assert not arriving.closed
+    assert outcome.landed == []
+    await outcome.later.pop()
+    assert outcome.landed == [b"abcd"]
+    assert arriving.closed
+
+
+@pytest.mark.parametrize(
+    ("pieces", "reason"),
+    [
+        ([b"ab", b"cd", b"ef"], Reason.TOO_LARGE),
+        ([b"ab", BodyAborted(Reason.ORIGIN_IDLE_TIMEOUT)], Reason.ORIGIN_IDLE_TIMEOUT),
+    ],
+)
+async def test_reading_later_gives_up_like_reading_now(
+    pieces: list[bytes | Exception], reason: Reason
+) -> None:
+    outcome = Outcome()
+    arriving = Arriving(pieces, None)
+    stream = filling(arriving, outcome, limit=3)
+    await stream.aclose()
+    await outcome.later.pop()
+    assert (outcome.landed, outcome.not_landed) == ([], [reason])
+    assert arriving.closed
+
+
+async def test_nothing_is_read_later_when_nothing_will_be_stored() -> None:
+    outcome = Outcome()
+    arriving = Arriving([b"abc", b"def"], None)
+    stream = filling(arriving, outcome, limit=2)
+    await anext(stream)
+    await stream.aclose()
+    assert arriving.closed
+    assert outcome.later == []
