@@ -216,16 +216,23 @@ def _parse_cache_control(value: str) -> CacheControl:
 
 @_remembered
 def _parse_targeted(value: str) -> CacheControl | None:
-    """None when the value is empty or not a Dictionary (RFC 9213 §2.1, RFC 9651)."""
+    """None when the value is empty or not a Dictionary (RFC 9213 §2.1, RFC 9651).
+
+    Nor when its lifetime is no Integer: it is not consumed, and must not lift what Cache-Control
+    forbids by being there. Unless the field forbids something itself, which then counts.
+    """
     try:
         parsed = http_sf.parse(value.encode("latin-1"), tltype="dictionary")
     except ValueError:
         return None
-    members = cast("Mapping[str, tuple[object, object]]", parsed)
+    members = cast("Mapping[str, tuple[object, ...]]", parsed)
     directives = _Directives()
-    for name, (member, _parameters) in members.items():
+    for name, (member, *_) in members.items():
         _add_structured(directives, name, member)
-    return _cache_control(directives) if members else None
+    found = _cache_control(directives)
+    legible = all(type(members.get(name, (0,))[0]) is int for name in ("max-age", "s-maxage"))
+    restrictive = found.no_store or found.private or found.no_cache
+    return found if members and (legible or restrictive) else None
 
 
 def _add_structured(directives: _Directives, name: str, member: object) -> None:

@@ -216,9 +216,14 @@ def targeted(*lines: tuple[str, str]) -> CacheControl | None:
             id="1.2.2-over the limit",
         ),
         pytest.param("max-age=-1", CacheControl(max_age=0), id="4.2.1-negative is stale"),
-        pytest.param('max-age="60"', CacheControl(max_age=0), id="RFC9213-2.1-String for Integer"),
-        pytest.param("max-age=6.5", CacheControl(max_age=0), id="RFC9213-2.1-Decimal for Integer"),
-        pytest.param("max-age", CacheControl(max_age=0), id="RFC9213-2.1-Boolean for Integer"),
+        pytest.param('max-age="60"', None, id="RFC9213-2.1-String for Integer"),
+        pytest.param("public, s-maxage=6.5", None, id="RFC9213-2.1-Decimal for Integer"),
+        pytest.param("max-age", None, id="RFC9213-2.1-Boolean for Integer"),
+        pytest.param(
+            'no-store, max-age="60"',
+            CacheControl(no_store=True, max_age=0),
+            id="RFC9213-2.1-String for Integer beside a restriction",
+        ),
         pytest.param(
             "no-store=1", CacheControl(no_store=True), id="RFC9213-2.1-Integer for Boolean"
         ),

@@ -1,0 +1,260 @@
+"""Whether a response may be stored, and what of it (§3).
+
+The checks go from the request to the response, and the first that fails is the reason:
+
+    request      the route caches, the method is GET or POST, no no-store
+    status       final, not 304, not one that its definition forbids to store
+    directives   must-understand, no-store, private, Authorization (§3.5)
+    fields       Vary: *, Set-Cookie, Content-Range of a 206, Content-Location after POST
+    use          it has a lifetime, or a validator to reuse it by
+
+What the body did (cut short, too large) is for those to judge who read it.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import urljoin, urlsplit
+
+from proxy.rfc9111 import freshness as freshness_rules
+from proxy.rfc9111.directives import CacheControl, request_directives
+from proxy.rfc9111.keys import variant_key, vary_names
+from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.policy import Policy, SetCookie
+from proxy.rfc9111.ranges import parse_content_range
+from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse
+
+UNDERSTOOD = frozenset(
+    {
+        *(200, 201, 202, 203, 204, 205, 206),
+        *(300, 301, 302, 303, 307, 308),
+        *(400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417),
+        *(421, 422, 426, 451),
+        *(500, 501, 502, 503, 504, 505),
+    }
+)
+"""Status codes whose caching requirements this cache implements (§5.2.2.3)."""
+
+NEVER_STORED = frozenset({428, 429, 431, 511})
+"""What RFC 6585 forbids to store: each answers one client's conduct, not the resource."""
+
+_FIRST_FINAL = 200
+_OK = 200
+_PARTIAL_CONTENT = 206
+_NOT_MODIFIED = 304
+
+_LOSSLESS_REFERENCE = re.compile(r"[^\x00-\x20#\x7f]*(?<!\?)")
+"""urllib forgets tabs, an empty query and an empty fragment, and so would call them equal."""
+
+_OF_THIS_MESSAGE = frozenset(
+    {"age", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization"}
+)
+"""Never stored: Age is computed anew, the others belong to one hop (§3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storable:
+    """The response may be stored, once its body is complete.
+
+    Attributes:
+        headers: What to store of its fields.
+        part: The bytes that a 206 holds, None for a whole representation.
+    """
+
+    headers: Headers
+    freshness: Freshness
+    part: ByteRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotStorable:
+    """The response passes, and is not stored."""
+
+    reason: Reason
+
+
+StorageDecision: TypeAlias = Storable | NotStorable
+
+
+def decide(
+    request: Request,
+    response: Response,
+    policy: Policy,
+    *,
+    request_time: float,
+    response_time: float,
+) -> StorageDecision:
+    """Whether `response` may be stored as the answer to `request` (§3)."""
+    directives = freshness_rules.effective_directives(response.headers, policy)
+    forbidden = (
+        _request_forbids(request, policy)
+        or _status_forbids(response)
+        or _directives_forbid(request, response, directives)
+        or _fields_forbid(response, directives, policy)
+    )
+    if forbidden is not None:
+        return NotStorable(forbidden)
+    part = _part(response)
+    if response.status == _PARTIAL_CONTENT and part is None:
+        return NotStorable(Reason.PARTIAL_UNUSABLE)
+    freshness = freshness_rules.evaluate(
+        request, response, policy, request_time=request_time, response_time=response_time
+    )
+    useless = _post_forbids(request, response, freshness) or _useless(
+        request, response, directives, freshness
+    )
+    if useless is not None:
+        return NotStorable(useless)
+    return Storable(storable_headers(response.headers, directives, policy), freshness, part)
+
+
+def storable_headers(headers: Headers, directives: CacheControl, policy: Policy) -> Headers:
+    """The end-to-end fields to store: a copy less what §3.1, the directives and the route omit."""
+    omitted = _OF_THIS_MESSAGE | directives.no_cache_fields | directives.private_fields
+    if policy.set_cookie is SetCookie.STRIP:
+        omitted |= {"set-cookie"}
+    if policy.surrogate_control:
+        omitted |= {"surrogate-control"}
+    return Headers((name, value) for name, value in headers.items() if name.lower() not in omitted)
+
+
+def stored_response(
+    request: Request,
+    response: Response,
+    storable: Storable,
+    *,
+    request_time: float,
+    response_time: float,
+    tags: tuple[str, ...] = (),
+    groups: tuple[str, ...] = (),
+    born: int = 0,
+) -> StoredResponse:
+    """What to put into the store for a response that `decide` found storable."""
+    return StoredResponse(
+        status=response.status,
+        reason=response.reason,
+        headers=storable.headers,
+        request_time=request_time,
+        freshness=storable.freshness,
+        variant=variant_key(vary_names(response.headers) or (), request.headers),
+        date=freshness_rules.date_value(response.headers, response_time),
+        part=storable.part,
+        tags=tags,
+        groups=groups,
+        born=born,
+    )
+
+
+def _request_forbids(request: Request, policy: Policy) -> Reason | None:
+    if not policy.cache:
+        return Reason.CACHE_OFF
+    if request.method not in {"GET", "POST"}:
+        return Reason.METHOD_NOT_STORABLE
+    if request_directives(request.headers).no_store:
+        return Reason.REQUEST_NO_STORE
+    return None
+
+
+def _status_forbids(response: Response) -> Reason | None:
+    if response.status < _FIRST_FINAL:
+        return Reason.STATUS_NOT_FINAL
+    if response.status == _NOT_MODIFIED:
+        return Reason.NOT_MODIFIED_PASSED
+    if response.status in NEVER_STORED:
+        return Reason.STATUS_NEVER_STORED
+    return None
+
+
+def _directives_forbid(
+    request: Request, response: Response, directives: CacheControl
+) -> Reason | None:
+    if directives.must_understand and response.status not in UNDERSTOOD:
+        return Reason.STATUS_NOT_UNDERSTOOD
+    # With must-understand, no-store is for caches that do not know it (§5.2.2.3).
+    if directives.no_store and not directives.must_understand:
+        return Reason.NO_STORE
+    if directives.private:
+        return Reason.PRIVATE
+    shared = directives.public or directives.must_revalidate or directives.s_maxage is not None
+    if "Authorization" in request.headers and not shared:
+        return Reason.AUTHORIZATION
+    return None
+
+
+def _fields_forbid(response: Response, directives: CacheControl, policy: Policy) -> Reason | None:
+    if vary_names(response.headers) is None:
+        return Reason.VARY_ANY
+    left_out = directives.no_cache_fields | directives.private_fields
+    if (
+        "Set-Cookie" in response.headers
+        and "set-cookie" not in left_out
+        and policy.set_cookie is SetCookie.BYPASS
+    ):
+        return Reason.SET_COOKIE
+    return None
+
+
+def _part(response: Response) -> ByteRange | None:
+    """The one range of a 206; None for several, which come as multipart (RFC 9110 §15.3.7)."""
+    lines = response.headers.getall("Content-Range", ())
+    multipart = response.headers.get("Content-Type", "").lower().startswith("multipart/byteranges")
+    if response.status != _PARTIAL_CONTENT or len(lines) != 1 or multipart:
+        return None
+    return parse_content_range(lines[0])
+
+
+def _post_forbids(request: Request, response: Response, freshness: Freshness) -> Reason | None:
+    """A POST is storable as what a later GET of its own URL would get (RFC 9110 §9.3.3)."""
+    if request.method != "POST":
+        return None
+    if response.status != _OK:
+        return Reason.METHOD_NOT_STORABLE
+    explicit = freshness.source not in {LifetimeSource.HEURISTIC, LifetimeSource.NONE}
+    locations = response.headers.getall("Content-Location", ())
+    if explicit and len(locations) == 1 and _is_own_uri(locations[0], request):
+        return None
+    return Reason.POST_WITHOUT_LOCATION
+
+
+def _is_own_uri(reference: str, request: Request) -> bool:
+    """Whether a URI reference names the request's target, case aside in scheme and host."""
+    if not _LOSSLESS_REFERENCE.fullmatch(reference):
+        return False
+    try:
+        uri = urlsplit(urljoin(request.uri, reference))
+    except ValueError:
+        return False
+    return uri._replace(netloc=uri.netloc.lower()).geturl() == request.uri
+
+
+def _useless(
+    request: Request, response: Response, directives: CacheControl, freshness: Freshness
+) -> Reason | None:
+    """Why a response that may be stored could never be reused."""
+    validator = "ETag" in response.headers or "Last-Modified" in response.headers
+    if freshness.source is LifetimeSource.NONE and not (
+        validator and _may_be_validated(request, response, directives)
+    ):
+        return Reason.NO_FRESHNESS
+    if validator:
+        return None
+    if freshness.no_cache:
+        return Reason.NO_CACHE
+    by_route = freshness.source in {LifetimeSource.ROUTE, LifetimeSource.ROUTE_DEFAULT}
+    windows = freshness.stale_while_revalidate or freshness.stale_if_error
+    if by_route and not (freshness.lifetime or windows):
+        return Reason.TTL_ZERO
+    return None
+
+
+def _may_be_validated(request: Request, response: Response, directives: CacheControl) -> bool:
+    """Whether a response without a lifetime may be kept to be validated on every use.
+
+    Not in silence when it may be for one user: Last-Modified seldom tells users apart, and the
+    origin's 304 to our question would hand one user's page to another.
+    """
+    spoken = directives.no_cache or directives.public
+    return freshness_rules.allows_assumptions(response, directives) and (
+        spoken or not freshness_rules.carries_credentials(request)
+    )
