@@ -1,0 +1,19 @@
+"""The public listener: bytes on the wire <-> Incoming and Outgoing.
+
+options     limits and times
+rejection   the verdict on a request that is refused at the door
+heads       strict grammar of request heads            pure
+chunked     strict decoder of the chunked coding       pure
+parser      bytes in, events out, no I/O               pure
+writing     response heads and framing                 pure
+protocol    one connection: the only module that knows aiohttp's inner parts
+http        one request and its answer
+tunnel      what follows a 101
+listener    addresses, TLS, connection count, drain
+"""
+
+from proxy.server.http import Respond
+from proxy.server.listener import Listener
+from proxy.server.options import ServerOptions
+
+__all__ = ["Listener", "Respond", "ServerOptions"]
