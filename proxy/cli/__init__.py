@@ -1,0 +1,14 @@
+"""The command line.
+
+    commands    `run`, `check`, `demo`: flags in, settings out
+    serving     one event loop, from start to the last drained connection
+    summary     what `check` prints of a valid file
+    console     where words go, and how a command fails
+
+A command never shows a traceback for what the operator can put right: it says what is wrong, what
+to do about it, and leaves with 2 (wrong flags or file) or 1 (the machine said no).
+"""
+
+from proxy.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,140 @@
+"""`run`, `check` and `demo`: flags in, settings out."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proxy import __version__, settings
+from proxy.app import serve
+from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
+from proxy.cli.serving import run_to_end
+from proxy.cli.summary import summary
+from proxy.demo.show import play_once, stay_up
+
+app = typer.Typer(
+    name="warmfront",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # they may hold the operator's secrets
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The entry point of the `warmfront` command."""
+    app(prog_name="warmfront")
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if wanted:
+        out.print(f"warmfront {__version__}")
+        raise typer.Exit
+
+
+@contextmanager
+def _problems_told() -> Iterator[None]:
+    """Every problem of the settings on a line of its own, instead of a traceback."""
+    try:
+        yield
+    except settings.SettingsError as error:
+        for problem in error.problems:
+            err.print(str(problem), markup=False)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+@app.callback()
+def warmfront(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """A transparent HTTP caching reverse proxy."""
+
+
+@app.command()
+def run(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="The YAML file; SIGHUP re-reads it."),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The API to stand in front of; needs no file."),
+    ] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDR", help="Where to answer, HOST:PORT; may be repeated."),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="From debug, info, warning or error on."),
+    ] = None,
+) -> None:
+    """Stand in front of an API until SIGTERM or Ctrl-C. Flags win over the file."""
+    if config is None and origin is None:
+        fail(
+            "there is nothing to stand in front of",
+            hint="warmfront run --origin http://127.0.0.1:8000, or --config FILE",
+            code=BAD_INPUT,
+        )
+
+    def read() -> settings.Settings:
+        base = settings.defaults() if config is None else settings.load(config, os.environ)
+        wanted = base.with_overrides(origin=origin, listen=listen, log_level=log_level)
+        wanted.require_origin()
+        return wanted
+
+    with _problems_told():
+        wanted = read()
+
+    def ready(addresses: list[str]) -> None:
+        where = ", ".join(_url(address, tls=wanted.tls is not None) for address in addresses)
+        out.print(f"Warmfront {__version__} on {where}, in front of {wanted.origin.url}")
+
+    run_to_end(serve(wanted, reload=None if config is None else read, ready=ready))
+
+
+def _url(address: str, *, tls: bool) -> str:
+    """What to type to get there, as far as one line can tell."""
+    if address.startswith("unix:"):
+        return address
+    host = "0.0.0.0" if address.startswith(":") else ""
+    return f"{'https' if tls else 'http'}://{host}{address}"
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The YAML file to check.")],
+) -> None:
+    """Say whether a configuration file is valid, and which routes it makes."""
+    with _problems_told():
+        valid = settings.load(file, os.environ)
+    out.print(summary(valid))
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Play the requests, show what happened, and exit.")
+    ] = False,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="Where to answer; else the first free port from 8080."),
+    ] = None,
+) -> None:
+    """A small sample API with Warmfront in front of it, and requests to try."""
+    with _problems_told():
+        if not once:
+            run_to_end(stay_up(out, listen))
+        elif not run_to_end(play_once(out, listen)):
+            raise typer.Exit(REFUSED)

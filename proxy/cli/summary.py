@@ -1,0 +1,71 @@
+"""What `check` prints of a valid file: where it listens, what for, and what each route changes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from proxy.settings import Match, Route, Settings
+from proxy.settings.units import format_duration
+
+_NOT_CACHING = {"match", "tags", "purge"}
+
+
+def summary(settings: Settings) -> RenderableType:
+    """The settings at a glance; keys that the file leaves alone are not shown."""
+    origin = settings.origin.url or "no origin yet: give --origin"
+    listen = ", ".join(map(str, settings.listen))
+    parts: list[RenderableType] = [Text.assemble(("ok", "bold green"), f": {listen} -> {origin}")]
+    if settings.routes:
+        parts.append(_routes(settings))
+    return Group(*parts)
+
+
+def _routes(settings: Settings) -> Table:
+    table = Table("#", "requests", "what differs from the origin's word", box=None, pad_edge=False)
+    for number, route in enumerate(settings.routes):
+        table.add_row(str(number), _requests(route.match), "\n".join(_changes(route)))
+    table.add_row("", "all others", "\n".join(_lines(settings.defaults, set())))
+    return table
+
+
+def _requests(match: Match) -> str:
+    headers = (f"{name}: {value}" for name, value in match.headers.items())
+    words = [*match.methods, *match.hosts, match.path or "", *headers]
+    return " ".join(word for word in words if word) or "all"
+
+
+def _changes(route: Route) -> Iterator[str]:
+    yield from _lines(route, _NOT_CACHING)
+    if route.tags:
+        yield f"tags {', '.join(route.tags)}"
+    if route.purge:
+        yield f"purge {', '.join(route.purge)}"
+
+
+def _lines(section: Any, without: set[str]) -> Iterator[str]:
+    """`key value` for each key that the file gave, keys of inner sections with a dot."""
+    given = section.model_dump(mode="json", exclude_unset=True, exclude=without)
+    yield from _flat(given, "")
+
+
+def _flat(given: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in given.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case float():
+            return format_duration(value)
+        case list():
+            return ", ".join(map(_shown, value))
+        case _:
+            return str(value)
