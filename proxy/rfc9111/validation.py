@@ -1,0 +1,273 @@
+"""Asking the origin whether a stored response still holds, and using its answer (§4.3, §3.2).
+
+The conditions of a validating request are the cache's own: they take the place of the client's,
+which are judged afterwards, against what came of it. A 304 then always speaks about what is
+stored, even one without any validator, as origins written by hand send it; had the two been
+mixed (§4.3.2 allows that), it could mean either. And an origin that compares If-None-Match with
+one ETag as text still finds it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
+from typing import TypeAlias
+
+from proxy.rfc9111 import storing
+from proxy.rfc9111.dates import parse_http_date
+from proxy.rfc9111.etags import entity_tag, is_strong, strong_match, weak_match
+from proxy.rfc9111.groups import parse_groups
+from proxy.rfc9111.messages import Headers, Request, Response, field_value
+from proxy.rfc9111.policy import Policy
+from proxy.rfc9111.stored import StoredResponse
+
+_MOST_OFFERED = 16
+"""Entity tags in one request: a URL of many variants must not outgrow the origin's limits."""
+
+_OF_THE_STORED_CONTENT = frozenset(
+    {
+        "content-digest",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-range",
+        "content-type",
+    }
+)
+"""What an update leaves alone (§3.2): it describes the bytes that the stored response came with.
+
+The RFC names Content-Length and leaves the rest to what a cache relies on. A 304 has no content
+to describe, and what a framework says there by default (Content-Type: text/html) must not
+relabel JSON.
+"""
+
+_VALIDATORS = ("ETag", "Last-Modified")
+
+
+@dataclass(frozen=True, slots=True)
+class Freshened:
+    """The HEAD response confirmed a stored response, which it updates."""
+
+    stored: StoredResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidated:
+    """The HEAD response shows that the stored response is out of date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """The HEAD response says nothing about the stored response."""
+
+
+HeadUpdate: TypeAlias = Freshened | Invalidated | Untouched
+
+
+def conditional_headers(
+    request_headers: Headers,
+    candidates: Sequence[StoredResponse],
+    selected: StoredResponse | None,
+) -> Headers:
+    """The request's fields with the cache's conditions in place of the client's (§4.3.1).
+
+    Args:
+        request_headers: Of the request to satisfy; returned as they are when nothing stored has a
+            validator, and a 304 then answers the client.
+        candidates: Everything stored for the URL: without `selected`, the origin is asked for one
+            that this request can use though Vary did not say so (§4.1).
+        selected: The stored response to validate.
+    """
+    headers = request_headers.copy()
+    offered = _offered(candidates, selected)
+    if not offered:
+        return headers
+    for name in ("If-None-Match", "If-Modified-Since"):
+        headers.popall(name, None)
+    tags = [tag for stored in offered if (tag := entity_tag(stored.headers)) is not None]
+    if tags:
+        headers["If-None-Match"] = ", ".join(dict.fromkeys(tags))
+    modified = None if selected is None else _last_modified(selected)
+    if modified is not None:
+        headers["If-Modified-Since"] = modified
+    if all(stored.part is None for stored in offered):
+        # The answer is to renew the whole; the client gets its range out of that.
+        for name in ("Range", "If-Range"):
+            headers.popall(name, None)
+    return headers
+
+
+def select_for_update(
+    not_modified: Response,
+    candidates: Sequence[StoredResponse],
+    selected: StoredResponse | None,
+) -> tuple[StoredResponse, ...]:
+    """Which stored responses a 304 to `conditional_headers` of the same confirms (§4.3.4).
+
+    The most recent comes first and answers the request. None: the 304 is about something else,
+    the client's own condition if that was forwarded.
+    """
+    offered = _offered(candidates, selected)
+    tag = entity_tag(not_modified.headers)
+    if tag is None and "Last-Modified" not in not_modified.headers:
+        # Nothing but what was asked about can be meant, if that was one response.
+        return offered if len(offered) == 1 else ()
+    identified = tuple(stored for stored in offered if _identifies(not_modified, stored))
+    return identified if tag is not None and is_strong(tag) else identified[:1]
+
+
+def updated_headers(stored_headers: Headers, update_headers: Headers) -> Headers:
+    """Stored fields, each replaced by all lines of its name in a 304 or HEAD response (§3.2)."""
+    update = [
+        (name, value)
+        for name, value in update_headers.items()
+        if name.lower() not in _OF_THE_STORED_CONTENT
+    ]
+    replaced = {name.lower() for name, _ in update}
+    kept = [(name, value) for name, value in stored_headers.items() if name.lower() not in replaced]
+    return Headers([*kept, *update])
+
+
+def freshen(
+    request: Request,
+    stored: StoredResponse,
+    update: Response,
+    policy: Policy,
+    *,
+    request_time: float,
+    response_time: float,
+) -> StoredResponse | None:
+    """A stored response after the origin confirmed it (§4.3.4, §3.2): new fields, new freshness.
+
+    Its variant becomes that of `request`, with the Vary that holds now. It is returned as it was,
+    still stale, when only this request or a cookie set for it forbids to store the update.
+
+    Args:
+        request: The request that `update` answers.
+        stored: The response to update.
+        update: A 304, or a 200 to HEAD; with a Date, which its recipient adds (RFC 9110 §6.6.1).
+        policy: Of the route.
+        request_time: When `request` was sent.
+        response_time: When `update` was received.
+
+    Returns:
+        None when it may not be stored any longer, as after no-store in a 304.
+    """
+    request = replace(request, method="GET")
+    merged = updated_headers(stored.headers, update.headers)
+    response = Response(stored.status, stored.reason, merged)
+    decide = partial(
+        storing.decide, policy=policy, request_time=request_time, response_time=response_time
+    )
+    decision = decide(request, response)
+    if isinstance(decision, storing.NotStorable):
+        impersonal = decide(*_impersonal(request, response))
+        return stored if isinstance(impersonal, storing.Storable) else None
+    fresh = storing.stored_response(
+        request,
+        response,
+        decision,
+        request_time=request_time,
+        response_time=response_time,
+        tags=stored.tags,
+        groups=parse_groups(merged),
+        born=stored.born,
+    )
+    return fresh.with_changes(part=stored.part)
+
+
+def update_from_head(
+    request: Request,
+    stored: StoredResponse,
+    body_length: int,
+    head: Response,
+    policy: Policy,
+    *,
+    request_time: float,
+    response_time: float,
+) -> HeadUpdate:
+    """What the origin's response to a HEAD says about a stored response to GET (§4.3.5).
+
+    Only a validator confirms it: a length alone, or silence, would let every HEAD prolong
+    content that has long changed.
+
+    Args:
+        request: The HEAD request.
+        stored: A stored response that a GET of the same request could be answered with.
+        body_length: Bytes of `stored`'s body.
+        head: The response.
+        policy: Of the route.
+        request_time: When `request` was sent.
+        response_time: When `head` was received.
+    """
+    if head.status != HTTPStatus.OK:
+        return Untouched()
+    complete_length = body_length if stored.part is None else stored.part.complete_length
+    if not _describes(head, stored, complete_length):
+        return Invalidated()
+    if not any(name in head.headers for name in _VALIDATORS):
+        return Untouched()
+    updated = freshen(
+        request, stored, head, policy, request_time=request_time, response_time=response_time
+    )
+    if updated is None:
+        return Invalidated()
+    return Untouched() if updated is stored else Freshened(updated)
+
+
+def _offered(
+    candidates: Sequence[StoredResponse], selected: StoredResponse | None
+) -> tuple[StoredResponse, ...]:
+    """Those whose validators a conditional request carries, the most recent first.
+
+    A part is validated only where it is what the request wants (§4.3.2).
+    """
+    if selected is not None:
+        usable = entity_tag(selected.headers) or _last_modified(selected)
+        return (selected,) if usable else ()
+    tagged = [
+        stored
+        for stored in candidates
+        if stored.part is None and entity_tag(stored.headers) is not None
+    ]
+    tagged.sort(key=lambda stored: stored.date, reverse=True)
+    return tuple(tagged[:_MOST_OFFERED])
+
+
+def _last_modified(stored: StoredResponse) -> str | None:
+    """Last-Modified byte for byte, None where it is no date."""
+    value = field_value(stored.headers, "Last-Modified")
+    if value is None or parse_http_date(value, now=stored.freshness.response_time) is None:
+        return None
+    return value
+
+
+def _identifies(update: Response, stored: StoredResponse) -> bool:
+    """Whether a 304 with validators is about `stored`: entity tags first, else the dates agree."""
+    theirs, ours = entity_tag(update.headers), entity_tag(stored.headers)
+    if theirs is not None and is_strong(theirs):
+        return ours is not None and strong_match(theirs, ours)
+    if theirs is not None and ours is not None:
+        return weak_match(theirs, ours)
+    return _agree(update, stored, "Last-Modified")
+
+
+def _agree(update: Response, stored: StoredResponse, name: str) -> bool:
+    return field_value(update.headers, name) == field_value(stored.headers, name)
+
+
+def _impersonal(request: Request, response: Response) -> tuple[Request, Response]:
+    """The same exchange with a client that asks for nothing special and is set no cookie."""
+    headers = response.headers.copy()
+    headers.popall("Set-Cookie", None)
+    return replace(request, headers=Headers()), replace(response, headers=headers)
+
+
+def _describes(head: Response, stored: StoredResponse, complete_length: int) -> bool:
+    """Whether nothing in a 200 to HEAD contradicts the stored response (§4.3.5)."""
+    if stored.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+        return False
+    length = field_value(head.headers, "Content-Length")
+    if length is not None and length != str(complete_length):
+        return False
+    return all(_agree(head, stored, name) for name in _VALIDATORS if name in head.headers)
