@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -53,8 +53,13 @@ def settings_from(text: str, *, file: str, env: Mapping[str, str]) -> Settings:
     document = parse(text, file=file, env=env)
     data = document.plain()
     if not isinstance(data, dict):
+        mark = document.root.mark
         problem = Problem(
-            message="the file is not a mapping", suggestion="write key: value lines", file=file
+            message="the file is not a mapping",
+            suggestion="write key: value lines",
+            file=file,
+            line=mark.line,
+            column=mark.column,
         )
         raise SettingsError([*document.problems, problem])
     try:
@@ -141,7 +146,7 @@ def _known_key(location: Location) -> str | None:
     section = _section_at(location[:-1])
     key = str(location[-1])
     inner = [
-        f"{name}.{key}"
+        f"{name}{'[]' if get_origin(field.annotation) is tuple else ''}.{key}"
         for name, field in section.model_fields.items()
         if (below := _section_in(field.annotation)) and key in below.model_fields
     ]

@@ -247,9 +247,9 @@ class Route(Caching):
 
     match: Match = Match()
     tags: tuple[Tag, ...] = ()
-    """Tags that its responses are stored under; {name} is what the path captured."""
+    """Tags that its responses are stored under; {name} is what the path captured. Not used yet."""
     purge: tuple[Tag, ...] = ()
-    """Tags that a successful unsafe request purges."""
+    """Tags that a successful unsafe request purges. Not used yet."""
 
     @model_validator(mode="after")
     def _names_are_captured(self) -> "Route":
@@ -290,10 +290,11 @@ def _listed(value: Any) -> Any:
 def _some_and_distinct(listen: tuple[Listen, ...]) -> tuple[Listen, ...]:
     if not listen:
         raise Refused("is an empty list", "write an address, such as 127.0.0.1:8080")
+    first = {address: index for index, address in reversed(list(enumerate(listen)))}
     twice = [
         Refused(f"{address} is listed twice", "remove it", at=(index,))
         for index, address in enumerate(listen)
-        if address in listen[:index] and getattr(address, "port", None) != 0
+        if first[address] != index and getattr(address, "port", None) != 0
     ]
     if twice:
         raise ManyRefused(twice)

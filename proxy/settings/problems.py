@@ -32,7 +32,14 @@ class Problem:
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         what = f"{self.message}; {self.suggestion}" if self.suggestion else self.message
-        return ": ".join(part for part in (place, self.path, what) if part)
+        return _printable(": ".join(part for part in (place, self.path, what) if part))
+
+
+def _printable(text: str) -> str:
+    """`text` with what could upset a terminal or an encoder escaped; keys may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class SettingsError(Exception):

@@ -5,6 +5,7 @@ as it is, so that settings can be made in code; YAML only ever brings text.
 """
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -36,7 +37,7 @@ class Kind:
         parse: Text to value; raises Refused, or a ValueError whose text says what to write.
         types: Python types that are taken without parsing.
         schema: JSON Schema of the text as it stands in YAML; variables are allowed besides.
-        show: Value to text, as it would be written.
+        show: A default, as pydantic puts it into JSON, as YAML would have it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Kind:
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TOKEN_SCHEMA = {"type": "string", "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}
+_NOT_IN_FIELDS = re.compile(r"[^\t -~\x80-\xff]")
 _TEXT_SCHEMA = {"type": ["string", "number", "boolean"]}
 
 _FLAGS = {
@@ -165,9 +167,8 @@ def _edited_field_name(text: str) -> str:
 
 
 def _field_value(text: str) -> str:
-    bad = next((char for char in text if not (char == "\t" or " " <= char <= "~")), None)
-    if bad is not None and not "\x80" <= bad <= "\xff":
-        raise Refused(f"{quoted(text)} holds {quoted(bad)}, which a header field cannot carry")
+    if bad := _NOT_IN_FIELDS.search(text):
+        raise Refused(f"{quoted(text)} holds {quoted(bad[0])}, which a header field cannot carry")
     if text != text.strip(" \t"):
         raise Refused(f"{quoted(text)} starts or ends with a blank, which HTTP drops", "remove it")
     return text
@@ -200,8 +201,10 @@ def _header_condition(text: str) -> str | re.Pattern[str]:
     if not text.startswith("~"):
         return _field_value(text)
     try:
-        return re.compile(text[1:].lstrip(" "))
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as a set whose meaning is about to change
+            return re.compile(text[1:].lstrip(" "))
+    except (re.error, Warning, OverflowError, RecursionError) as error:
         raise Refused(f"{quoted(text)} is not a regular expression: {error}") from None
 
 
@@ -216,7 +219,7 @@ def _tag(text: str) -> str:
 
 
 def _query_name(text: str) -> str:
-    if not text or re.search(r"[\s&=#?]", text):
+    if not text or not text.isprintable() or re.search(r"[\s&=#?]", text):
         raise Refused(f"{quoted(text)} is not the name of a query parameter", "write utm_*, say")
     return text
 
@@ -230,7 +233,7 @@ def _choice(name: str, choices: type[Enum]) -> Kind:
             raise Refused(f"{quoted(text)} is not one of {listed}", did_you_mean(text, names))
         return choices(text)
 
-    return Kind(name, parse, {"enum": names}, (choices,), lambda member: member.value)
+    return Kind(name, parse, {"enum": names}, (choices,))
 
 
 class LogLevel(Enum):

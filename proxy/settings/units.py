@@ -36,7 +36,7 @@ LONGEST = 2**31 - 1
 LARGEST = 2**50
 """Bytes; more than any machine holds, so a slip of the unit shows."""
 
-_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
+_NUMBER = r"[0-9]{1,16}(?:\.[0-9]{1,9})?"
 DURATION_PATTERN = rf"(?:{_NUMBER} ?(?:ms|s|m|h|d|w))(?: ?{_NUMBER} ?(?:ms|s|m|h|d|w))*"
 SIZE_PATTERN = rf"{_NUMBER} ?(?:[Bb]|[KkMmGgTt][Ii]?[Bb])"
 
@@ -136,4 +136,4 @@ def format_size(size: int) -> str:
 def _split(text: str) -> tuple[str, str]:
     """The leading number, if any, and the rest."""
     found = re.match(_NUMBER, text)
-    return (found[0], text[found.end() :].strip()) if found else ("", text)
+    return (found[0], text[found.end() :].lstrip(" ")) if found else ("", text)

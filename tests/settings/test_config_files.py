@@ -1,0 +1,100 @@
+"""config/ is kept current: defaults, examples and schema."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from proxy.settings import Settings, defaults, load, routes_of
+from proxy.settings import schema as schema_module
+from proxy.settings.loading import settings_from
+from proxy.settings.models import Section
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config"
+DEFAULT = CONFIG / "default.yaml"
+EXAMPLES = sorted((CONFIG / "examples").glob("*.yaml"))
+
+
+def with_sample_routes(text: str) -> str:
+    """`text` with the routes that it shows as a comment."""
+    start, end = text.index("routes: []"), text.index("\n\n", text.index("routes: []"))
+    shown = text[start:end].replace("routes: []", "routes:")
+    return text[:start] + re.sub("(?m)^#", "", shown) + text[end:]
+
+
+def keys_of(node: object, path: str = "") -> set[str]:
+    """Paths of all keys in plain data, items of lists as []."""
+    if isinstance(node, dict):
+        below = (keys_of(value, f"{path}.{key}") for key, value in node.items())
+        return set().union({f"{path}.{key}" for key in node}, *below)
+    if isinstance(node, list):
+        return set().union(*(keys_of(item, f"{path}[]") for item in node))
+    return set()
+
+
+def keys_in(section: type[Section], path: str = "") -> set[str]:
+    """Paths of all keys that the models know."""
+    found = set()
+    for name, field in section.model_fields.items():
+        found.add(f"{path}.{name}")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            found |= keys_in(field.annotation, f"{path}.{name}")
+    return found
+
+
+def test_default_yaml_is_the_defaults() -> None:
+    settings = load(DEFAULT, {})
+    assert settings.origin.url is not None
+    assert settings == defaults().with_overrides(origin=settings.origin.url)
+
+
+def test_default_yaml_has_every_key() -> None:
+    present = keys_of(YAML(typ="safe", pure=True).load(DEFAULT))
+    assert keys_in(Settings) <= present
+
+
+def test_default_yaml_shows_routes_that_load() -> None:
+    text = with_sample_routes(DEFAULT.read_text())
+    first, second = settings_from(text, file="default.yaml", env={}).routes
+    assert first.match.model_fields_set == type(first.match).model_fields.keys()
+    assert {"match", "tags"} <= first.model_fields_set
+    assert {"match", "purge"} <= second.model_fields_set
+
+
+def test_there_are_examples() -> None:
+    assert [file.stem for file in EXAMPLES] == [
+        "json-api-with-tags",
+        "one-origin",
+        "static-and-api",
+    ]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_example_loads(file: Path) -> None:
+    settings = load(file, {})
+    assert settings.require_origin()
+    assert len(routes_of(settings)[0]) == len(settings.routes)
+
+
+@pytest.mark.parametrize("file", [DEFAULT, *EXAMPLES], ids=lambda file: file.stem)
+def test_files_fit_the_schema(file: Path) -> None:
+    text = re.sub(r"\b(404|410):", r"'\1':", file.read_text())  # JSON has text keys only
+    document = YAML(typ="safe", pure=True).load(text)
+    Draft202012Validator(schema_module.json_schema()).validate(document)
+
+
+def test_schema_json_is_current() -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "proxy.settings.schema"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=30,
+    ).stdout
+    wanted = "run: python -m proxy.settings.schema > config/schema.json"
+    assert made.decode() == (CONFIG / "schema.json").read_text(), wanted
