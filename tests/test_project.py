@@ -95,6 +95,14 @@ def test_links_between_our_pages_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_ways_to_change_a_default_exist() -> None:
+    page = (ROOT / "docs" / "rfc-deviations.md").read_text()
+    ways = re.findall(r"\| ([^|]+) \|$", page, re.MULTILINE)
+    keys = {key for way in ways for key in re.findall(r"`([a-z_]+)(?=`|: )", way)}
+    assert len(keys) > 8
+    assert keys <= settings.Caching.model_fields.keys()
+
+
 def test_every_module_of_the_map_exists() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     layers = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
