@@ -103,7 +103,7 @@ class Pool(Section):
     """Connections to the origin that are kept for the next request."""
 
     connections: Count = 256
-    """At most so many at a time; further requests wait for one."""
+    """At most so many at a time; further requests wait for one, up to timeouts.connect."""
     keepalive: Duration = 4.0
     """Close one that was idle for so long: sooner than application servers do (often 5s)."""
 
@@ -138,15 +138,15 @@ class Limits(Section):
     header_timeout: PositiveDuration = 10.0
     """To send a whole request head."""
     body_idle: PositiveDuration = 30.0
-    """Between two reads of a request body, and between two writes of a response body."""
+    """Between two reads of a request body."""
     keepalive: PositiveDuration = 75.0
     """Between two requests on one connection."""
     header_size: PositiveSize = 32 * 1024
-    """All fields of one message head, requests and responses alike."""
+    """All fields of one message head, also of the origin's."""
     headers: Count = 200
-    """Field lines in one message head."""
+    """Field lines in one message head, also of the origin's."""
     connections: Count = 10_000
-    """Open client connections; further ones wait."""
+    """Open client connections; one more is answered 503."""
 
 
 class Memory(Section):
