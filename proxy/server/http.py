@@ -175,7 +175,7 @@ class _Exchange:
     async def _settle(self, *, persistent: bool) -> bool:
         """See that what is left of the request cannot be taken for another one."""
         if persistent and (self.upload.complete or await self.upload.discard()):
-            return True
+            return not self._connection.closing
         if not self.upload.complete or self._connection.more_input:
             await self._connection.linger()
         return False

@@ -58,7 +58,7 @@ class Listener:
             return int(name[1]) if isinstance(name, tuple) else 0
         return 0
 
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force, not in an error
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
         """Accept nothing more, let running requests finish for so many seconds, close."""
         for server in self._servers:
             server.close()

@@ -53,6 +53,9 @@ _LINGER: Final = 2.0
 Closed with bytes unread it would be reset, and the answer could be lost (RFC 9112 §9.6).
 """
 
+_CUT_TIME: Final = 1.0
+"""Seconds that what was cut and cancelled may take over its clean-up."""
+
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 Serve: TypeAlias = "Callable[[Connection, RequestHead, StreamReader], Awaitable[bool]]"
@@ -62,13 +65,17 @@ _Messages: TypeAlias = list[tuple[RawRequestMessage | _ErrInfo, StreamReader]]
 
 
 class Acceptor(web.Server):
-    """Makes a Connection of every accepted socket, and knows those that are open."""
+    """Makes a Connection of every accepted socket, and knows what is still going on.
+
+    A connection that is lost may leave its task behind: the gateway finishes what it has begun.
+    """
 
     def __init__(self, serve: Serve, options: ServerOptions) -> None:
         super().__init__(_request_handler(serve))
         self._options = options
-        self._open: set[RequestHandler] = set()
-        self._all_closed: asyncio.Future[None] | None = None
+        self._open: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._quiet: asyncio.Future[None] | None = None
         self._draining = False
 
     def accept(self) -> asyncio.Protocol:
@@ -77,37 +84,47 @@ class Acceptor(web.Server):
             return _Overload()
         return Connection(self, self._options, self._loop)
 
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count a connection in."""
-        super().connection_made(handler, transport)
-        self._open.add(handler)
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Count a connection out."""
-        super().connection_lost(handler, exc)
-        self._open.discard(handler)
-        if not self._open and self._all_closed is not None and not self._all_closed.done():
-            self._all_closed.set_result(None)
-
     @property
     def draining(self) -> bool:
         """Each connection is to close after the request that it is at."""
         return self._draining
 
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force, not in an error
+    def opened(self, connection: "Connection", task: asyncio.Task[None]) -> None:
+        """Count a connection in, with the task that serves it."""
+        self._open.add(connection)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def closed(self, connection: "Connection") -> None:
+        """Count it out."""
+        self._open.discard(connection)
+        self._tell_quiet()
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
         """Let running requests finish, for so many seconds; then cut what is left."""
         self._draining = True
-        for connection in self._connections_open():
+        for connection in list(self._open):
             connection.close_if_idle()
-        if self._open:
-            self._all_closed = self._loop.create_future()
-            await asyncio.wait([self._all_closed], timeout=timeout)
-        tasks = [task for connection in self._connections_open() if (task := connection.cut())]
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._wait_until_quiet(timeout)
+        for connection in list(self._open):
+            connection.cut()
+        for task in self._tasks:
+            task.cancel()
+        await self._wait_until_quiet(_CUT_TIME)
 
-    def _connections_open(self) -> list["Connection"]:
-        return [cast("Connection", handler) for handler in self._open]
+    async def _wait_until_quiet(self, seconds: float) -> None:
+        if self._open or self._tasks:
+            self._quiet = self._loop.create_future()
+            await asyncio.wait([self._quiet], timeout=seconds)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
+        quiet = self._quiet
+        if quiet is not None and not quiet.done() and not self._open and not self._tasks:
+            quiet.set_result(None)
 
 
 class Connection(RequestHandler):
@@ -254,14 +271,10 @@ class Connection(RequestHandler):
         if self.idle:
             self.force_close()
 
-    def cut(self) -> asyncio.Task[None] | None:
-        """Close at once, whatever runs; returns the task that is being cancelled."""
-        task = self._task_handler
+    def cut(self) -> None:
+        """Close at once, so that nothing half sent can pass for complete."""
         self.force_close()
-        self.abort()
-        if task is not None:
-            task.cancel()
-        return task
+        self.abort(reset=True)
 
     # What aiohttp and the loop call.
 
@@ -269,6 +282,7 @@ class Connection(RequestHandler):
         """Start the clock for the first head."""
         self._wire = cast("asyncio.Transport", transport)
         super().connection_made(transport)
+        self._acceptor.opened(self, cast("asyncio.Task[None]", self._task_handler))
         self._head_timer = self._loop.call_later(self._options.header_timeout, self._head_late)
         if self.closing:
             self.force_close()
@@ -276,6 +290,7 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wake or cancel whatever waits for the client."""
         super().connection_lost(exc)
+        self._acceptor.closed(self)
         if not self._lost.done():
             self._lost.set_result(None)
         for timer in (self._grace, self._head_timer, self._stall_timer):
@@ -296,7 +311,7 @@ class Connection(RequestHandler):
         if self._tunnel is not None:
             self._tunnel.feed_eof()
             return can_half_close
-        if self._feeder.answering and not self._close and can_half_close:
+        if self._feeder.request_complete and not self._close and can_half_close:
             self._half_closed = True
             self._grace = self._loop.call_later(_HALF_CLOSED_GRACE, self.abort)
             return True
@@ -401,6 +416,11 @@ class _Feeder:
         return not self.answering and self._parser.idle
 
     @property
+    def request_complete(self) -> bool:
+        """A request is being answered, and all of it has arrived."""
+        return self.answering and self._parser.between_requests
+
+    @property
     def in_head(self) -> bool:
         """A head has begun to arrive, and nothing but its client delays it."""
         parser = self._parser
@@ -445,8 +465,9 @@ class _Feeder:
     def _pull(self, messages: _Messages) -> bool:
         """Take events up to the end of the request; returns whether it asks for an upgrade."""
         if self._verdict is not None:
-            raise self._verdict
-        while not (self.answering and self._parser.between_requests):
+            verdict, self._verdict = self._verdict, None
+            raise verdict
+        while not self.request_complete:
             match self._parser.next_event():
                 case None:
                     break
