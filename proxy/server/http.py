@@ -47,6 +47,7 @@ class HttpHandler:
         except ConnectionError:
             return False
         finally:
+            exchange.upload.end()
             await _close(outgoing)
 
     async def _ask(self, exchange: "_Exchange") -> Outgoing:

@@ -47,6 +47,9 @@ _HALF_CLOSED_GRACE: Final = 1.0
 It may just as well be gone altogether, which looks the same from here.
 """
 
+TUNNEL_GRACE: Final = 2.0
+"""The same for a tunnel, once either side has closed."""
+
 _LINGER: Final = 2.0
 """Seconds for which a closing connection still takes in bytes.
 
@@ -310,6 +313,7 @@ class Connection(RequestHandler):
         can_half_close = self.ssl_context is None
         if self._tunnel is not None:
             self._tunnel.feed_eof()
+            self._grace = self._loop.call_later(TUNNEL_GRACE, self.abort)
             return can_half_close
         if self._feeder.request_complete and not self._close and can_half_close:
             self._half_closed = True

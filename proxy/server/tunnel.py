@@ -2,21 +2,17 @@
 
 import asyncio
 import logging
-from typing import Final
 
 from aiohttp import StreamReader
 
 from proxy.exchange import BodyAborted, Duplex
-from proxy.server.protocol import Connection
+from proxy.server.protocol import TUNNEL_GRACE, Connection
 
 _logger = logging.getLogger(__name__)
 
-_HALF_CLOSED_GRACE: Final = 5.0
-"""Seconds that one direction still gets when the other has ended."""
-
 
 async def relay(connection: Connection, origin: Duplex) -> None:
-    """Copy until both sides have closed, or one has and the grace is over.
+    """Copy until both sides have closed, or one has and its time of grace is over.
 
     There is no idle timeout: a WebSocket may be silent for hours.
     """
@@ -28,7 +24,7 @@ async def relay(connection: Connection, origin: Duplex) -> None:
     try:
         with connection.cancel_on_loss():
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait(directions, timeout=_HALF_CLOSED_GRACE)
+            await asyncio.wait(directions, timeout=TUNNEL_GRACE)
     finally:
         for direction in directions:
             direction.cancel()

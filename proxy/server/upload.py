@@ -36,6 +36,7 @@ class Upload:
         self._idle_timeout = idle_timeout
         self._send_continue = send_continue
         self._reading = False
+        self._ended = False
         self.length = length
         self.fault: RequestRejected | None = None
 
@@ -58,6 +59,10 @@ class Upload:
         waited_for, self._send_continue = self._send_continue is not None, None
         return waited_for
 
+    def end(self) -> None:
+        """The request has been answered: a late reader must not take the rest for all of it."""
+        self._ended = True
+
     async def discard(self) -> bool:
         """Read away what is left, within bounds; returns whether that was all."""
         if self._reading:
@@ -75,6 +80,8 @@ class Upload:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._ended:
+            raise BodyAborted(Reason.REQUEST_INCOMPLETE)
         if self._payload.at_eof():
             raise StopAsyncIteration
         if self._send_continue is not None:
