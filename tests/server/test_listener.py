@@ -1,0 +1,297 @@
+"""Addresses, TLS, the number of connections, and the orderly end."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proxy.exchange import Incoming, Outgoing
+from proxy.server import Listener, ServerOptions
+from proxy.server.listener import split_address
+from tests.server.conftest import Certified
+from tests.server.wire import GET, Listen, Peer, always, echo, eventually, ok
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:8080", ("::1", 8080)),
+        (":8080", (None, 8080)),
+    ],
+)
+def test_addresses(address: str, expected: tuple[str | None, int]) -> None:
+    assert split_address(address) == expected
+
+
+@pytest.mark.parametrize("address", ["", "host", "::1:80", "host:", "host:x", "host:65536", "h:+1"])
+def test_no_addresses(address: str) -> None:
+    with pytest.raises(ValueError, match=r"host:port|brackets"):
+        split_address(address)
+
+
+async def test_several_addresses(listen: Listen, tmp_path: Path) -> None:
+    listener = await listen(echo)
+    first = listener.port
+    await listener.start("127.0.0.1:0")
+    second = listener.port
+    path = tmp_path / "warmfront.sock"
+    await listener.start(f"unix:{path}")
+    assert listener.port == 0
+    assert first != second
+    connections = [
+        await asyncio.open_connection("127.0.0.1", first),
+        await asyncio.open_connection("127.0.0.1", second),
+        await asyncio.open_unix_connection(str(path)),
+    ]
+    for connection in connections:
+        async with Peer(*connection) as peer:
+            assert (await peer.ask()).status == 200
+    await listener.close()
+    assert not path.exists()
+
+
+async def test_a_unix_client_has_no_address(listen: Listen, tmp_path: Path) -> None:
+    async def respond(incoming: Incoming) -> Outgoing:
+        return ok(f"[{incoming.client.address}]".encode())
+
+    listener = await listen(respond)
+    path = tmp_path / "warmfront.sock"
+    await listener.start(f"unix:{path}")
+    async with Peer(*await asyncio.open_unix_connection(str(path))) as peer:
+        assert (await peer.ask()).body == b"[]"
+
+
+async def test_an_address_in_use(listen: Listen) -> None:
+    listener = await listen(echo)
+    other = Listener(echo, ServerOptions())
+    with pytest.raises(OSError, match="in use"):
+        await other.start(f"127.0.0.1:{listener.port}")
+    await other.close()
+
+
+async def test_a_listener_that_never_started() -> None:
+    await Listener(echo, ServerOptions()).close()
+
+
+class TestTls:
+    async def test_requests_over_tls(self, listen: Listen, certified: Certified) -> None:
+        async def respond(incoming: Incoming) -> Outgoing:
+            body = b"".join([piece async for piece in incoming.body]) if incoming.body else b""
+            return ok(incoming.request.uri.encode() + b" " + body)
+
+        listener = await listen(respond, tls=certified.server)
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            request = b"POST /a HTTP/1.1\r\nHost: a:443\r\nContent-Length: 4\r\n\r\nbody"
+            for _ in range(2):
+                assert (await peer.ask(request)).body == b"https://a/a body"
+
+    async def test_http_1_1_is_agreed_on(self, listen: Listen, certified: Certified) -> None:
+        certified.client.set_alpn_protocols(["h2", "http/1.1"])
+        listener = await listen(echo, tls=certified.server)
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            assert peer.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+
+    async def test_a_stream_that_breaks_off(self, listen: Listen, certified: Certified) -> None:
+        async def broken() -> AsyncIterator[bytes]:
+            yield b"x"
+            raise RuntimeError("bug")
+
+        listener = await listen(always(lambda: ok(broken())), tls=certified.server)
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            peer.send(GET)
+            await peer.head()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                assert b"0\r\n\r\n" not in await peer.rest()
+
+    async def test_a_client_that_leaves_a_silent_stream(
+        self, listen: Listen, certified: Certified
+    ) -> None:
+        closed = asyncio.Event()
+
+        async def silent() -> AsyncIterator[bytes]:
+            try:
+                yield b"x"
+                await asyncio.Event().wait()
+            finally:
+                closed.set()
+
+        listener = await listen(always(lambda: ok(silent())), tls=certified.server)
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            peer.send(GET)
+            await peer.head()
+            await peer.chunk()
+        await asyncio.wait_for(closed.wait(), 5)
+
+    async def test_refusals_and_plain_text(self, listen: Listen, certified: Certified) -> None:
+        listener = await listen(echo, tls=certified.server)
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            assert (await peer.ask(b"BAD\r\n\r\n")).status == 400
+        async with await Peer.connect(listener) as peer:
+            peer.send(GET)
+            assert b"HTTP/1.1 200" not in await peer.rest()
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            assert (await peer.ask()).status == 200
+
+    async def test_a_handshake_that_never_comes(self, listen: Listen, certified: Certified) -> None:
+        listener = await listen(echo, tls=certified.server, header_timeout=0.1)
+        async with await Peer.connect(listener) as peer:
+            await peer.closed()
+
+
+class TestConnectionLimit:
+    async def test_one_too_many(self, listen: Listen) -> None:
+        listener = await listen(echo, connections=2)
+        async with await Peer.connect(listener) as one, await Peer.connect(listener) as two:
+            assert (await one.ask()).status == 200
+            assert (await two.ask()).status == 200
+            async with await Peer.connect(listener) as three:
+                reply = await three.reply()
+                assert reply.status == 503
+                assert reply.get(b"Connection") == b"close"
+                await three.closed()
+            assert (await one.ask()).status == 200
+
+    async def test_a_place_that_is_free_again(self, listen: Listen) -> None:
+        listener = await listen(echo, connections=1)
+        async with await Peer.connect(listener) as one:
+            await one.ask()
+        async with asyncio.timeout(5):
+            while not await _answers(listener):
+                pass
+
+
+async def _answers(listener: Listener) -> bool:
+    try:
+        async with await Peer.connect(listener) as peer:
+            return (await peer.ask()).status == 200
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+
+
+class TestDrain:
+    async def test_running_requests_are_answered_and_idle_connections_closed(
+        self, listen: Listen
+    ) -> None:
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def respond(incoming: Incoming) -> Outgoing:
+            if incoming.request.target == "/slow":
+                asked.set()
+                await go.wait()
+            return await echo(incoming)
+
+        listener = await listen(respond)
+        port = listener.port
+        async with await Peer.connect(listener) as busy, await Peer.connect(listener) as idle:
+            await idle.ask()
+            busy.send(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo")
+            await asked.wait()
+            draining = asyncio.create_task(listener.drain(5))
+            await idle.closed()
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+            assert not draining.done()
+            busy.send(b"dy")
+            go.set()
+            reply = await busy.reply()
+            assert reply.body == b"POST /slow body"
+            assert reply.get(b"Connection") == b"close"
+            await busy.closed()
+            await asyncio.wait_for(draining, 5)
+
+    async def test_a_head_that_has_begun_is_answered(self, listen: Listen) -> None:
+        listener = await listen(echo)
+        async with await Peer.connect(listener) as peer:
+            await peer.ask()
+            peer.send(GET[:-1])
+            await peer.writer.drain()
+            await asyncio.sleep(0.05)
+            draining = asyncio.create_task(listener.drain(5))
+            await asyncio.sleep(0.05)
+            peer.send(GET[-1:])
+            assert (await peer.reply()).get(b"Connection") == b"close"
+            await asyncio.wait_for(draining, 5)
+
+    async def test_an_answer_that_began_before_ends_the_connection_too(
+        self, listen: Listen
+    ) -> None:
+        go = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"one"
+            await go.wait()
+            yield b"two"
+
+        listener = await listen(always(lambda: ok(body())))
+        async with await Peer.connect(listener) as peer:
+            peer.send(GET)
+            assert (await peer.head()).get(b"Connection") is None
+            assert await peer.chunk() == b"one"
+            draining = asyncio.create_task(listener.drain(5))
+            await asyncio.sleep(0.05)
+            go.set()
+            assert [await peer.chunk(), await peer.chunk()] == [b"two", b""]
+            await peer.closed()
+            await asyncio.wait_for(draining, 5)
+
+    async def test_what_does_not_finish_in_time_is_cut(self, listen: Listen) -> None:
+        cancelled = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                yield b"one"
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        listener = await listen(always(lambda: ok(body())))
+        async with await Peer.connect(listener) as peer:
+            peer.send(b"GET / HTTP/1.0\r\n\r\n")
+            await peer.head()
+            await asyncio.wait_for(listener.drain(0.1), 5)
+            with pytest.raises(ConnectionResetError):  # an end would make it look complete
+                await peer.rest()
+        assert cancelled.is_set()
+
+    async def test_a_gateway_at_work_for_a_lost_client_is_waited_for(self, listen: Listen) -> None:
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def respond(_: Incoming) -> Outgoing:
+            asked.set()
+            await go.wait()
+            return ok()
+
+        listener = await listen(respond)
+        async with await Peer.connect(listener) as peer:
+            peer.send(GET)
+            await asked.wait()
+        await asyncio.sleep(1.2)  # the time of grace for half-closed clients
+        draining = asyncio.create_task(listener.drain(5))
+        await asyncio.sleep(0.05)
+        assert not draining.done()
+        go.set()
+        await asyncio.wait_for(draining, 5)
+
+    async def test_close_cancels_a_gateway_at_work(self, listen: Listen) -> None:
+        asked, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def respond(_: Incoming) -> Outgoing:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+            return ok()
+
+        listener = await listen(respond)
+        async with await Peer.connect(listener) as peer:
+            peer.send(GET)
+            await asked.wait()
+            await asyncio.wait_for(listener.close(), 5)
+            await peer.closed()
+        await eventually(cancelled.is_set)
