@@ -236,7 +236,7 @@ def server_options(settings: Settings) -> ServerOptions:
 
 def origin_options(settings: Settings) -> OriginOptions:
     """What the origin client needs of the settings."""
-    origin, limits = settings.origin, settings.limits
+    origin = settings.origin
     return OriginOptions(
         url=settings.require_origin(),
         connect_timeout=origin.timeouts.connect,
@@ -247,8 +247,6 @@ def origin_options(settings: Settings) -> OriginOptions:
         server_name=origin.tls.server_name,
         connections=origin.pool.connections,
         keepalive=origin.pool.keepalive,
-        header_size=limits.header_size,
-        headers=limits.headers,
     )
 
 

@@ -22,7 +22,9 @@ class Body(Protocol):
     """
 
     @property
-    def length(self) -> int | None: ...
+    def length(self) -> int | None:
+        """See above."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 

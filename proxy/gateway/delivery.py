@@ -20,12 +20,12 @@ def deliver(
     Preconditions come before ranges (RFC 9110 §13.2.2).
     """
     stored = entry.response
-    match preconditions.evaluate(request.headers, stored, now=now):
-        case preconditions.NotModified():
-            headers = preconditions.not_modified_headers(stored.headers)
-            answer = Outgoing(*_NOT_MODIFIED, headers)
-        case preconditions.Proceed():
-            answer = _selected(entry, selection)
+    verdict = preconditions.evaluate(request.headers, stored, now=now)
+    if isinstance(verdict, preconditions.NotModified):
+        headers = preconditions.not_modified_headers(stored.headers)
+        answer = Outgoing(*_NOT_MODIFIED, headers)
+    else:
+        answer = _selected(entry, selection)
     answer.headers["Age"] = str(int(stored.freshness.current_age(now)))
     if request.method == "HEAD":
         answer.body, answer.length = b"", None

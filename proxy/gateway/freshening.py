@@ -24,25 +24,32 @@ class Freshening:
         )
         answering: Entry | None = None
         for entry in entries:
-            if not any(entry.response is stored for stored in chosen):
-                continue
-            freshened = validation.freshen(
-                exchange.request,
-                entry.response,
-                fetched.response,
-                exchange.policy,
-                request_time=fetched.request_time,
-                response_time=fetched.response_time,
-            )
-            updated = entry
+            if any(entry.response is stored for stored in chosen):
+                updated = await self._update(exchange, entry, fetched)
+                if answering is None or entry is selected:
+                    answering = updated
+        return answering
+
+    async def _update(self, exchange: Exchange, entry: Entry, fetched: Fetched) -> Entry:
+        """The entry with the 304's fields, stored in place of the old one where that is allowed."""
+        old = entry.response
+        freshened = validation.freshen(
+            exchange.request,
+            old,
+            fetched.response,
+            exchange.policy,
+            request_time=fetched.request_time,
+            response_time=fetched.response_time,
+        )
+        if freshened is None or freshened is old:
+            # Not to be stored as it is now, yet this client is to see it as it is now.
             if freshened is None:
                 await self._store.remove(exchange.key, entry)
-            else:
-                updated = Entry(freshened.with_changes(born=fetched.born), entry.body)
-                await self._store.put(exchange.key, updated)
-            if answering is None or entry is selected:
-                answering = updated
-        return answering
+            headers = validation.updated_headers(old.headers, fetched.response.headers)
+            return Entry(old.with_changes(headers=headers), entry.body)
+        updated = Entry(freshened.with_changes(born=fetched.born), entry.body)
+        await self._store.put(exchange.key, updated)
+        return updated
 
     async def supersede(self, exchange: Exchange, old: Entry, fetched: Fetched) -> None:
         """A full answer came in place of a 304: the old response has had its day.

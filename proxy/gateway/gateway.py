@@ -98,8 +98,8 @@ class Gateway:
         decision = reuse.decide(
             exchange.request, None, exchange.policy, now=exchange.started, any_variant=any_variant
         )
-        if isinstance(decision, reuse.GatewayTimeout):
-            return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, decision.reason)
+        if not isinstance(decision, reuse.Miss):
+            return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, Reason.ONLY_IF_CACHED)
         if found is not None:
             return await self._fetch_missing_part(exchange, found)
         return await self._fetch(exchange, decision.reason)
@@ -267,6 +267,8 @@ class Gateway:
             return self._failed(exchange, error, reason, found)
         status = fetched.response.status
         if status == HTTPStatus.NOT_MODIFIED:
+            if headers == request.headers:  # nothing stored to validate by: the client asked
+                return self._relay_unstored(exchange, fetched, reason)
             return await self._not_modified(exchange, found, entries, fetched, reason)
         if status in reuse.STALE_IF_ERROR_STATUSES:
             stale = reuse.after_failure(
@@ -292,15 +294,13 @@ class Gateway:
     ) -> Answer:
         await fetched.origin.aclose()
         entry = await self._freshening.freshen(exchange, found.entry, entries, fetched)
-        if entry is None:
-            # The origin validated something that is not stored: the client's own condition,
-            # or nothing we know of, and then only a full answer helps.
-            if "If-None-Match" in exchange.request.headers:
-                return self._relay_unstored(exchange, fetched, reason)
+        if entry is None:  # the origin validated something that is not stored here
             await self._store.remove(exchange.key, found.entry)
             return await self._fetch(exchange, reason)
         now = self._clock()
         selection = ranges.select(exchange.request, entry.response, len(entry.body), now=now)
+        if isinstance(selection, ranges.NotHeld):  # If-Range no longer holds
+            return await self._fetch(exchange, Reason.RANGE_NOT_HELD)
         status = CacheStatus(
             forward=forward_of(reason),
             forward_status=fetched.response.status,

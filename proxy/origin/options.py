@@ -45,7 +45,7 @@ class OriginOptions:
         ca_file: Trust these certificates (PEM) instead of the system's.
         server_name: Name for SNI and the certificate check, where it is not the URL's host.
         connections: Exchanges at a time, tunnels not counted; 0 for no limit.
-        keepalive: How long an idle connection is kept.
+        keepalive: How long an idle connection is kept; servers close theirs, gunicorn after 2 s.
         header_size: Bytes of one response head.
         headers: Field lines of one response head.
     """
@@ -58,7 +58,7 @@ class OriginOptions:
     ca_file: str | None = None
     server_name: str | None = None
     connections: int = 512
-    keepalive: float = 15.0
+    keepalive: float = 1.5
     header_size: int = 131_072
     headers: int = 1000
 

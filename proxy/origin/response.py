@@ -16,7 +16,8 @@ class ResponseBody:
     """The body's bytes as they arrive; reading is what lets more of them come.
 
     Iteration ends only behind the last byte of a whole body; else it raises BodyAborted, and
-    goes on doing so. `aclose` before the end, or a cancelled read, drops the connection.
+    goes on doing so. A cancelled read loses nothing: somebody else may read on. `aclose` before
+    the end drops the connection.
     """
 
     def __init__(self, connection: Connection, idle_timeout: float, upload: Upload | None) -> None:
@@ -50,9 +51,6 @@ class ResponseBody:
         except OriginError as error:
             await self._abandon(error.reason)
             raise BodyAborted(error.reason) from error
-        except BaseException:
-            await self._abandon(Reason.ORIGIN_BROKEN)
-            raise
 
     async def settle(self) -> None:
         """Give the connection back as soon as the last byte has been taken."""

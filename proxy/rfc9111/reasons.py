@@ -4,6 +4,7 @@ The value is a token (RFC 9110 §5.6.2), so that it stands in `detail=` as it is
 """
 
 from enum import StrEnum
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -15,7 +16,7 @@ class Reason(StrEnum):
 
     explanation: str
 
-    def __new__(cls, value: str, explanation: str) -> "Reason":
+    def __new__(cls, value: str, explanation: str) -> Self:
         """Make a member of its token and its sentence."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -63,8 +64,7 @@ class Reason(StrEnum):
     PRIVATE = "private", "The response is for one user (§5.2.2.7)."
     AUTHORIZATION = (
         "authorization",
-        "The request was authorized, and the response lacks public, must-revalidate or s-maxage "
-        "(§3.5).",
+        "The request was authorized; the response lacks public, must-revalidate, s-maxage (§3.5).",
     )
     SET_COOKIE = "set-cookie", "The response sets a cookie; see set_cookie in the route."
     VARY_ANY = "vary-any", "Vary: * matches no later request (§4.1)."
@@ -88,8 +88,7 @@ class Reason(StrEnum):
     TTL_ZERO = "ttl-zero", "The route's lifetime is zero, and there is no validator to reuse it by."
     POST_WITHOUT_LOCATION = (
         "post-without-location",
-        "A response to POST needs explicit freshness and Content-Location of its own URL "
-        "(RFC 9110 §9.3.3).",
+        "A POST's response needs a lifetime and its URL in Content-Location (RFC 9110 §9.3.3).",
     )
     INCOMPLETE = "incomplete", "The body ended before its announced end (§3.3)."
     PARTIAL_UNUSABLE = (

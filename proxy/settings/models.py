@@ -104,8 +104,8 @@ class Pool(Section):
 
     connections: Count = 256
     """At most so many at a time; further requests wait for one, up to timeouts.connect."""
-    keepalive: Duration = 4.0
-    """Close one that was idle for so long: sooner than application servers do (often 5s)."""
+    keepalive: Duration = 1.5
+    """Close one that was idle for so long: sooner than application servers do (gunicorn: 2s)."""
 
 
 class Forwarded(Section):
@@ -142,9 +142,9 @@ class Limits(Section):
     keepalive: PositiveDuration = 75.0
     """Between two requests on one connection."""
     header_size: PositiveSize = 32 * 1024
-    """All fields of one message head, also of the origin's."""
+    """All fields of one request head."""
     headers: Count = 200
-    """Field lines in one message head, also of the origin's."""
+    """Field lines in one request head."""
     connections: Count = 10_000
     """Open client connections; one more is answered 503."""
 

@@ -281,7 +281,9 @@ class TestStale:
     async def test_a_failing_refresh_leaves_the_stale_response(self) -> None:
         policy = Policy(stale_while_revalidate=1000.0)
         async with proxied(policy) as front:
-            front.origin.will(cacheable(b"one", ("ETag", '"v"')), Reply(raw=b""), Reply(status=500))
+            front.origin.will(
+                cacheable(b"one", ("ETag", '"v"')), Reply(raw=b"not HTTP"), Reply(status=500)
+            )
             await front.get()
             front.clock.now += 70
             await front.get()
