@@ -1,5 +1,6 @@
 """One request and its answer: RequestHead -> Incoming, Outgoing -> bytes."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -59,6 +60,11 @@ class HttpHandler:
             if fault is not None:
                 return writing.problem(fault.status, fault.detail)
             _logger.info("A request was aborted: %s", aborted)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            _logger.exception("What an answer waited for was cancelled")
         except Exception:
             _logger.exception("No answer to a %s request", exchange.incoming.request.method)
         return writing.problem(500, "The proxy failed to answer this request.")
@@ -143,20 +149,21 @@ class _Exchange:
         self, body: AsyncIterator[bytes], framing: Framing, length: int | None
     ) -> bool:
         """Pass pieces on as they come; False, and the connection is cut, if they break off."""
+        complete = False
         try:
             with self._connection.cancel_on_loss():
                 await self._pump(body, framing, length)
+            complete = True
         except ConnectionError:
-            self._connection.abort(reset=framing is Framing.UNTIL_CLOSE)
-            return False
+            _logger.debug("A client left in the middle of an answer", exc_info=True)
         except BodyAborted as aborted:
             _logger.info("A response body was aborted: %s", aborted)
         except Exception:
             _logger.exception("A response body failed")
-        else:
-            return True
-        self._connection.abort(reset=framing is Framing.UNTIL_CLOSE)
-        return False
+        finally:
+            if not complete:
+                self._connection.abort(reset=framing is Framing.UNTIL_CLOSE)
+        return complete
 
     async def _pump(self, body: AsyncIterator[bytes], framing: Framing, length: int | None) -> None:
         sent = 0

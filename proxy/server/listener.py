@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +23,7 @@ class Listener:
         self._acceptor: Acceptor | None = None
         self._handler = HttpHandler(respond, options)
         self._servers: list[asyncio.Server] = []
-        self._unix_paths: list[Path] = []
+        self._unix_sockets: list[tuple[Path, int]] = []
 
     async def start(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
         """Listen on `host:port`, `[v6]:port`, `:port` (all interfaces) or `unix:/path`.
@@ -44,7 +43,7 @@ class Listener:
         if address.startswith(_UNIX):
             path = Path(address.removeprefix(_UNIX))
             server = await loop.create_unix_server(self._acceptor.accept, str(path), **common)
-            self._unix_paths.append(path)
+            self._unix_sockets.append((path, _inode(path)))
         else:
             host, port = split_address(address)
             server = await loop.create_server(self._acceptor.accept, host, port, **common)
@@ -52,27 +51,33 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The TCP port that the last `start` was given; 0 if that was a Unix socket."""
-        for sock in self._servers[-1].sockets:
-            name = sock.getsockname()
-            return int(name[1]) if isinstance(name, tuple) else 0
-        return 0
+        """The TCP port that the last `start` was given; 0 for a Unix socket or none."""
+        names = [sock.getsockname() for server in self._servers[-1:] for sock in server.sockets]
+        return int(names[0][1]) if names and isinstance(names[0], tuple) else 0
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
         """Accept nothing more, let running requests finish for so many seconds, close."""
         for server in self._servers:
             server.close()
         self._servers.clear()
-        for path in self._unix_paths:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-        self._unix_paths.clear()
+        for path, inode in self._unix_sockets:
+            if _inode(path) == inode:  # else a successor listens there by now
+                path.unlink()
+        self._unix_sockets.clear()
         if self._acceptor is not None:
             await self._acceptor.drain(timeout)
 
     async def close(self) -> None:
         """Close at once, whatever runs."""
         await self.drain(0)
+
+
+def _inode(path: Path) -> int:
+    """Which file is there; 0 for none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def split_address(address: str) -> tuple[str | None, int]:

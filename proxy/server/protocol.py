@@ -44,7 +44,7 @@ _PIPELINE_BUFFER: Final = 64 * 1024
 _HALF_CLOSED_GRACE: Final = 1.0
 """Seconds that an answer still gets once the client has closed its side.
 
-It may just as well be gone altogether, which looks the same from here.
+It may just as well be gone altogether, which looks the same until something is sent.
 """
 
 TUNNEL_GRACE: Final = 2.0
@@ -313,11 +313,11 @@ class Connection(RequestHandler):
         can_half_close = self.ssl_context is None
         if self._tunnel is not None:
             self._tunnel.feed_eof()
-            self._grace = self._loop.call_later(TUNNEL_GRACE, self.abort)
+            self._grant(TUNNEL_GRACE)
             return can_half_close
         if self._feeder.request_complete and not self._close and can_half_close:
             self._half_closed = True
-            self._grace = self._loop.call_later(_HALF_CLOSED_GRACE, self.abort)
+            self._grant(_HALF_CLOSED_GRACE)
             return True
         return None
 
@@ -334,7 +334,8 @@ class Connection(RequestHandler):
         self._watch_flush()
         if resp.keep_alive and self._parser is not None:
             self._feeder.release()
-            self.data_received(b"")
+            if self._feeder.buffered:
+                self.data_received(b"")
             if self._buffer_paused:
                 self._resume_reading_if_drained()
         return result
@@ -365,6 +366,16 @@ class Connection(RequestHandler):
         elif self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _grant(self, seconds: float) -> None:
+        """Give a client that has closed its side some time, and more as long as it takes bytes."""
+        self._grace = self._loop.call_later(seconds, self._end_grace, seconds, self._written)
+
+    def _end_grace(self, seconds: float, written: int) -> None:
+        if self._written > written:  # one that is gone would have answered those with a reset
+            self._grant(seconds)
+        else:
+            self.abort()
 
     def _head_late(self) -> None:
         self._head_timer = None

@@ -325,6 +325,19 @@ class TestStreaming:
             assert reply.body == b"onetwo"
             await peer.closed()
 
+    async def test_a_client_that_has_closed_its_side_may_take_its_time(
+        self, listen: Listen
+    ) -> None:
+        async def ticks() -> AsyncIterator[bytes]:
+            for _ in range(8):
+                yield b"tick"
+                await asyncio.sleep(0.2)
+
+        async with await Peer.connect(await listen(always(lambda: ok(ticks())))) as peer:
+            peer.send(GET)
+            peer.writer.write_eof()
+            assert (await peer.reply()).body == b"tick" * 8
+
     async def test_a_slow_reader_slows_the_stream(self, listen: Listen) -> None:
         made = 0
 
@@ -499,6 +512,20 @@ async def test_a_bug_in_the_gateway_is_a_500_that_tells_nothing(
         assert b"secret" not in reply.body
         await peer.closed()
     assert "secret" in caplog.text
+
+
+async def test_a_cancellation_from_elsewhere_is_a_500_too(
+    listen: Listen, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def respond(_: Incoming) -> Outgoing:
+        other = asyncio.create_task(asyncio.Event().wait())
+        other.cancel()
+        await other
+        return ok()
+
+    async with await Peer.connect(await listen(respond)) as peer:
+        assert (await peer.ask()).status == 500
+    assert "cancelled" in caplog.text
 
 
 async def test_a_bug_while_a_body_is_closed_is_logged(

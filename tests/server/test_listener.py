@@ -53,6 +53,7 @@ async def test_several_addresses(listen: Listen, tmp_path: Path) -> None:
             assert (await peer.ask()).status == 200
     await listener.close()
     assert not path.exists()
+    assert listener.port == 0
 
 
 async def test_a_unix_client_has_no_address(listen: Listen, tmp_path: Path) -> None:
@@ -66,6 +67,16 @@ async def test_a_unix_client_has_no_address(listen: Listen, tmp_path: Path) -> N
         assert (await peer.ask()).body == b"[]"
 
 
+async def test_a_successor_keeps_its_unix_socket(listen: Listen, tmp_path: Path) -> None:
+    path = tmp_path / "warmfront.sock"
+    old, new = await listen(echo), await listen(echo)
+    await old.start(f"unix:{path}")
+    await new.start(f"unix:{path}")
+    await old.close()
+    async with Peer(*await asyncio.open_unix_connection(str(path))) as peer:
+        assert (await peer.ask()).status == 200
+
+
 async def test_an_address_in_use(listen: Listen) -> None:
     listener = await listen(echo)
     other = Listener(echo, ServerOptions())
@@ -75,7 +86,9 @@ async def test_an_address_in_use(listen: Listen) -> None:
 
 
 async def test_a_listener_that_never_started() -> None:
-    await Listener(echo, ServerOptions()).close()
+    listener = Listener(echo, ServerOptions())
+    assert listener.port == 0
+    await listener.close()
 
 
 class TestTls:

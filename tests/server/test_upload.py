@@ -237,6 +237,23 @@ class TestBroken:
                 peer.writer.close()
             await asyncio.wait_for(aborted.wait(), 0.9)
 
+    async def test_a_body_that_somebody_still_reads_ends_the_connection(
+        self, listen: Listen
+    ) -> None:
+        readers: list[asyncio.Task[bytes]] = []
+
+        async def respond(incoming: Incoming) -> Outgoing:
+            readers.append(asyncio.create_task(_read(incoming)))
+            await asyncio.sleep(0)
+            return ok()
+
+        async with await Peer.connect(await listen(respond)) as peer:
+            assert (await peer.ask(sized(4) + b"bo")).status == 200
+            peer.send(b"dy" + GET)
+            await peer.closed()
+        with pytest.raises(BodyAborted):
+            await readers[0]
+
     async def test_a_body_that_is_read_too_late(self, listen: Listen) -> None:
         bodies: list[Incoming] = []
 
