@@ -214,7 +214,9 @@ class Gateway:
         if completion is None or request.method != "GET" or "Range" in request.headers:
             return await self._fetch(exchange, reason)
         headers = request.headers.copy()
-        headers["Range"], headers["If-Range"] = completion
+        headers["Range"], validator = completion
+        if validator is not None:
+            headers["If-Range"] = validator
         try:
             fetched = await self._contact(exchange, headers)
         except OriginError as error:
@@ -223,6 +225,8 @@ class Gateway:
             return await self._relay(exchange, fetched, reason)
         whole = await self._complete(exchange, found.entry, fetched)
         if whole is None:
+            # Nothing will ever complete this part: do not try again.
+            await self._store.remove(exchange.key, found.entry)
             return await self._fetch(exchange, reason)
         status = CacheStatus(
             forward=Forward.PARTIAL,

@@ -10,6 +10,9 @@ alter their meaning:
     -Language           a member with the same weight, and the spelling of a weight
 
 Whatever does not parse as its grammar says is compared as an ordinary list, never guessed at.
+
+Where nothing matches so, a response in the one language that the client likes best is taken too:
+that is what any negotiation by Accept-Language would have arrived at (RFC 9110 §12.5.4).
 """
 
 import re
@@ -27,6 +30,8 @@ _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+_LANGUAGE = "accept-language"
 
 _NEWLINE = "\n"
 """Parts one piece of a key from the next: it can occur in neither a target nor a field value."""
@@ -122,8 +127,35 @@ def select_variant(
     candidates: Sequence[StoredResponse], request_headers: Headers
 ) -> StoredResponse | None:
     """The stored response to use: the most recent match, those with Vary first (§4.1)."""
-    matching = (candidate for candidate in candidates if matches(candidate, request_headers))
+    matching = [candidate for candidate in candidates if matches(candidate, request_headers)]
+    if not matching:
+        language = _preferred_language(request_headers)
+        if language is not None:
+            matching = [c for c in candidates if _matches_in(language, c, request_headers)]
     return max(matching, key=_preference, default=None)
+
+
+def _matches_in(language: str, stored: StoredResponse, request_headers: Headers) -> bool:
+    """Whether `stored` is in `language`, varies by language, and matches in all other fields."""
+    if stored.headers.get("Content-Language", "").strip(_OWS).lower() != language:
+        return False
+    if len(stored.headers.getall("Content-Language")) > 1:
+        return False
+    others = [(name, value) for name, value in stored.variant if name != _LANGUAGE]
+    return len(others) < len(stored.variant) and all(
+        _normalised(name, request_headers) == value for name, value in others
+    )
+
+
+def _preferred_language(headers: Headers) -> str | None:
+    """The language tag, in lower case, that outweighs all others in Accept-Language."""
+    parsed = _parse_weighted(
+        _split(", ".join(headers.getall(_LANGUAGE, ())), ",") or [], _WEIGHTED_MEMBERS[_LANGUAGE]
+    )
+    ranked = sorted(((float(weight), name) for name, weight in parsed or ()), reverse=True)
+    if not ranked or ranked[0][0] == 0 or ranked[0][1] == "*":
+        return None
+    return ranked[0][1] if len(ranked) == 1 or ranked[1][0] < ranked[0][0] else None
 
 
 def _preference(stored: StoredResponse) -> tuple[bool, float, float]:
@@ -182,6 +214,15 @@ def _weighted(members: list[str], grammar: re.Pattern[str]) -> str | None:
     A member that comes twice with different weights keeps both, in their order: which one counts
     is for the origin to say.
     """
+    parsed = _parse_weighted(members, grammar)
+    if parsed is None:
+        return None
+    parsed.sort(key=itemgetter(0))
+    return ",".join(f"{name};q={weight}" for (name, weight), _ in groupby(parsed))
+
+
+def _parse_weighted(members: list[str], grammar: re.Pattern[str]) -> list[tuple[str, str]] | None:
+    """Each member with its weight in one spelling; None where one does not fit the grammar."""
     parsed = []
     for member in filter(None, members):
         text = ";".join(_split(member, ";") or ())
@@ -190,8 +231,7 @@ def _weighted(members: list[str], grammar: re.Pattern[str]) -> str | None:
         if not match or not weight:
             return None
         parsed.append((match[1].lower() + match[2], _canonical_weight(weight[1])))
-    parsed.sort(key=itemgetter(0))
-    return ",".join(f"{name};q={weight}" for (name, weight), _ in groupby(parsed))
+    return parsed
 
 
 def _canonical_weight(weight: str | None) -> str:

@@ -358,16 +358,16 @@ def part_of_body(part: ByteRange, length: int, headers: Headers) -> ByteRange | 
     )
 
 
-def completion_range(stored: StoredResponse) -> tuple[str, str] | None:
+def completion_range(stored: StoredResponse) -> tuple[str, str | None] | None:
     """Range and If-Range that ask the origin for what a stored part lacks (§3.3).
 
-    None where nothing or both ends are missing, or without the strong validator by which the
-    answer could be combined with it: then a request for the whole costs one exchange, not two.
+    None where nothing or both ends are missing. Without a strong validator there is no If-Range:
+    the answer may then be the whole, but another part cannot be combined with this one (§3.4).
     """
     part = stored.part
-    validator = _strong_validator(stored.headers, now=stored.freshness.response_time)
-    if part is None or validator is None:
+    if part is None:
         return None
+    validator = _strong_validator(stored.headers, now=stored.freshness.response_time)
     if part.first == 0:
         return f"bytes={part.last + 1}-", validator
     if part.last == part.complete_length - 1:

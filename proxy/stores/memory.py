@@ -86,7 +86,10 @@ class MemoryStore:
         """See Store; room is made by dropping what was used least recently."""
         if entry.size > self.max_size or not self._may_be_kept(key, entry):
             return False
-        self._drop_where(key.url, lambda extra, old: extra == key.extra and _renews(entry, old))
+        variant = entry.response.variant
+        self._drop_where(
+            key.url, lambda extra, old: extra == key.extra and old.response.variant == variant
+        )
         resource = self._resources.setdefault(key.url, _Resource())
         self._resources.move_to_end(key.url)
         resource.variants.append((key.extra, entry))
@@ -181,11 +184,6 @@ class MemoryStore:
                 for _, entry in resource.variants
             ]
             heapq.heapify(self._expiry)
-
-
-def _renews(new: Entry, old: Entry) -> bool:
-    """Whether `new` answers exactly the requests that `old` answers, or all of them and more."""
-    return dict(new.response.variant).items() <= dict(old.response.variant).items()
 
 
 def _group_scopes(key: CacheKey, entry: Entry) -> tuple[str, ...]:

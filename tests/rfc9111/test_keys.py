@@ -318,3 +318,43 @@ def test_variants_live_side_by_side() -> None:
     one, two = stored(("A", "1"), vary="A"), stored(("A", "2"), vary="A")
     assert select_variant([one, two], Headers({"A": "1"})) is one
     assert select_variant([one, two], Headers({"A": "2"})) is two
+
+
+@pytest.mark.parametrize(
+    ("accepted", "languages", "taken"),
+    [
+        pytest.param("fr;q=0.5, de;q=1.0", ["de"], True, id="9110-12.5.4-liked best"),
+        pytest.param("DE", [" de "], True, id="9110-12.5.4-the only one, in another case"),
+        pytest.param("fr, de", ["de"], False, id="9110-12.5.4-liked as much as another"),
+        pytest.param("de;q=0.4, fr", ["de"], False, id="9110-12.5.4-another is liked better"),
+        pytest.param("de;q=0", ["de"], False, id="9110-12.5.4-not acceptable"),
+        pytest.param("*", ["*"], False, id="9110-12.5.4-any"),
+        pytest.param("de-AT, fr;q=0.1", ["de"], False, id="9110-12.5.4-a wider range"),
+        pytest.param("de, fr;q=0.1", ["de, fr"], False, id="9110-8.5-in two languages"),
+        pytest.param("de, fr;q=0.1", ["de", "de"], False, id="9110-8.5-two lines"),
+        pytest.param("de, fr;q=0.1", [], False, id="9110-8.5-unlabelled"),
+        pytest.param("de;;", ["de"], False, id="9110-12.5.4-malformed"),
+        pytest.param(None, ["de"], False, id="4.1-absent in the request"),
+    ],
+)
+def test_select_variant_in_the_language_liked_best(
+    accepted: str | None,
+    languages: list[str],
+    taken: bool,  # noqa: FBT001
+) -> None:
+    kept = stored(("Accept-Language", "en, de"), vary="Accept-Language")
+    labelled = kept.with_changes(
+        headers=Headers([("Content-Language", language) for language in languages])
+    )
+    request = Headers() if accepted is None else Headers({"Accept-Language": accepted})
+    assert select_variant([labelled], request) is (labelled if taken else None)
+
+
+def test_select_variant_by_language_only_where_all_else_matches() -> None:
+    fields = (("Accept-Language", "en, de"), ("A", "1"))
+    both = stored(*fields, vary="Accept-Language, A")
+    german = both.with_changes(headers=Headers({"Content-Language": "de"}))
+    other = stored(("A", "2"), vary="A").with_changes(headers=german.headers)
+    liked = ("Accept-Language", "de, fr;q=0.5")
+    assert select_variant([german, other], Headers([liked, ("A", "1")])) is german
+    assert select_variant([german, other], Headers([liked, ("A", "3")])) is None
