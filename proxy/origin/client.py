@@ -123,10 +123,10 @@ async def _final_head(connection: Connection, outbound: Outbound, upload: Upload
 def _unwanted(head: Head, upload: Upload) -> bool:
     """The answer came early and does not depend on the rest of the request body.
 
-    RFC 9112 §9.5: stop sending when the server closes. An error says as much, and so does any
-    final answer in place of 100 (Continue) (RFC 9110 §10.1.1).
+    An error says so (RFC 9112 §9.5), and so does any final answer in place of 100 (Continue)
+    (RFC 9110 §10.1.1). Other answers may be made while the origin reads: both sides stream.
     """
-    return not head.persistent or head.status >= _FIRST_ERROR or not upload.started
+    return head.status >= _FIRST_ERROR or not upload.started
 
 
 def _tunnel(

@@ -36,7 +36,7 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from proxy.origin.errors import OriginError
-from proxy.origin.heads import Head, check_head, malformed, refuse_controls
+from proxy.origin.heads import Head, check_head, check_raw_head, malformed
 from proxy.origin.options import Endpoint, OriginOptions
 from proxy.rfc9111.reasons import Reason
 
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection as PooledConnection
 
 _HEAD_END = re.compile(rb"\n\r?\n")
+
+# How the bytes of a chunked body end, with or without trailers; not so with surplus behind it.
+_CHUNKED_END = re.compile(rb"[^\r\n]\r?\n\r?\n\Z")
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL = 200
 
@@ -81,6 +84,7 @@ class _Protocol(ResponseHandler):
         self._phase = _Phase.IDLE
         self._partial_head = bytearray()
         self._to_come: int | None = None
+        self._chunked_tail: bytes | None = None
         self._interim = 0
 
     def begin(self, *, head_only: bool) -> None:
@@ -89,6 +93,7 @@ class _Protocol(ResponseHandler):
         self.body = None
         self._phase = _Phase.HEAD
         self._to_come = None
+        self._chunked_tail = None
         self._interim = 0
         self._partial_head.clear()
         self.set_response_params(
@@ -103,6 +108,10 @@ class _Protocol(ResponseHandler):
 
     def end(self) -> None:
         """The exchange is over: whatever arrives from here on is nobody's answer."""
+        tail = self._chunked_tail
+        if tail and _CHUNKED_END.search(tail) is None:
+            # The parser swallowed something behind the body, such as half a head.
+            self.force_close()
         self._phase = _Phase.IDLE
         self.body = None
         self.idle_since = self._loop.time()
@@ -151,7 +160,7 @@ class _Protocol(ResponseHandler):
 
     def _take_head(self, head: bytes) -> None:
         try:
-            refuse_controls(head)
+            check_raw_head(head)
         except OriginError as error:
             self.fail(error)
             return
@@ -166,6 +175,8 @@ class _Protocol(ResponseHandler):
         elif self._phase is not _Phase.BODY or self.body is None or self.body.is_eof():
             self._drop_surplus()
         elif self._to_come is None:
+            if self._chunked_tail is not None:
+                self._chunked_tail = (self._chunked_tail + data[-5:])[-5:]
             super().data_received(data)
         else:
             taken, self._to_come = data[: self._to_come], max(0, self._to_come - len(data))
@@ -189,6 +200,7 @@ class _Protocol(ResponseHandler):
         elif message.code >= _FIRST_FINAL:
             self._phase = _Phase.BODY
             self._to_come = _announced(message)
+            self._chunked_tail = b"" if message.chunked else None
         elif (count := self._interim + 1) > _MAX_INTERIM:
             self.fail(malformed(f"more than {_MAX_INTERIM} interim responses"))
             return
@@ -424,6 +436,7 @@ class Pool:
             pooled = await self._connector.connect(self._peer, [], _NO_TIMEOUT)
             protocol = pooled.protocol
             if not isinstance(protocol, _Protocol):
+                pooled.close()
                 raise TypeError("aiohttp's connector no longer uses its _factory")
             since = protocol.idle_since
             if since is None:

@@ -13,7 +13,8 @@ from proxy.origin.errors import OriginError
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# Control bytes (RFC 9110 §5.5), or white space before the first field (§2.2).
+_FOREIGN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\A[^\n]*\n[ \t]")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _BODILESS = frozenset({204, 304})
 _SUPPORTED_VERSIONS = frozenset({(1, 0), (1, 1)})
@@ -48,10 +49,10 @@ def malformed(detail: str) -> OriginError:
     return OriginError(Reason.ORIGIN_MALFORMED, detail)
 
 
-def refuse_controls(raw: bytes) -> None:
-    """Refuse control bytes anywhere in a raw head (RFC 9110 §5.5); line ends may stay."""
-    if (found := _CONTROL.search(raw)) is not None:
-        raise malformed(f"control byte {found[0]!r} in the head")
+def check_raw_head(raw: bytes) -> None:
+    """Refuse what the parser would let pass or mend; line ends may stay."""
+    if (found := _FOREIGN.search(raw)) is not None:
+        raise malformed(f"foreign bytes in the head: {found[0][-40:]!r}")
 
 
 def check_head(

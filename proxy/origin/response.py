@@ -51,6 +51,9 @@ class ResponseBody:
         except OriginError as error:
             await self._abandon(error.reason)
             raise BodyAborted(error.reason) from error
+        except Exception:  # what broke the request body off
+            await self._abandon(Reason.ORIGIN_BROKEN)
+            raise
 
     async def settle(self) -> None:
         """Give the connection back as soon as the last byte has been taken."""

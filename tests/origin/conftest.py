@@ -1,0 +1,164 @@
+import asyncio
+import contextlib
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from multidict import CIMultiDict
+
+from proxy.exchange import BodyAborted
+from proxy.origin import OriginClient, OriginOptions, OriginResponse, Outbound
+from tests.scripted_origin import Script, ScriptedOrigin
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every asynchronous test in this folder on both loops."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+class Serve(Protocol):
+    def __call__(self, script: Script, **options: Any) -> Awaitable[ScriptedOrigin]: ...
+
+
+class Connect(Protocol):
+    def __call__(self, origin: ScriptedOrigin | str, **options: Any) -> OriginClient: ...
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(script: Script, **options: Any) -> ScriptedOrigin:
+            origin = await ScriptedOrigin(script).start(**options)
+            stack.push_async_callback(origin.stop)
+            return origin
+
+        yield start
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make(origin: ScriptedOrigin | str, **options: Any) -> OriginClient:
+            url = origin if isinstance(origin, str) else origin.url
+            client = OriginClient(OriginOptions(url, **options))
+            stack.push_async_callback(client.close)
+            return client
+
+        # Depends on nothing of `serve`: clients are closed first where both are used.
+        yield make
+
+
+def get(target: str = "/", *, method: str = "GET", **more: Any) -> Outbound:
+    return Outbound(method, target, CIMultiDict({"Host": "api.example"}), **more)
+
+
+async def read(response: OriginResponse) -> bytes:
+    return b"".join([piece async for piece in response.body])
+
+
+async def fetch(client: OriginClient, target: str = "/", **more: Any) -> bytes:
+    return await read(await client.fetch(get(target, **more)))
+
+
+async def aborted(response: OriginResponse) -> tuple[bytes, BodyAborted]:
+    """Read a body that must be cut short: what came of it, and how it ended."""
+    read = b""
+    try:
+        async for piece in response.body:
+            read += piece
+    except BodyAborted as how:
+        return read, how
+    pytest.fail(f"the body ended as if it were whole: {read!r}")
+
+
+class Pieces:
+    """A request body that a test feeds piece by piece."""
+
+    def __init__(self, *pieces: bytes, length: int | None = None) -> None:
+        self.length = length
+        self.taken = 0
+        self.closed = False
+        self._queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        for piece in pieces:
+            self._queue.put_nowait(piece)
+        if pieces:
+            self.finish()
+
+    def put(self, piece: bytes | Exception) -> None:
+        self._queue.put_nowait(piece)
+
+    def finish(self) -> None:
+        self._queue.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while (piece := await self._queue.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                self.taken += len(piece)
+                yield piece
+        finally:
+            self.closed = True
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A certificate authority's file, and a server context with a certificate for one name."""
+
+    ca_file: str
+    context: ssl.SSLContext
+
+
+@pytest.fixture(scope="session")
+def make_certificates(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Certificates]:
+    folder = tmp_path_factory.mktemp("certificates")
+    return lambda name: _certificates(folder, name)
+
+
+def _certificates(folder: Path, name: str) -> Certificates:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    alternative: x509.GeneralName
+    try:
+        alternative = x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        alternative = x509.DNSName(name)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / f"{name}.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return Certificates(str(pem), context)

@@ -1,0 +1,126 @@
+"""Canaries: the private parts of aiohttp that proxy.origin.connection leans on.
+
+When one of these fails after an upgrade of aiohttp, read that module with aiohttp's new source
+beside it; the tests on the wire then say whether what it promises still holds.
+"""
+
+import asyncio
+import inspect
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import BaseConnector, Connection, TCPConnector, UnixConnector
+from aiohttp.helpers import _EXC_SENTINEL
+from aiohttp.streams import DataQueue, StreamReader
+
+from proxy.origin import OriginOptions, parser_is_native
+from proxy.origin.connection import Pool
+from tests.origin.conftest import Serve
+from tests.scripted_origin import answering, reply
+
+
+def test_the_native_parser_is_installed() -> None:
+    assert parser_is_native()
+
+
+def test_the_fallback_parser_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.origin.connection.HttpResponseParser", ResponseHandler)
+    assert not parser_is_native()
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (
+            ResponseHandler.set_response_params,
+            """skip_payload read_until_eof auto_decompress read_bufsize max_line_size
+            max_field_size max_headers""",
+        ),
+        (DataQueue.feed_data, "data size"),
+        (DataQueue.set_exception, "exc exc_cause"),
+        (BaseConnector.connect, "req traces timeout"),
+        (BaseConnector._release_acquired, "key proto"),
+        (UnixConnector.__init__, "path limit keepalive_timeout"),
+        (TCPConnector.__init__, "ssl limit keepalive_timeout"),
+        (StreamReader.__init__, "protocol limit loop"),
+        (StreamReader._read_nowait, "n"),
+        (BaseProtocol._drain_helper, "self"),
+    ],
+)
+def test_functions_take_what_they_took(function: object, names: str) -> None:
+    assert callable(function)
+    assert set(names.split()) <= set(inspect.signature(function).parameters)
+
+
+def test_the_parser_hands_messages_to_feed_data() -> None:
+    source = inspect.getsource(ResponseHandler.data_received)
+    assert "self.feed_data((message," in source
+    assert "self._upgraded = upgraded" in source
+
+
+def test_connections_are_made_by_the_factory() -> None:
+    assert "self._factory" in inspect.getsource(TCPConnector._create_direct_connection)
+    assert "self._factory" in inspect.getsource(UnixConnector._create_connection)
+
+
+def test_the_connector_asks_of_a_request_what_it_asked() -> None:
+    wanted = {"connection_key", "proxy", "is_ssl", "ssl", "url", "port", "server_hostname"}
+    code = "".join(
+        inspect.getsource(function)
+        for function in (
+            BaseConnector.connect,
+            TCPConnector._create_connection,
+            TCPConnector._create_direct_connection,
+            TCPConnector._wrap_create_connection,
+            TCPConnector._get_ssl_context,
+            TCPConnector._get_fingerprint,
+        )
+    )
+    asked = {word.split("req.", 1)[1] for word in _attributes(code)}
+    assert asked <= wanted
+
+
+def _attributes(code: str) -> list[str]:
+    words = "".join(c if c.isalnum() or c in "._" else " " for c in code).split()
+    return [".".join(word.split(".")[:2]) for word in words if word.startswith("req.")]
+
+
+def test_a_connection_key_has_the_fields_it_had() -> None:
+    assert ConnectionKey._fields == (
+        "host",
+        "port",
+        "is_ssl",
+        "ssl",
+        "proxy",
+        "proxy_auth",
+        "proxy_headers_hash",
+        "server_hostname",
+    )
+
+
+async def test_objects_have_the_attributes_they_had() -> None:
+    loop = asyncio.get_running_loop()
+    protocol = ResponseHandler(loop)
+    reader = StreamReader(protocol, 1, loop=loop)
+    key = ConnectionKey("a", 1, False, True, None, None, None)  # noqa: FBT003
+    connection = Connection(TCPConnector(), key, protocol, loop)
+    assert (connection._key, connection._protocol) == (key, protocol)
+    connection._protocol = None
+    assert protocol._upgraded is False
+    assert not reader._buffer
+    assert isinstance(_EXC_SENTINEL, BaseException)
+
+
+async def test_a_connector_without_the_factory_is_refused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If aiohttp stopped using `_factory`, poisoned responses would pass unnoticed."""
+    origin = await serve(answering(reply()))
+    pool = Pool(OriginOptions(origin.url))
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(pool._connector, "_factory", lambda: ResponseHandler(loop))
+    with pytest.raises(TypeError, match="_factory"):
+        await pool.acquire(0)
+    await pool.close()
