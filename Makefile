@@ -10,7 +10,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find proxy -name '*.py' -o -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check schema clean
+.PHONY: help demo test check bench schema clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +21,15 @@ demo: $(STAMPS)/demo ## a small sample API with Warmfront in front of it, until 
 test: $(STAMPS)/test ## all tests
 	$(BIN)/python -m pytest
 
-check: $(STAMPS)/check ## format, lint, types, layers
+check: $(STAMPS)/check ## format, lint, types, layers, coverage of the core by its own tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/rfc9111 --cov=proxy.rfc9111 --cov-branch --cov-fail-under=100
+
+bench: $(STAMPS)/test ## hits and pass-through as ratios to the bare origin, measured in one run
+	$(BIN)/python -m tests.bench
 
 schema: $(STAMPS)/test ## write config/schema.json anew from the settings
 	$(BIN)/python -m proxy.settings.schema > config/schema.json

@@ -3,6 +3,7 @@
 The map, from the outside in (imports point down only, see docs/architecture.md):
 
     cli          the command line: run, check, demo
+    demo         a sample API with the proxy in front of it, and a tour
     app          composition root: builds everything from the settings, starts, drains, stops
     server       the public listener: bytes <-> Incoming and Outgoing
     gateway      the one orchestrator: lookup, fetch, validate, store, deliver
@@ -13,6 +14,8 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     exchange     the types that server, gateway and origin hand to each other
     routes       which policy a request gets
     settings     the YAML, as pydantic models
+    logs         events as log lines
+    clock        the only wall clock
     rfc9111      the pure core: every caching decision, with no clock and no socket
 """
 
