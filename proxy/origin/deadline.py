@@ -17,12 +17,12 @@ class HeadDeadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._timeout: asyncio.Timeout | None = None
+        self._timeout = asyncio.timeout(seconds)
+        self._entered = False
 
     async def __aenter__(self) -> Self:
-        timeout = asyncio.timeout(self._seconds)
-        await timeout.__aenter__()
-        self._timeout = timeout
+        await self._timeout.__aenter__()
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -31,11 +31,9 @@ class HeadDeadline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        timeout, self._timeout = self._timeout, None
-        if timeout is None:
-            return
+        self._entered = False
         try:
-            await timeout.__aexit__(kind, error, trace)
+            await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
             raise OriginError(
                 Reason.ORIGIN_HEADER_TIMEOUT, f"{self._seconds:g} s without a response head"
@@ -50,5 +48,5 @@ class HeadDeadline:
         self._move(asyncio.get_running_loop().time() + self._seconds)
 
     def _move(self, when: float | None) -> None:
-        if self._timeout is not None and not self._timeout.expired():
+        if self._entered and not self._timeout.expired():
             self._timeout.reschedule(when)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 from proxy.exchange import Body, BodyAborted
 from proxy.origin.connection import Connection
@@ -32,7 +31,8 @@ class Upload:
         self.started = False
         self.finished = False
         self._connection = connection
-        self._body = body
+        self._left = body.length
+        self._pieces = aiter(body)
         self._deadline = deadline
         self._allowed = asyncio.Event()
         if not await_continue:
@@ -53,37 +53,40 @@ class Upload:
             async with asyncio.timeout(CONTINUE_TIMEOUT):
                 await self._allowed.wait()
         self.started = True
-        pieces = aiter(self._body)
         try:
-            self.finished = await self._send(pieces)
+            self.finished = await self._send()
         except Exception as error:  # noqa: BLE001 - it is raised again on the reading side
             self._connection.fail(error)
         finally:
             self._deadline.restart()
-            if (close := getattr(pieces, "aclose", None)) is not None:
+            if (close := getattr(self._pieces, "aclose", None)) is not None:
                 await close()
 
-    async def _send(self, pieces: AsyncIterator[bytes]) -> bool:
+    async def _send(self) -> bool:
         """Send until the body ends (True) or the origin is gone (False)."""
-        left = self._body.length
-        while (piece := await self._next(pieces)) is not None:
-            if left is None:
+        while piece := await self._next():
+            if self._left is None:
                 piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-            elif (left := left - len(piece)) < 0:
+            elif len(piece) > self._left:
                 raise BodyAborted(Reason.REQUEST_INCOMPLETE)
+            else:
+                self._left -= len(piece)
             if not await self._pass_on(piece):
                 return False
-        if left is None:
+        if self._left is None:
             return await self._pass_on(b"0\r\n\r\n")
-        if left:
+        if self._left:
             raise BodyAborted(Reason.REQUEST_INCOMPLETE)
         return True
 
-    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+    async def _next(self) -> bytes:
+        """The next piece; b"" at the end only, for an empty chunk would end the message."""
         self._deadline.pause()
-        while (piece := await anext(pieces, None)) is not None:
-            if piece:
-                break
+        try:
+            while not (piece := await anext(self._pieces)):
+                pass
+        except StopAsyncIteration:
+            piece = b""
         self._deadline.restart()
         return piece
 

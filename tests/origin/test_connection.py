@@ -5,18 +5,25 @@ beside it; the tests on the wire then say whether what it promises still holds.
 """
 
 import asyncio
+import contextlib
+import errno
 import inspect
 
 import pytest
+from aiohttp import ClientConnectorError, ClientError
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import BaseConnector, Connection, TCPConnector, UnixConnector
 from aiohttp.helpers import _EXC_SENTINEL
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import DataQueue, StreamReader
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy.origin import OriginOptions, parser_is_native
-from proxy.origin.connection import Pool
+from proxy.origin import OriginError, OriginOptions, parser_is_native
+from proxy.origin.connection import Pool, _Protocol
+from proxy.rfc9111.reasons import Reason
 from tests.origin.conftest import Serve
 from tests.scripted_origin import answering, reply
 
@@ -124,3 +131,85 @@ async def test_a_connector_without_the_factory_is_refused(
     with pytest.raises(TypeError, match="_factory"):
         await pool.acquire(0)
     await pool.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(errno.ETIMEDOUT, "timed out"), Reason.ORIGIN_CONNECT_TIMEOUT),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), Reason.ORIGIN_REFUSED),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), Reason.ORIGIN_REFUSED),
+        (OSError(errno.EHOSTUNREACH, "no route"), Reason.ORIGIN_UNREACHABLE),
+        (OSError(errno.EMFILE, "too many files"), Reason.ORIGIN_UNREACHABLE),
+    ],
+)
+async def test_what_a_failed_connect_means(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, reason: Reason
+) -> None:
+    pool = Pool(OriginOptions("http://127.0.0.1"))
+
+    async def fail(req: ClientRequest, *_: object) -> None:
+        raise ClientConnectorError(req.connection_key, error)
+
+    monkeypatch.setattr(pool._connector, "connect", fail)
+    with pytest.raises(OriginError) as raised:
+        await pool.acquire(0)
+    assert raised.value.reason is reason
+    await pool.close()
+
+
+class Transport(asyncio.Transport):
+    """As much of a transport as the protocol touches."""
+
+    closing = False
+
+    def abort(self) -> None:
+        self.closing = True
+
+    close = abort
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+FRAGMENTS = (
+    *(b"HTTP/1.1 ", b"HTTP/1.0 ", b"200 OK", b"103 Early", b"204 ", b"101 S", b"\r\n", b"\n"),
+    *(b"Content-Length: 5", b"Transfer-Encoding: chunked", b"X: y", b"Upgrade: a", b": ", b" "),
+    *(b"Connection: upgrade", b"Connection: close", b"5\r\nhello\r\n", b"0\r\n\r\n", b"hello"),
+    *(b"HTTP/1.1 200 OK\r\n", b"\r\n\r\n", b"\0", b"\x80", b"\r", b"ff", b"-1"),
+)
+
+
+@given(
+    segments=st.lists(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(b"".join), max_size=8),
+    reset=st.booleans(),
+    head_only=st.booleans(),
+)
+def test_whatever_an_origin_says_ends_well(
+    segments: list[bytes], *, reset: bool, head_only: bool
+) -> None:
+    """No exception escapes into the loop, and whoever reads comes to an end."""
+
+    async def converse() -> None:
+        protocol = _Protocol(asyncio.get_running_loop(), OriginOptions("http://x"))
+        transport = Transport()
+        protocol.connection_made(transport)
+        protocol.begin(head_only=head_only)
+        for segment in segments:
+            if not transport.closing:
+                protocol.data_received(segment)
+        protocol.connection_lost(ConnectionResetError() if reset else None)
+        with contextlib.suppress(ClientError, OSError, HttpProcessingError, OriginError):
+            async with asyncio.timeout(1):
+                while (await protocol.read())[0].code < 200:
+                    pass
+                assert protocol.body is not None
+                while await protocol.body.readany():
+                    assert not head_only
+
+    asyncio.run(converse())
