@@ -5,6 +5,7 @@ application builds it: listener, gateway, memory store, origin client.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -173,13 +174,13 @@ class Answer:
 class Proxied:
     """Warmfront in front of an `Origin`."""
 
-    def __init__(self, origin: Origin, clock: Clock, gateway: Gateway, listener: Listener) -> None:
+    def __init__(self, origin: Origin, clock: Clock, front: "Front") -> None:
         self.origin = origin
         self.clock = clock
-        self.gateway = gateway
-        self.listener = listener
-        self.events: list[Event] = []
-        self.background: Background
+        self.gateway = front.gateway
+        self.listener = front.listener
+        self.background = front.background
+        self.events = front.events
 
     async def get(self, target: str = "/", *lines: tuple[str, str]) -> Answer:
         return await self.ask("GET", target, *lines)
@@ -259,6 +260,56 @@ async def _read_body(reader: asyncio.StreamReader, headers: Headers) -> bytes:
     return body
 
 
+@dataclass
+class Front:
+    """Warmfront as the application builds it, listening on a free port."""
+
+    gateway: Gateway
+    listener: Listener
+    background: Background
+    events: list[Event]
+
+
+@asynccontextmanager
+async def fronted(
+    origin: OriginOptions,
+    policy: Policy | None = None,
+    routes: Sequence[Route] = (),
+    *,
+    clock: Clock | None = None,
+    forwarding: ForwardingOptions | None = None,
+    server: ServerOptions | None = None,
+    listen: str = "127.0.0.1:0",
+    tls: ssl.SSLContext | None = None,
+    max_size: int = 1 << 24,
+    max_object_size: int = 1 << 20,
+) -> AsyncIterator[Front]:
+    """Warmfront with a memory store in front of any origin."""
+    clock = clock or Clock()
+    client = OriginClient(origin)
+    events: list[Event] = []
+    background = Background(events.append)
+    gateway = Gateway(
+        origin=client,
+        store=MemoryStore(max_size, clock),
+        routes=RouteTable(routes, Route(name="default", policy=policy or Policy())),
+        background=background,
+        forwarding_options=forwarding
+        or ForwardingOptions(host="preserve", origin_authority=client.endpoint.authority),
+        max_object_size=max_object_size,
+        clock=clock,
+        emit=events.append,
+    )
+    listener = Listener(gateway.respond, server or ServerOptions())
+    await listener.start(listen, tls=tls)
+    try:
+        yield Front(gateway, listener, background, events)
+    finally:
+        await listener.close()
+        await background.close()
+        await client.close()
+
+
 @asynccontextmanager
 async def proxied(
     policy: Policy | None = None,
@@ -272,27 +323,16 @@ async def proxied(
     origin, clock = Origin(), Clock()
     await origin.start()
     address = f"127.0.0.1:{origin.port}"
-    client = OriginClient(OriginOptions(url=f"http://{address}"))
-    events: list[Event] = []
-    background = Background(events.append)
-    gateway = Gateway(
-        origin=client,
-        store=MemoryStore(max_size, clock),
-        routes=RouteTable(routes, Route(name="default", policy=policy or Policy())),
-        background=background,
-        forwarding_options=ForwardingOptions(host=host, origin_authority=address),
-        max_object_size=max_object_size,
-        clock=clock,
-        emit=events.append,
-    )
-    listener = Listener(gateway.respond, ServerOptions())
-    await listener.start("127.0.0.1:0")
-    front = Proxied(origin, clock, gateway, listener)
-    front.events, front.background = events, background
     try:
-        yield front
+        async with fronted(
+            OriginOptions(url=f"http://{address}"),
+            policy,
+            routes,
+            clock=clock,
+            forwarding=ForwardingOptions(host=host, origin_authority=address),
+            max_size=max_size,
+            max_object_size=max_object_size,
+        ) as front:
+            yield Proxied(origin, clock, front)
     finally:
-        await listener.close()
-        await background.close()
-        await client.close()
         await origin.stop()

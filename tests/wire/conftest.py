@@ -1,0 +1,102 @@
+"""Raw bytes on both sides, and the whole proxy in between."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import pytest
+import uvloop
+
+from proxy.origin import OriginOptions
+from tests.apparatus import Clock, Front, fronted
+from tests.certificates import Certificate, certificate_for
+from tests.scripted_origin import Script, ScriptedOrigin
+from tests.server.wire import Peer, Reply
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every asynchronous test in this folder on both loops."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@dataclass
+class Chain:
+    """A scripted origin with Warmfront in front of it."""
+
+    origin: ScriptedOrigin
+    front: Front
+    clock: Clock
+
+    async def connect(self) -> Peer:
+        """A client's connection."""
+        return await Peer.connect(self.front.listener)
+
+    async def ask(self, raw: bytes, method: str = "GET") -> Reply:
+        """One request on a connection of its own, and the answer to it."""
+        async with await self.connect() as client:
+            return await client.ask(raw, method)
+
+
+class Through(Protocol):
+    """Puts Warmfront in front of a script; everything is closed when the test ends.
+
+    Args:
+        serve: How the origin listens: `tls`, `path`, `host`.
+        url: The origin's URL, where it is not the address that it listens on.
+        origin: Fields of OriginOptions.
+        options: Arguments of `fronted`.
+    """
+
+    def __call__(
+        self,
+        script: Script,
+        *,
+        serve: dict[str, Any] | None = None,
+        url: Callable[[ScriptedOrigin], str] | None = None,
+        origin: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Awaitable[Chain]: ...
+
+
+@pytest.fixture
+async def through() -> AsyncIterator[Through]:
+    before = asyncio.all_tasks()
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(
+            script: Script,
+            *,
+            serve: dict[str, Any] | None = None,
+            url: Callable[[ScriptedOrigin], str] | None = None,
+            origin: dict[str, Any] | None = None,
+            **options: Any,
+        ) -> Chain:
+            scripted = await ScriptedOrigin(script).start(**(serve or {}))
+            stack.push_async_callback(scripted.stop)
+            settings = OriginOptions(url(scripted) if url else scripted.url)
+            settings = replace(settings, **(origin or {}))
+            clock = Clock()
+            front = await stack.enter_async_context(fronted(settings, clock=clock, **options))
+            return Chain(scripted, front, clock)
+
+        yield start
+    assert not asyncio.all_tasks() - before - {asyncio.current_task()}
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Certificate]:
+    """A certificate for a name."""
+    folder = tmp_path_factory.mktemp("certificates")
+    return lambda name: certificate_for(name, folder)
+
+
+def request(line: bytes = b"GET / HTTP/1.1", *fields: bytes, body: bytes = b"") -> bytes:
+    """A request with Host in front and no framing but what `fields` say."""
+    return b"\r\n".join([line, b"Host: api.example", *fields, b"", body])
+
+
+def lines(reply: Reply, *names: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of these names, as they came."""
+    return [(name, value) for name, value in reply.fields if name.lower() in names]
