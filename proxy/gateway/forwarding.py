@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from proxy.exchange import Incoming, Outgoing
+from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Headers, Request
 
 PSEUDONYM = "warmfront"
@@ -39,7 +40,7 @@ class ForwardingOptions:
 
     Attributes:
         host: `preserve` (the client's Host), `origin`, or a name to send.
-        origin_authority: What `origin` stands for.
+        origin_authority: What `origin` stands for; also sent where an HTTP/1.0 client names none.
         via: Add Via, both ways (RFC 9110 §7.6.3).
         x_forwarded: Add X-Forwarded-For, set X-Forwarded-Proto and X-Forwarded-Host.
         forwarded: Add Forwarded (RFC 7239).
@@ -75,7 +76,7 @@ def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) 
         forwarded.popall("Expect", None)
     if incoming.upgrade:
         forwarded.extend(("Upgrade", line) for line in headers.getall("Upgrade", ()))
-    _set_host(forwarded, request.authority, options)
+    _set_host(forwarded, request, options)
     hops = _max_forwards(forwarded)
     if hops and request.method in {"OPTIONS", "TRACE"}:
         forwarded["Max-Forwards"] = str(hops - 1)
@@ -86,7 +87,10 @@ def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) 
         if incoming.client.address:
             _append(forwarded, "X-Forwarded-For", incoming.client.address)
         _replace(forwarded, "X-Forwarded-Proto", request.scheme)
-        _replace(forwarded, "X-Forwarded-Host", request.authority)
+        if request.authority:
+            _replace(forwarded, "X-Forwarded-Host", request.authority)
+        else:
+            forwarded.popall("X-Forwarded-Host", None)
     if options.forwarded:
         _append(forwarded, "Forwarded", _forwarded_element(incoming))
     return forwarded
@@ -100,16 +104,17 @@ def to_client(headers: Headers, options: ForwardingOptions) -> Headers:
     return answer
 
 
-def _set_host(headers: Headers, authority: str, options: ForwardingOptions) -> None:
+def _set_host(headers: Headers, request: Request, options: ForwardingOptions) -> None:
     if options.host == "preserve":
-        # In absolute-form the target's authority wins over Host (RFC 9112 §3.2.2).
-        if headers.get("Host", "").lower() == authority:
+        # As it is spelled: a signature may cover it. In absolute-form the target's authority
+        # wins over Host (RFC 9112 §3.2.2).
+        received = headers.get("Host")
+        if received and normalise_authority(received, request.scheme) == request.authority:
             return
-        host = authority
+        # An HTTP/1.0 request may name no host at all; the HTTP/1.1 one made of it has to.
+        host = request.authority or options.origin_authority
     else:
         host = options.origin_authority if options.host == "origin" else options.host
-    if not host:
-        return  # an HTTP/1.0 request that names no host stays as it is
     if "Host" in headers:
         _replace(headers, "Host", host)
     else:

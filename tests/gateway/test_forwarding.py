@@ -78,6 +78,7 @@ def test_end_to_end_fields(lines: list[tuple[str, str]], kept: list[tuple[str, s
     ("host", "received", "expected"),
     [
         pytest.param("preserve", "Api.Example", "Api.Example", id="as received"),
+        pytest.param("preserve", "Api.Example:80", "Api.Example:80", id="a port that need not be"),
         pytest.param("preserve", "other", "api.example", id="9112-3.2.2-target wins over Host"),
         pytest.param("origin", "api.example", "origin:8000", id="the origin's own"),
         pytest.param("backend.internal", "api.example", "backend.internal", id="a given name"),
@@ -95,8 +96,9 @@ def test_a_missing_host_is_added_in_front() -> None:
     assert sent(incoming(("A", "1"))) == [("Host", "api.example"), ("A", "1")]
 
 
-def test_an_http_1_0_request_without_any_host_stays_without() -> None:
-    assert sent(incoming(("A", "1"), authority="")) == [("A", "1")]
+def test_an_http_1_0_request_without_any_host_gets_the_origins() -> None:
+    headers = sent(incoming(("A", "1"), authority=""))
+    assert headers == [("Host", PLAIN.origin_authority), ("A", "1")]
 
 
 def test_who_is_asking_is_told() -> None:

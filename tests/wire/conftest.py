@@ -12,7 +12,7 @@ import uvloop
 from proxy.origin import OriginOptions
 from tests.apparatus import Clock, Front, fronted
 from tests.certificates import Certificate, certificate_for
-from tests.scripted_origin import Script, ScriptedOrigin
+from tests.scripted_origin import Received, Script, ScriptedOrigin
 from tests.server.wire import Peer, Reply
 
 
@@ -97,6 +97,6 @@ def request(line: bytes = b"GET / HTTP/1.1", *fields: bytes, body: bytes = b"") 
     return b"\r\n".join([line, b"Host: api.example", *fields, b"", body])
 
 
-def lines(reply: Reply, *names: bytes) -> list[tuple[bytes, bytes]]:
+def lines(message: Reply | Received, *names: bytes) -> list[tuple[bytes, bytes]]:
     """The fields of these names, as they came."""
-    return [(name, value) for name, value in reply.fields if name.lower() in names]
+    return [(name, value) for name, value in message.fields if name.lower() in names]
