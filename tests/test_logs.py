@@ -1,0 +1,86 @@
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from proxy import logs
+from proxy.events import Answered, BackgroundFailed, Event, NotStored, OriginFailed
+from proxy.rfc9111.reasons import Reason
+
+ANSWERED = Answered("GET", "http://api/a", 200, "warmfront; hit; ttl=5", 0.0012345678)
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def written(
+    capsys: pytest.CaptureFixture[str], event: Event, level: str = "debug", *, access: bool = True
+) -> list[dict[str, object]]:
+    logs.configure(level, "json")
+    logs.event_log(access=access)(event)
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (
+            ANSWERED,
+            {"event": "answered", "level": "info", "status": 200, "seconds": 0.001235},
+        ),
+        (
+            OriginFailed("http://api/a", Reason.ORIGIN_REFUSED, "errno 111"),
+            {"event": "origin failed", "level": "warning", "reason": "origin-refused"},
+        ),
+        (
+            NotStored("http://api/a", Reason.TOO_LARGE),
+            {"event": "not stored", "level": "debug", "reason": "too-large"},
+        ),
+        (
+            BackgroundFailed("sweep", ValueError("a bug")),
+            {"event": "background work failed", "level": "error", "work": "sweep"},
+        ),
+    ],
+)
+def test_each_event_is_one_json_line(
+    capsys: pytest.CaptureFixture[str], event: Event, said: dict[str, object]
+) -> None:
+    (line,) = written(capsys, event)
+    assert line.items() >= said.items()
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_a_failure_comes_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = written(capsys, BackgroundFailed("sweep", ValueError("a bug")))
+    assert "ValueError: a bug" in str(line["exception"])
+
+
+def test_the_access_log_can_be_switched_off(capsys: pytest.CaptureFixture[str]) -> None:
+    assert written(capsys, ANSWERED, access=False) == []
+
+
+def test_the_level_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert written(capsys, ANSWERED, level="warning") == []
+
+
+def test_the_standard_library_s_logs_look_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    logging.getLogger("asyncio").error("slow %s", "callback")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"]) == ("slow callback", "error")
+
+
+def test_people_get_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "pretty")
+    logs.event_log(access=True)(ANSWERED)
+    line = capsys.readouterr().err
+    assert "answered" in line
+    assert "uri=http://api/a" in line
