@@ -287,6 +287,17 @@ class Connection:
         if transport is not None and not transport.is_closing():
             transport.write(data)
 
+    async def hear(self) -> None:
+        """Take in what the origin has said by now.
+
+        To be called before sending more of a body: a send that hits a closed connection loses an
+        early answer, such as 413, that lies unread in the socket.
+        """
+        if not self._protocol.quiet():
+            # One round of the loop notices the bytes, the next one has read them.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
     async def drain(self) -> None:
         """Wait while the origin is slow to read. Raises ConnectionError when it is gone."""
         transport = self._protocol.transport

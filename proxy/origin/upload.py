@@ -91,6 +91,7 @@ class Upload:
         return piece
 
     async def _pass_on(self, data: bytes) -> bool:
+        await self._connection.hear()
         try:
             self._connection.send(data)
             await self._connection.drain()

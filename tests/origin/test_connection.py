@@ -18,7 +18,7 @@ from aiohttp.connector import BaseConnector, Connection, TCPConnector, UnixConne
 from aiohttp.helpers import _EXC_SENTINEL
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import DataQueue, StreamReader
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.origin import OriginError, OriginOptions, parser_is_native
@@ -185,6 +185,7 @@ FRAGMENTS = (
 )
 
 
+@settings(deadline=None)
 @given(
     segments=st.lists(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(b"".join), max_size=8),
     reset=st.booleans(),

@@ -1,6 +1,8 @@
 """Request bodies: framing, pace, early answers, Expect."""
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -159,17 +161,28 @@ async def test_an_early_413_arrives_and_stops_the_upload(
     await origin.idle()  # not reused: the request was not whole
 
 
-async def test_an_early_413_of_a_server_that_closes_at_once(connect: Connect, serve: Serve) -> None:
-    origin = await serve(once(reply(b"big", b"Connection: close", status=b"413 Large")))
+class AnsweredEarly:
+    """A body in the middle of which the origin answers and hangs up, unseen by the loop."""
 
-    async def refuse(wire: Wire) -> None:
-        await wire.head()
-        await wire.send(reply(b"big", b"Connection: close", status=b"413 Large"))
-        wire.writer.write_eof()
-        await wire.rest()
+    length = 3
 
-    origin = await serve(refuse)
-    response = await connect(origin).fetch(post(Pieces(*[b"x" * 65_536] * 64)))
+    def __init__(self) -> None:
+        self.origin = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.origin.getsockname()[1]}"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"1"
+        connection, _ = self.origin.accept()
+        connection.sendall(reply(b"big", b"Connection: close", status=b"413 Too Large"))
+        connection.close()  # with the request unread, so that it is a reset
+        self.origin.close()
+        yield b"2"
+        yield b"3"
+
+
+async def test_an_early_413_is_heard_before_the_reset(connect: Connect) -> None:
+    body = AnsweredEarly()
+    response = await connect(body.url).fetch(get(method="POST", body=body))
     assert response.status == 413
     assert await read(response) == b"big"
 
