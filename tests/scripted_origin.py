@@ -12,6 +12,13 @@ PATIENCE = 5.0
 """Seconds after which a test that waits is a test that failed."""
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection with RST."""
+    sock: socket.socket = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 class HungUpError(Exception):
     """The proxy closed the connection; it ends a script without failing the test."""
 
@@ -104,9 +111,7 @@ class Wire:
 
     def reset(self) -> None:
         """Close with RST."""
-        sock: socket.socket = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        reset(self.writer)
 
 
 Script: TypeAlias = Callable[[Wire], Awaitable[None]]

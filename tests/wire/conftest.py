@@ -13,7 +13,7 @@ from proxy.origin import OriginOptions
 from tests.apparatus import Clock, Front, fronted
 from tests.certificates import Certificate, certificate_for
 from tests.scripted_origin import Received, Script, ScriptedOrigin
-from tests.server.wire import Peer, Reply
+from tests.server.wire import Peer, Reply, eventually
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -37,6 +37,10 @@ class Chain:
         """One request on a connection of its own, and the answer to it."""
         async with await self.connect() as client:
             return await client.ask(raw, method)
+
+    async def asked(self, count: int) -> None:
+        """Wait until the origin has read the heads of so many requests in all."""
+        await eventually(lambda: len(self.origin.requests) >= count)
 
 
 class Through(Protocol):
