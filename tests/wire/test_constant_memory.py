@@ -151,7 +151,9 @@ class Transfer:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
-def test_download(warmfront: Warmfront, record_property: Record, *, chunked: bool) -> None:
+def test_download(
+    warmfront: Warmfront, record_testsuite_property: Record, *, chunked: bool
+) -> None:
     """The store wants it, too, until it turns out too large."""
     framing = Transfer.framing_of(chunked=chunked)
     before = warmfront.peak()
@@ -163,12 +165,14 @@ def test_download(warmfront: Warmfront, record_property: Record, *, chunked: boo
             assert framing in read_head(client)
             rate = Transfer(origin, client, chunked=chunked).run()
     grown = warmfront.peak() - before
-    record_property("download", f"{rate / MIB:.0f} MiB/s, {grown / MIB:.1f} MiB more")
+    record_testsuite_property(
+        f"download {framing.decode()}", f"{rate / MIB:.0f} MiB/s, {grown / MIB:.1f} MiB more"
+    )
     assert grown < GROWTH
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
-def test_upload(warmfront: Warmfront, record_property: Record, *, chunked: bool) -> None:
+def test_upload(warmfront: Warmfront, record_testsuite_property: Record, *, chunked: bool) -> None:
     framing = Transfer.framing_of(chunked=chunked)
     before = warmfront.peak()
     with warmfront.connect() as client:
@@ -179,7 +183,9 @@ def test_upload(warmfront: Warmfront, record_property: Record, *, chunked: bool)
             origin.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
             assert read_head(client).startswith(b"HTTP/1.1 204 ")
     grown = warmfront.peak() - before
-    record_property("upload", f"{rate / MIB:.0f} MiB/s, {grown / MIB:.1f} MiB more")
+    record_testsuite_property(
+        f"upload {framing.decode()}", f"{rate / MIB:.0f} MiB/s, {grown / MIB:.1f} MiB more"
+    )
     assert grown < GROWTH
 
 
