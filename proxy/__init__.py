@@ -13,6 +13,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     events       what happened, for the log
     exchange     the types that server, gateway and origin hand to each other
     routes       which policy a request gets
+    tags         the names that stored responses are purged by
     settings     the YAML, as pydantic models
     logs         events as log lines
     clock        the only wall clock
