@@ -170,7 +170,7 @@ class Gateway:
             target=request.target,
             headers=forwarding.to_origin(incoming, headers, self._forwarding),
             body=incoming.body,
-            on_interim=incoming.send_interim,
+            on_interim=partial(_pass_on_interim, incoming),
             expects_continue=incoming.expects_continue,
             upgrade=incoming.upgrade,
         )
@@ -482,6 +482,10 @@ def _unconditional(request: Request) -> Headers:
     return Headers(
         (name, value) for name, value in request.headers.items() if name.lower() not in dropped
     )
+
+
+def _pass_on_interim(incoming: Incoming, status: int, reason: str, headers: Headers) -> None:
+    incoming.send_interim(status, reason, forwarding.end_to_end(headers))
 
 
 def _ignore_interim(status: int, reason: str, headers: Headers) -> None:
