@@ -40,6 +40,10 @@ class Duplex(Protocol):
         """Send, and wait while the peer is slow. Raises ConnectionError when it is gone."""
         ...
 
+    def close_write(self) -> None:
+        """Tell the peer that nothing more comes, where the transport can (TLS cannot)."""
+        ...
+
     def close(self) -> None:
         """Close the connection; what was written is still sent."""
         ...

@@ -371,6 +371,12 @@ class Connection:
         """Leave the pool: a tunnel lives long and takes no slot from ordinary exchanges."""
         self._pool.detach(self._pooled, self._protocol)
 
+    def close_write(self) -> None:
+        """Close this end's side of a detached connection; the origin may still send."""
+        transport = self._protocol.transport
+        if transport is not None and transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()
+
     def close_tunnel(self) -> None:
         """Close a detached connection after what was written is sent."""
         self._protocol.close()

@@ -99,6 +99,10 @@ class Tunnel:
         self._connection.send(data)
         await self._connection.drain()
 
+    def close_write(self) -> None:
+        """Tell the origin that nothing more comes, where the transport can (TLS cannot)."""
+        self._connection.close_write()
+
     def close(self) -> None:
         """Close the connection; what was written is still sent."""
         self._connection.close_tunnel()

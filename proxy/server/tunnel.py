@@ -37,6 +37,8 @@ async def _to_origin(client: StreamReader, origin: Duplex) -> None:
             await origin.write(data)
     except (OSError, BodyAborted):
         _logger.debug("A tunnel to the origin broke", exc_info=True)
+    else:
+        origin.close_write()
 
 
 async def _to_client(origin: Duplex, connection: Connection) -> None:

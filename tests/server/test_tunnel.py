@@ -20,6 +20,7 @@ class Tunnel:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[bytes] = asyncio.Queue()
         self.got = b""
+        self.ended = False
         self.closed = False
         self.slow = asyncio.Event()
         self.slow.set()
@@ -37,6 +38,9 @@ class Tunnel:
         self.got += data
         if self.echoing:
             self.queue.put_nowait(data)
+
+    def close_write(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         self.closed = True
@@ -191,6 +195,8 @@ async def test_the_client_closes_its_side_first(listen: Listen) -> None:
         peer.writer.write(b"last words")
         peer.writer.write_eof()
         assert await read(peer, 10) == b"last words"
+        await eventually(lambda: tunnel.ended)
+        assert not tunnel.closed
         tunnel.queue.put_nowait(b"bye")
         tunnel.queue.put_nowait(b"")
         assert await peer.rest() == b"bye"
