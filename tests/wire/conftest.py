@@ -12,7 +12,7 @@ import uvloop
 from proxy.origin import OriginOptions
 from tests.apparatus import Clock, Front, fronted
 from tests.certificates import Certificate, certificate_for
-from tests.scripted_origin import Received, Script, ScriptedOrigin
+from tests.scripted_origin import PATIENCE, Received, Script, ScriptedOrigin
 from tests.server.wire import Peer, Reply, eventually
 
 
@@ -104,3 +104,13 @@ def request(line: bytes = b"GET / HTTP/1.1", *fields: bytes, body: bytes = b"") 
 def lines(message: Reply | Received, *names: bytes) -> list[tuple[bytes, bytes]]:
     """The fields of these names, as they came."""
     return [(name, value) for name, value in message.fields if name.lower() in names]
+
+
+async def until_cut(client: Peer) -> bytes:
+    """What still comes on a connection that is about to be cut, in whatever way."""
+    rest = b""
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(PATIENCE):
+            while piece := await client.reader.read(65_536):
+                rest += piece
+    return rest
