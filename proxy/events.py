@@ -56,5 +56,20 @@ class BackgroundFailed:
     error: BaseException
 
 
-Event: TypeAlias = Answered | OriginFailed | NotStored | BackgroundFailed
+@dataclass(frozen=True, slots=True)
+class RedisChanged:
+    """Redis went away, came back, or began or ceased to refuse what it is asked.
+
+    Attributes:
+        address: Where it is, without credentials.
+        state: "up", "refusing" (it answers, with errors) or "down".
+        cause: What showed it; "" when it is up.
+    """
+
+    address: str
+    state: str
+    cause: str
+
+
+Event: TypeAlias = Answered | OriginFailed | NotStored | BackgroundFailed | RedisChanged
 Emit: TypeAlias = Callable[[Event], None]

@@ -7,7 +7,15 @@ from typing import Literal, assert_never
 import structlog
 from structlog.typing import Processor
 
-from proxy.events import Answered, BackgroundFailed, Emit, Event, NotStored, OriginFailed
+from proxy.events import (
+    Answered,
+    BackgroundFailed,
+    Emit,
+    Event,
+    NotStored,
+    OriginFailed,
+    RedisChanged,
+)
 
 
 def configure(level: str, style: Literal["pretty", "json"]) -> None:
@@ -63,6 +71,9 @@ def event_log(*, access: bool) -> Emit:
                 log.debug("not stored", uri=event.uri, reason=event.reason.value)
             case BackgroundFailed():
                 log.error("background work failed", work=event.name, exc_info=event.error)
+            case RedisChanged():
+                tell = log.info if event.state == "up" else log.warning
+                tell("redis", address=event.address, state=event.state, cause=event.cause)
             case _:
                 assert_never(event)
 

@@ -1,0 +1,37 @@
+"""The way to Redis, for whoever stores or tells something there.
+
+`options` says where it is (one URL for all modes), `client` sets redis-py up, `breaker` decides
+when to stop asking, `link` is what others use, `scripts` runs Lua.
+"""
+
+from proxy.redis_link.client import Client, PubSubClient, Word, connect
+from proxy.redis_link.link import (
+    Access,
+    LinkBusy,
+    LinkCounts,
+    LinkDown,
+    LinkError,
+    LinkRefused,
+    LinkState,
+    RedisLink,
+)
+from proxy.redis_link.options import Mode, RedisOptions
+from proxy.redis_link.scripts import Script
+
+__all__ = [
+    "Access",
+    "Client",
+    "LinkBusy",
+    "LinkCounts",
+    "LinkDown",
+    "LinkError",
+    "LinkRefused",
+    "LinkState",
+    "Mode",
+    "PubSubClient",
+    "RedisLink",
+    "RedisOptions",
+    "Script",
+    "Word",
+    "connect",
+]

@@ -1,0 +1,134 @@
+"""redis-py, set up the way a proxy needs it, in each mode.
+
+- No retries: by default a stalled server costs a command ten of its timeouts.
+- RESP2, which every server and every proxy in front of one speaks.
+- Bytes in, bytes out: what comes back is input, not text.
+- No pool that waits: `RedisLink` lets no more commands in than there are connections.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, Protocol, TypeAlias
+
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException
+
+from proxy.redis_link.options import Mode, RedisOptions
+
+Word: TypeAlias = str | bytes | int | float
+
+
+class Client(Protocol):
+    """What all modes' clients have in common and we use: redis-py leaves the rest untyped."""
+
+    def execute_command(self, *words: Word, **options: Any) -> Awaitable[Any]:
+        """Send one command; its reply as redis-py shapes it, text as bytes."""
+        ...
+
+    def aclose(self) -> Awaitable[None]:
+        """Close all connections."""
+        ...
+
+
+class PubSubClient(Protocol):
+    """A connection of its own that listens."""
+
+    def subscribe(self, *channels: str) -> Awaitable[None]:
+        """Listen to `channels` too."""
+        ...
+
+    def unsubscribe(self, *channels: str) -> Awaitable[None]:
+        """No longer listen to `channels`."""
+        ...
+
+    def get_message(
+        self, *, ignore_subscribe_messages: bool, timeout: float | None
+    ) -> Awaitable[dict[str, Any] | None]:
+        """The next message, None after `timeout` seconds without one."""
+        ...
+
+    def aclose(self) -> Awaitable[None]:
+        """Close the connection."""
+        ...
+
+
+def connect(
+    options: RedisOptions,
+    *,
+    max_connections: int | None = None,
+    socket_timeout: float | None = None,
+) -> Client:
+    """A client, not connected yet; a blocking read passes the `socket_timeout` that it needs."""
+    common: dict[str, Any] = {
+        "username": options.username,
+        "password": options.password,
+        "socket_timeout": socket_timeout or options.background_timeout,
+        "socket_connect_timeout": options.connect_timeout,
+        "socket_keepalive": True,
+        "protocol": 2,
+        # One above the bound: a connection is given back a moment after its command has ended.
+        "max_connections": (max_connections or options.max_connections) + 1,
+        "retry": Retry(NoBackoff(), 0),
+        **_tls(options),
+    }
+    match options.mode:
+        case Mode.STANDALONE:
+            return _standalone(options, common)
+        case Mode.SENTINEL:
+            return _through_sentinels(options, common)
+        case Mode.CLUSTER:
+            nodes = [ClusterNode(host, port) for host, port in options.nodes]
+            return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **common)
+
+
+def listen(client: Client) -> PubSubClient:
+    """A connection of its own for published messages."""
+    pubsub: PubSubClient = client.pubsub()  # type: ignore[attr-defined]
+    return pubsub
+
+
+def node_name(cluster: Client, key: str) -> str:
+    """Which node of a cluster holds `key`, "" while that is not known."""
+    try:
+        node = cluster.get_node_from_key(key)  # type: ignore[attr-defined]
+    except RedisClusterException:
+        return ""
+    return str(node.name) if node is not None else ""
+
+
+def _standalone(options: RedisOptions, common: dict[str, Any]) -> Client:
+    if options.path:
+        where: dict[str, Any] = {"unix_socket_path": options.path}
+    else:
+        where = dict(zip(("host", "port"), options.nodes[0], strict=True))
+    return Redis(db=options.database, **where, **common)
+
+
+def _through_sentinels(options: RedisOptions, common: dict[str, Any]) -> Client:
+    asking = {
+        "username": options.sentinel_username,
+        "password": options.sentinel_password,
+        "socket_timeout": options.connect_timeout,
+        "socket_connect_timeout": options.connect_timeout,
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        **_tls(options),
+    }
+    sentinel: Any = Sentinel(list(options.nodes), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    client: Client = sentinel.master_for(options.service, db=options.database, **common)
+    return client
+
+
+def _tls(options: RedisOptions) -> dict[str, Any]:
+    if not options.tls:
+        return {}
+    return {
+        "ssl": True,
+        "ssl_cert_reqs": "required" if options.verify else "none",
+        "ssl_check_hostname": options.verify,
+        "ssl_ca_certs": options.ca_file,
+        "ssl_certfile": options.certificate_file,
+        "ssl_keyfile": options.key_file,
+    }

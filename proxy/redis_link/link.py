@@ -1,0 +1,343 @@
+"""The one way to Redis: bounded, never cancelled midway, and shut while Redis does not answer.
+
+Rules:
+
+1. A command runs in a task of its own. Who waits for it may leave; the command ends by itself,
+   so no connection goes back to the pool with an unread reply.
+2. Nobody waits longer than asked, neither for a connection nor for the answer.
+3. After failures in a row nobody waits at all, until a probe in the background has been answered
+   as fast as requests need it. In a cluster that holds for each node, as the others go on.
+4. A server that answers with a refusal (full, read-only, no permission) is up. What it refuses,
+   reading or writing, pauses on its own.
+5. Only a change of state is an event; every failure is a number.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from time import monotonic
+from typing import Any, TypeVar
+
+from redis.exceptions import (
+    ClusterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from proxy.events import Emit, RedisChanged
+from proxy.redis_link.breaker import Breaker
+from proxy.redis_link.client import Client, PubSubClient, connect, listen, node_name
+from proxy.redis_link.options import Mode, RedisOptions
+
+T = TypeVar("T")
+
+_REFUSAL_PAUSE = 0.5
+_REFUSAL_PAUSE_LIMIT = 5.0
+_CAUSE_LENGTH = 200
+
+
+class LinkError(Exception):
+    """Redis is of no help now; the message says why, for operators."""
+
+
+class LinkDown(LinkError):  # noqa: N818 - the state is the name
+    """It cannot be reached, does not answer in time, or was not asked for that reason."""
+
+
+class LinkBusy(LinkError):  # noqa: N818 - the state is the name
+    """All connections were in use for as long as the caller would wait."""
+
+
+class LinkRefused(LinkError):  # noqa: N818 - the state is the name
+    """It answered with an error, or was not asked since it did a moment ago."""
+
+
+class Access(StrEnum):
+    """What a command does; a server can refuse one and allow the other."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class LinkState(StrEnum):
+    """What an operator needs to know."""
+
+    UP = "up"
+    REFUSING = "refusing"
+    DOWN = "down"
+
+
+@dataclass(slots=True)
+class LinkCounts:
+    """What has happened since the start.
+
+    Attributes:
+        commands: Pieces of work handed to Redis.
+        failures: Of these, without an answer or with none in time.
+        refusals: Of these, answered with an error.
+        skipped: Not handed to Redis, since it was down or refusing.
+        busy: Not handed to Redis for want of a free connection.
+    """
+
+    commands: int = 0
+    failures: int = 0
+    refusals: int = 0
+    skipped: int = 0
+    busy: int = 0
+
+
+class _Node:
+    """One server, or whatever stands behind the one address: can it be reached?"""
+
+    def __init__(self, name: str, options: RedisOptions) -> None:
+        self.name = name
+        self.breaker = Breaker(options.failures, options.retry_after, options.retry_limit)
+        self.cause = ""
+        self.probe: asyncio.Task[None] | None = None
+
+
+class RedisLink:
+    """Commands to Redis. See the module's rules.
+
+    Attributes:
+        options: How it was set up.
+        counts: What has happened.
+        state: As last told by an event.
+    """
+
+    def __init__(
+        self, options: RedisOptions, emit: Emit, *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.options = options
+        self.counts = LinkCounts()
+        self.state = LinkState.UP
+        self._emit = emit
+        self._clock = clock
+        self._client = connect(options)
+        self._slots = asyncio.Semaphore(options.max_connections)
+        self._running: set[asyncio.Future[Any]] = set()
+        self._nodes: dict[str, _Node] = {}
+        self._refusals = {a: Breaker(1, _REFUSAL_PAUSE, _REFUSAL_PAUSE_LIMIT) for a in Access}
+        self._cause = ""
+        self._on_up: list[Callable[[], None]] = []
+
+    def on_up(self, callback: Callable[[], None]) -> None:
+        """Call this whenever Redis can be reached again."""
+        self._on_up.append(callback)
+
+    def usable(self, access: Access = Access.READ, key: str = "") -> bool:
+        """Whether `run` would go ahead now; for those that can wait."""
+        breaker = self._refusals[access]
+        ready = breaker.closed or self._clock() >= breaker.retry_at
+        return ready and self._node(key).breaker.closed
+
+    async def run(
+        self,
+        work: Callable[[Client], Awaitable[T]],
+        *,
+        key: str = "",
+        access: Access = Access.READ,
+        timeout: float | None = None,  # noqa: ASYNC109 - the work goes on after it
+    ) -> T:
+        """What `work` gets from Redis, waiting `timeout` seconds (as requests do, by default).
+
+        Args:
+            work: Sends commands, all of them to the node of `key`.
+            key: Says which node that is, in a cluster.
+            access: What the commands do, if they should be refused.
+            timeout: Seconds for the whole of it.
+
+        Raises:
+            LinkError: And nothing else for whatever is wrong with Redis.
+        """
+        limit = self.options.timeout if timeout is None else timeout
+        node = self._node(key)
+        self._check_breakers(node, access)
+        deadline = self._clock() + limit
+        await self._take_slot(limit)
+        task = self._begin(work)
+        try:
+            await asyncio.wait((task,), timeout=max(0.0, deadline - self._clock()))
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda _: self._settle(task, node, key, access))
+            raise
+        return self._outcome(task, node, key, access, limit)
+
+    def listen(self) -> PubSubClient:
+        """A connection of its own for published messages; the caller closes it."""
+        return listen(self._client)
+
+    async def start(self) -> None:
+        """Try once, so that an operator hears at start that Redis is away; raises nothing."""
+        try:
+            await self._answer_in_time("")
+        except LinkError as error:
+            node = self._node("")
+            node.breaker.trip(self._clock())
+            self._opened(node, "", str(error))
+
+    async def close(self) -> None:
+        """Let go of everything; commands that run are given up with their connections."""
+        probes = [node.probe for node in self._nodes.values() if node.probe is not None]
+        ending = [*self._running, *probes]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        await self._client.aclose()
+
+    def _node(self, key: str) -> _Node:
+        name = node_name(self._client, key) if self.options.mode is Mode.CLUSTER else ""
+        if name not in self._nodes:
+            self._nodes[name] = _Node(name, self.options)
+        return self._nodes[name]
+
+    def _check_breakers(self, node: _Node, access: Access) -> None:
+        if not node.breaker.closed:
+            self.counts.skipped += 1
+            raise LinkDown(node.cause)
+        if not self._refusals[access].permits(self._clock()):
+            self.counts.skipped += 1
+            raise LinkRefused(self._cause)
+
+    async def _take_slot(self, limit: float) -> None:
+        try:
+            async with asyncio.timeout(limit):
+                await self._slots.acquire()
+        except TimeoutError:
+            self.counts.busy += 1
+            raise LinkBusy("all connections are in use") from None
+
+    def _begin(self, work: Callable[[Client], Awaitable[T]]) -> "asyncio.Task[T]":
+        async def attempt() -> T:
+            return await work(self._client)
+
+        self.counts.commands += 1
+        task = asyncio.get_running_loop().create_task(attempt(), name="redis")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Future[Any]") -> None:
+        self._running.discard(task)
+        self._slots.release()
+        if not task.cancelled():
+            task.exception()  # marked as seen: whoever waited may have left
+
+    def _outcome(
+        self, task: "asyncio.Task[T]", node: _Node, key: str, access: Access, limit: float
+    ) -> T:
+        if not task.done():
+            cause = f"no answer within {limit:g} s {node.name}".rstrip()
+            self._fail(node, key, cause)
+            raise LinkDown(cause)
+        if task.cancelled():
+            raise LinkDown("closing")
+        match task.exception():
+            case None:
+                self._succeed(node, access)
+                return task.result()
+            case ResponseError() as error if not _speaks_of_absence(error):
+                self._refuse(access, error)
+                raise LinkRefused(_words(error)) from error
+            case (RedisError() | RedisClusterException() | OSError() | EOFError()) as error:
+                self._fail(node, key, _words(error))
+                raise LinkDown(_words(error)) from error
+            case error:
+                raise error
+
+    def _settle(self, task: "asyncio.Task[Any]", node: _Node, key: str, access: Access) -> None:
+        """Count the outcome of what nobody waits for any more."""
+        with contextlib.suppress(LinkError):
+            self._outcome(task, node, key, access, self.options.background_timeout)
+
+    def _succeed(self, node: _Node, access: Access) -> None:
+        # A late answer to a command sent before the breaker opened is no reason to close it.
+        if node.breaker.closed:
+            node.breaker.succeeded()
+        if self._refusals[access].succeeded():
+            self._tell(self._cause)
+
+    def _refuse(self, access: Access, error: ResponseError) -> None:
+        self.counts.refusals += 1
+        if self._refusals[access].failed(self._clock()):
+            self._tell(_words(error))
+        if isinstance(error, ReadOnlyError) and self.options.mode is Mode.STANDALONE:
+            # The address may lead to another server by now; idle connections stick to this one.
+            pool = getattr(self._client, "connection_pool", None)
+            if pool is not None:
+                self._keep(pool.disconnect(inuse_connections=False))
+
+    def _keep(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _fail(self, node: _Node, key: str, cause: str) -> None:
+        self.counts.failures += 1
+        if node.breaker.failed(self._clock()):
+            self._opened(node, key, cause)
+
+    def _opened(self, node: _Node, key: str, cause: str) -> None:
+        node.cause = cause
+        self._tell(cause)
+        loop = asyncio.get_running_loop()
+        node.probe = loop.create_task(self._probe(node, key), name=f"redis probe {node.name}")
+
+    async def _probe(self, node: _Node, key: str) -> None:
+        """Try what failed until it is answered as fast as requests need it."""
+        while not node.breaker.closed:
+            await asyncio.sleep(max(0.0, node.breaker.retry_at - self._clock()))
+            try:
+                await self._answer_in_time(key)
+            except LinkError:
+                node.breaker.failed(self._clock())
+            else:
+                node.breaker.succeeded()
+        self._tell("")
+        for callback in self._on_up:
+            callback()
+
+    async def _answer_in_time(self, key: str) -> None:
+        """Ask twice: the first may have to connect, the second must come in a request's time."""
+        key = key or f"{self.options.prefix}probe"
+        patience = self.options.connect_timeout + self.options.background_timeout
+        for limit in (patience, self.options.timeout):
+            await self._take_slot(limit)
+            task = self._begin(lambda client: client.execute_command("EXISTS", key))
+            await asyncio.wait((task,), timeout=limit)
+            if not task.done():
+                raise LinkDown(f"no answer within {limit:g} s")
+            error = None if task.cancelled() else task.exception()
+            if error is not None and (
+                not isinstance(error, ResponseError) or _speaks_of_absence(error)
+            ):
+                raise LinkDown(_words(error)) from error
+
+    def _tell(self, cause: str) -> None:
+        """Emit the state if it is another than the last one told."""
+        if any(not node.breaker.closed for node in self._nodes.values()):
+            state = LinkState.DOWN
+        elif all(breaker.closed for breaker in self._refusals.values()):
+            state = LinkState.UP
+        else:
+            state = LinkState.REFUSING
+        if state is self.state:
+            return
+        self.state = state
+        self._cause = "" if state is LinkState.UP else cause or self._cause
+        self._emit(RedisChanged(self.options.address, state.value, self._cause))
+
+
+def _speaks_of_absence(error: ResponseError) -> bool:
+    """Whether an error answer means that the data's server is away, not that it refuses."""
+    return isinstance(error, ClusterDownError | TryAgainError)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_CAUSE_LENGTH].strip()

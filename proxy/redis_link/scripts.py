@@ -1,0 +1,29 @@
+"""Lua that runs inside Redis: sent by its digest, in full only where the server lacks it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from proxy.redis_link.client import Client, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script; all its keys must share one hash slot."""
+
+    source: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+    async def run(self, client: Client, keys: Sequence[str], words: Sequence[Word] = ()) -> Any:
+        """Run it; a server that has restarted or was failed over to gets the source again."""
+        try:
+            return await client.execute_command("EVALSHA", self.digest, len(keys), *keys, *words)
+        except NoScriptError:
+            return await client.execute_command("EVAL", self.source, len(keys), *keys, *words)
