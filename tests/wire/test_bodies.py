@@ -294,6 +294,14 @@ class TestCutShort:
         chain.origin.script = answering(reply(b"whole"))
         assert (await chain.ask(request())).body == b"whole"
 
+    async def test_an_http_1_0_client_sees_a_reset(self, through: Through) -> None:
+        """Its message would end with the connection: an orderly close would make it whole."""
+        chain = await through(once(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"))
+        async with await chain.connect() as client:
+            client.send(request(b"GET / HTTP/1.0"))
+            with pytest.raises(ConnectionError):
+                await client.rest()
+
     async def test_an_upload_cut_short_never_looks_whole(self, through: Through) -> None:
         ends: list[bytes] = []
 
