@@ -10,6 +10,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     background   bounded, supervised work that outlives a request
     origin       the HTTP client that talks to the API
     stores       where entries live
+    purging      what entries can be purged by, and the log of purges
     events       what happened, for the log
     exchange     the types that server, gateway and origin hand to each other
     routes       which policy a request gets

@@ -71,5 +71,21 @@ class RedisChanged:
     cause: str
 
 
-Event: TypeAlias = Answered | OriginFailed | NotStored | BackgroundFailed | RedisChanged
+@dataclass(frozen=True, slots=True)
+class PurgeLogChanged:
+    """Something happened to what this process knows of purges.
+
+    Attributes:
+        state: "lost" or "regained" (the log itself), "reset" (purges may have been missed, so
+            all that is kept here was dropped), or "crowded" (many patterns slow every answer).
+        cause: In words, for operators.
+    """
+
+    state: str
+    cause: str
+
+
+Event: TypeAlias = (
+    Answered | OriginFailed | NotStored | BackgroundFailed | RedisChanged | PurgeLogChanged
+)
 Emit: TypeAlias = Callable[[Event], None]

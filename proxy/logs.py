@@ -14,6 +14,7 @@ from proxy.events import (
     Event,
     NotStored,
     OriginFailed,
+    PurgeLogChanged,
     RedisChanged,
 )
 
@@ -74,6 +75,9 @@ def event_log(*, access: bool) -> Emit:
             case RedisChanged():
                 tell = log.info if event.state == "up" else log.warning
                 tell("redis", address=event.address, state=event.state, cause=event.cause)
+            case PurgeLogChanged():
+                tell = log.info if event.state == "regained" else log.warning
+                tell("purge log", state=event.state, cause=event.cause)
             case _:
                 assert_never(event)
 

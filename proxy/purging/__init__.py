@@ -1,0 +1,59 @@
+"""Forgetting: what an entry can be purged by, and the log of purges that all processes read.
+
+`scopes` and `state` are pure: names, and what one process knows of the log. `log` is the contract,
+`memory` the log of a single process, `redis_log` the log that a fleet shares, `scripts` what runs
+inside Redis for it.
+"""
+
+from proxy.purging.log import Acknowledgement, LogUnreachable, PurgeLog, check_pattern
+from proxy.purging.memory import MemoryPurgeLog
+from proxy.purging.redis_log import TAIL_TIMEOUT, RedisPurgeLog, Timing
+from proxy.purging.scopes import (
+    ALL,
+    group_scope,
+    host_scope,
+    prefix_scope,
+    scopes_of,
+    tag_scope,
+    url_scope,
+)
+from proxy.purging.state import (
+    Gap,
+    Invalid,
+    Judgement,
+    Limits,
+    Mode,
+    Purge,
+    PurgeState,
+    Softened,
+    Unknown,
+    Valid,
+)
+
+__all__ = [
+    "ALL",
+    "TAIL_TIMEOUT",
+    "Acknowledgement",
+    "Gap",
+    "Invalid",
+    "Judgement",
+    "Limits",
+    "LogUnreachable",
+    "MemoryPurgeLog",
+    "Mode",
+    "Purge",
+    "PurgeLog",
+    "PurgeState",
+    "RedisPurgeLog",
+    "Softened",
+    "Timing",
+    "Unknown",
+    "Valid",
+    "check_pattern",
+    "group_scope",
+    "host_scope",
+    "prefix_scope",
+    "scopes_of",
+    "tag_scope",
+    "url_scope",
+]

@@ -1,0 +1,507 @@
+"""The purge log in Redis, which a fleet of processes shares.
+
+One step does all that correctness needs: `_step` publishes how far this process has applied the log
+and fetches what follows. It runs on every heartbeat; tailing the stream only says when to run it at
+once. So a lost, late or cut reply costs time, never a purge.
+
+Who waits for whom, in seconds:
+
+    heartbeat (max_lag / 6) < max_lag < expiry (max_lag * 1.25)
+
+A process trusts what it knows for `max_lag` after *sending* the last step that brought it up to
+date. Another process that waits for its acknowledgement gives up on it when it has seen its record
+in Redis unchanged for `expiry` by its own steady clock. Redis had the record before it could be
+seen, so a process has stopped trusting a quarter of `max_lag` before anybody stops counting it; the
+quarter covers clocks that run at different speeds. No wall clock takes part.
+
+When the log is cut (see `scripts`), processes that were there before may not have noticed yet: for
+`expiry` after the cut no purge is acknowledged, until somebody has been there for that long and
+says so (`settled`).
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
+
+from proxy.events import Emit, PurgeLogChanged
+from proxy.purging import scripts
+from proxy.purging.log import Acknowledgement, LogUnreachable, check_pattern
+from proxy.purging.scopes import ALL
+from proxy.purging.state import (
+    Gap,
+    Invalid,
+    Judgement,
+    Limits,
+    Mode,
+    Purge,
+    PurgeState,
+    Softened,
+    Unknown,
+    Valid,
+)
+from proxy.redis_link import Client, Script, Word
+
+TAIL_TIMEOUT = 5.0
+"""Seconds of silence that the tailing client's socket must bear: more than a blocking read."""
+
+UNSETTLED = "whoever read the log before it began anew"
+"""What is pending while processes from before a cut may still trust what they know."""
+
+_BLOCK = 2.0
+_STREAM_LENGTH = 10_000
+_BATCH = 1000
+_SCOPES_AT_ONCE = 5000
+_LATER_LIMIT = 10_000
+_FIRST_POLL = 0.005
+_LONGEST_POLL = 0.1
+_NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Durations in seconds; all processes of a fleet must have the same.
+
+    Attributes:
+        max_lag: How long a process may be without news of the log and still trust what it knows.
+    """
+
+    max_lag: float = 3.0
+
+    @property
+    def heartbeat(self) -> float:
+        """Between two steps without any purge."""
+        return self.max_lag / 6
+
+    @property
+    def patience(self) -> float:
+        """For one answer of Redis: some attempts must fit into `max_lag`."""
+        return self.max_lag / 3
+
+    @property
+    def expiry(self) -> float:
+        """After which a silent process is no longer waited for."""
+        return self.max_lag * 1.25
+
+
+def steady() -> float:
+    """Seconds that go on while the machine sleeps, where it can tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
+@dataclass(slots=True)
+class _Observed:
+    """What another process last published, and since when that has not changed."""
+
+    record: str
+    since: float
+
+
+class RedisPurgeLog:
+    """See `PurgeLog` and the module. The clients belong to the caller, who closes them after it.
+
+    Attributes:
+        name: What this process is called in acknowledgements; never used by another.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        tail: Client,
+        *,
+        emit: Emit,
+        namespace: str = "wf",
+        timing: Timing | None = None,
+        limits: Limits | None = None,
+        name: str = "",
+        clock: Callable[[], float] = steady,
+    ) -> None:
+        """Nothing is sent before `start`.
+
+        Args:
+            client: For everything but tailing.
+            tail: Another, whose socket bears `TAIL_TIMEOUT` of silence; one connection suffices.
+            emit: Is told when the log is lost or regained, begins anew, or grows crowded.
+            namespace: What all keys begin with.
+            timing: See Timing.
+            limits: See Limits; used for what Redis keeps as well.
+            name: A prefix for the process's name; by default host and process id.
+            clock: Steady seconds.
+        """
+        self.limits = limits or Limits()
+        self.timing = timing or Timing()
+        self.state = PurgeState(self.limits)
+        self.name = f"{name or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
+        self.on_reset: list[Callable[[], None]] = []
+        self.on_purge: list[Callable[[Purge], None]] = []
+        self._client = client
+        self._tail_client = tail
+        self._emit = emit
+        self._keys = [f"{namespace}:{{purge}}:{key}" for key in scripts.KEYS]
+        self._stream = self._keys[scripts.KEYS.index("log")]
+        self._clock = clock
+        self._flagged = True
+        self._stepping = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._id = ""
+        self._known_id = ""
+        self._began_at = _NEVER
+        self._current_at = _NEVER
+        self._beat = 0
+        self._observed: dict[str, _Observed] = {}
+        self._observed_at = _NEVER
+        self._later: deque[tuple[tuple[str, ...], Mode]] = deque()
+        self._reachable: bool | None = None
+        self._was_crowded = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @property
+    def trusted(self) -> bool:
+        """See PurgeLog: the log was read to its end no longer than `max_lag` ago."""
+        return self._clock() - self._current_at <= self.timing.max_lag
+
+    async def start(self) -> None:
+        """See PurgeLog."""
+        with contextlib.suppress(LogUnreachable):
+            await self._catch_up()
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._follow(), name="purge log heartbeat"),
+            loop.create_task(self._tail(), name="purge log tail"),
+        ]
+
+    async def close(self) -> None:
+        """See PurgeLog; from now on nothing is trusted."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._current_at = _NEVER
+        with contextlib.suppress(LogUnreachable):
+            await self._run(scripts.LEAVE, self.name)
+        for command in tuple(self._running):
+            command.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def append(self, scopes: Iterable[str], mode: Mode, pattern: str | None = None) -> int:
+        """See PurgeLog."""
+        if pattern is not None:
+            check_pattern(pattern)
+        scopes = tuple(scopes)
+        limits = (self.limits.scopes, self.limits.patterns, _STREAM_LENGTH)
+        words = (mode.value, pattern or "", *limits, json.dumps(scopes), *scopes)
+        reply = await self._run(scripts.APPEND, self.state.position, _new_id(), *words)
+        with _malformed():
+            log_id, seq, at = _text(reply[0]), int(reply[1]), float(reply[2])
+        if log_id == self._id and seq <= self.state.position + 1:
+            self._apply(Purge(seq, scopes, mode, at, pattern))
+        else:
+            await self._catch_up()
+        if self.state.position < seq:
+            raise LogUnreachable("the log went backwards while a purge was recorded")
+        self._wake.set()
+        return seq
+
+    def append_later(self, scopes: Iterable[str], mode: Mode) -> None:
+        """See PurgeLog. Where too many wait, one purge of everything takes their place."""
+        scopes = tuple(scopes)
+        self.state.apply_locally(scopes)
+        self._later.append((scopes, mode))
+        if len(self._later) > _LATER_LIMIT:
+            self._later.clear()
+            self._later.append(((ALL,), Mode.HARD))
+            self.state.apply_locally((ALL,))
+        self._wake.set()
+
+    async def judge(self, born: int, url: str, scopes: Sequence[str]) -> Judgement:
+        """See PurgeLog. Invalid where the log cannot be asked, and while it is not trusted."""
+        judgement = self.state.judge(born, url, scopes)
+        if isinstance(judgement, Unknown):
+            judgement = await self._ask(born, url, scopes)
+        return judgement if self.trusted else Invalid()
+
+    async def wait(self, seq: int, timeout: float) -> Acknowledgement:  # noqa: ASYNC109 - no failure
+        """See PurgeLog."""
+        deadline = self._clock() + timeout
+        pause = _FIRST_POLL
+        latest: Acknowledgement | None = None
+        cause = LogUnreachable("no time to ask")
+        while True:
+            try:
+                latest = await self._acknowledgement(seq)
+            except LogUnreachable as error:
+                cause = error
+            left = deadline - self._clock()
+            if (latest is not None and latest.complete) or left <= 0:
+                break
+            await asyncio.sleep(min(pause, left))
+            pause = min(1.5 * pause, _LONGEST_POLL)
+        if latest is None:
+            raise cause
+        return latest
+
+    async def _ask(self, born: int, url: str, scopes: Sequence[str]) -> Judgement:
+        """Ask the log about an entry that is older than what is known here."""
+        asked = self._id
+        if not scopes or len(scopes) > _SCOPES_AT_ONCE:
+            return Invalid()
+        try:
+            where = (asked, self.state.position, born)
+            reply = await self._run(scripts.JUDGE, *where, *scopes)
+            with _malformed():
+                told = _verdict(reply)
+        except LogUnreachable:
+            return Invalid()
+        if told is None:
+            self._wake.set()
+        if told is None or isinstance(told, Invalid) or self._id != asked:
+            return Invalid()
+        judgement = self.state.confirm(told, born, url, scopes)
+        return Invalid() if isinstance(judgement, Unknown) else judgement
+
+    async def _acknowledgement(self, seq: int) -> Acknowledgement:
+        nodes, settled = await self._status()
+        ahead = [name for name, record in nodes.items() if _position(record) >= seq]
+        pending = [name for name in nodes if name not in ahead]
+        if self.name not in nodes:
+            pending.append(self.name)
+        if not settled:
+            pending.append(UNSETTLED)
+        return Acknowledgement(seq, len(ahead), len(nodes), tuple(pending))
+
+    async def _status(self) -> tuple[dict[str, str], bool]:
+        """What every process has published; those silent for `expiry` are forgotten."""
+        now = self._clock()
+        silent = [
+            word
+            for name, seen in self._observed.items()
+            if name != self.name and now - seen.since >= self.timing.expiry
+            for word in (name, seen.record)
+        ]
+        reply = await self._run(scripts.STATUS, _new_id(), *silent)
+        with _malformed():
+            words = [_text(word) for word in reply[3]]
+            nodes = dict(zip(words[::2], words[1::2], strict=True))
+            settled = bool(int(reply[2]))
+            for record in nodes.values():
+                _position(record)
+        self._observe(nodes)
+        return nodes, settled
+
+    def _observe(self, nodes: dict[str, str]) -> None:
+        now = self._observed_at = self._clock()
+        for name in self._observed.keys() - nodes.keys():
+            del self._observed[name]
+        for name, record in nodes.items():
+            seen = self._observed.get(name)
+            if seen is None or seen.record != record:
+                self._observed[name] = _Observed(record, now)
+
+    async def _catch_up(self) -> None:
+        """Read to the end of the log and publish that."""
+        async with self._stepping:
+            try:
+                while not await self._step():
+                    pass
+            except LogUnreachable as error:
+                self._note_reach(reached=False, cause=str(error))
+                raise
+            self._note_reach(reached=True)
+
+    async def _step(self) -> bool:
+        """Publish the position, apply what follows it; whether nothing did."""
+        sent = self._clock()
+        asked, seen = self._id, self.state.position
+        self._beat += 1
+        settled = int(bool(asked) and sent - self._began_at >= self.timing.expiry)
+        words = (asked, seen, _new_id(), self.name, self._beat, settled, _BATCH)
+        reply = await self._run(scripts.SYNC, *words)
+        with _malformed():
+            log_id, seq, floor = _text(reply[0]), int(reply[1]), int(reply[2])
+            if log_id != asked:
+                self._begin(log_id, seq, floor, [_pattern(held) for held in reply[3]])
+                return False
+            purges = [_purge(record) for record in reply[3]]
+        if not self._apply_all(purges, seq):
+            # Trimmed before it was read. Nothing that is kept here can be trusted: begin again.
+            self._id = ""
+            return False
+        self.state.raise_floor(floor)
+        if self.state.position < seq:
+            return False
+        self._current_at = sent
+        return seen == self.state.position
+
+    def _apply_all(self, purges: list[Purge], seq: int) -> bool:
+        """Apply what was read; False where something before it is missing."""
+        before = self.state.position
+        try:
+            for purge in purges:
+                self._apply(purge)
+        except Gap:
+            return False
+        return before < self.state.position or self.state.position >= seq
+
+    def _apply(self, purge: Purge) -> None:
+        if purge.seq <= self.state.position:
+            return
+        self.state.apply(purge)
+        for callback in self.on_purge:
+            callback(purge)
+        if self.state.crowded and not self._was_crowded:
+            cause = f"{self.state.patterns} patterns of at most {self.limits.patterns}"
+            self._emit(PurgeLogChanged("crowded", cause))
+        self._was_crowded = self.state.crowded
+
+    def _begin(self, log_id: str, seq: int, floor: int, patterns: list[Purge]) -> None:
+        """Read on from `seq`, of this log or another, and drop all that is kept here."""
+        if log_id != self._known_id:
+            self._began_at = self._clock()
+            self._observed.clear()
+        if self._known_id:
+            cause = "trimmed before it was read" if log_id == self._known_id else "another log"
+            self._emit(PurgeLogChanged("reset", cause))
+        self._id = self._known_id = log_id
+        self._current_at = _NEVER
+        self.state.reset(seq, floor, patterns)
+        for scopes, _ in self._later:
+            self.state.apply_locally(scopes)
+        for callback in self.on_reset:
+            callback()
+
+    async def _follow(self) -> None:
+        """The heartbeat."""
+        pause = self.timing.heartbeat / 8
+        while True:
+            self._wake.clear()
+            try:
+                await self._catch_up()
+                await self._append_what_waits()
+                if self._clock() - self._observed_at >= self.timing.expiry / 2:
+                    await self._status()
+            except LogUnreachable:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, self.timing.heartbeat)
+                continue
+            pause = self.timing.heartbeat / 8
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.timing.heartbeat):
+                    await self._wake.wait()
+
+    async def _tail(self) -> None:
+        """Take a step whenever the stream has grown."""
+        while True:
+            try:
+                if await self._has_grown():
+                    await self._catch_up()
+            except (LogUnreachable, RedisError, RedisClusterException, OSError, EOFError):
+                await asyncio.sleep(self.timing.heartbeat)
+
+    async def _has_grown(self) -> bool:
+        """Wait until the stream is longer than what was applied, for some time at most."""
+        words = ("XREAD", "COUNT", 1, "BLOCK", int(_BLOCK * 1000), "STREAMS", self._stream)
+        return bool(await self._tail_client.execute_command(*words, f"{self.state.position}-0"))
+
+    async def _append_what_waits(self) -> None:
+        while self._later:
+            scopes, mode = self._later[0]
+            await self.append(scopes, mode)
+            if self._later and self._later[0] == (scopes, mode):
+                self._later.popleft()
+
+    def _note_reach(self, *, reached: bool, cause: str = "") -> None:
+        """Tell of changes; a first success is none."""
+        if reached is not self._reachable and not (reached and self._reachable is None):
+            self._emit(PurgeLogChanged("regained" if reached else "lost", cause))
+        self._reachable = reached
+
+    async def _run(self, script: tuple[Script, Script], *words: Word) -> Any:
+        """Run a script in a task of its own: who waits may leave, the connection stays clean."""
+        work = self._run_either(script, words)
+        task = asyncio.get_running_loop().create_task(work, name="purge log command")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.wait((task,), timeout=self.timing.patience)
+        if not task.done() or task.cancelled():
+            raise LogUnreachable(f"no answer within {self.timing.patience:g} s")
+        try:
+            return task.result()
+        except (RedisError, RedisClusterException, OSError, EOFError) as error:
+            raise LogUnreachable(f"{type(error).__name__}: {error}") from error
+
+    async def _run_either(self, script: tuple[Script, Script], words: Sequence[Word]) -> Any:
+        """Redis before 7 does not know flags: it gets the script without."""
+        if self._flagged:
+            try:
+                return await script[0].run(self._client, self._keys, words)
+            except ResponseError as error:
+                if "ompiling" not in str(error):
+                    raise
+                self._flagged = False
+        return await script[1].run(self._client, self._keys, words)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # marked as seen: whoever waited may have left
+
+
+@contextlib.contextmanager
+def _malformed() -> Iterator[None]:
+    """What Redis answers is input: whatever does not read as a reply makes the log unusable."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError) as error:
+        raise LogUnreachable(f"not a purge log's answer: {error}") from error
+
+
+def _new_id() -> str:
+    """For a log that has to begin anew: Redis cannot draw lots itself."""
+    return secrets.token_hex(8)
+
+
+def _text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)
+
+
+def _position(record: str) -> int:
+    return int(record.partition(" ")[0])
+
+
+def _pattern(held: Sequence[Any]) -> Purge:
+    mode, _, pattern = _text(held[1]).partition(" ")
+    return Purge(int(held[0]), (), Mode(mode), float(held[2]), pattern)
+
+
+def _purge(record: Sequence[Any]) -> Purge:
+    """A record of the stream: id, then names and values in turn."""
+    seq = int(_text(record[0]).removesuffix("-0"))
+    words = [_text(word) for word in record[1]]
+    fields = dict(zip(words[::2], words[1::2], strict=True))
+    scopes = tuple(str(scope) for scope in json.loads(fields["scopes"]))
+    return Purge(seq, scopes, Mode(fields["mode"]), float(fields["at"]), fields["pattern"] or None)
+
+
+def _verdict(reply: Sequence[Any]) -> Valid | Softened | Invalid | None:
+    """What JUDGE says; None where it lost track."""
+    if not _text(reply[0]):
+        return None
+    through, word, at = int(reply[1]), _text(reply[2]), float(reply[3])
+    match word:
+        case "valid":
+            return Valid(through)
+        case "softened":
+            return Softened(at, through)
+        case _:
+            return Invalid()
