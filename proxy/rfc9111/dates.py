@@ -34,6 +34,9 @@ _DAY_SECONDS = 86_400
 _FIFTY_YEARS = 50 * 31_556_952
 """Seconds in 50 mean Gregorian years."""
 
+_END = 253_402_300_799
+"""The last second of the year 9999, behind which datetime knows no other."""
+
 
 def parse_http_date(value: str, *, now: float) -> float | None:
     """POSIX seconds of an HTTP-date, None when it is not one (RFC 9110 §5.6.7).
@@ -74,10 +77,10 @@ def _nearest_century(fields: re.Match[str], now: float) -> float | None:
 
 
 def _timestamp(year: int, fields: re.Match[str]) -> float | None:
-    """A leap second counts as the second after it, as POSIX time has it."""
+    """A leap second counts as the second after it, as POSIX time has it, if there is one."""
     try:
         day = date(year, _MONTH_NUMBER[fields["month"].lower()], int(fields["day"]))
     except ValueError:  # 31 February, year 0
         return None
     clock = int(fields["hour"]) * 3600 + int(fields["minute"]) * 60 + int(fields["second"])
-    return float((day.toordinal() - _EPOCH) * _DAY_SECONDS + clock)
+    return float(min((day.toordinal() - _EPOCH) * _DAY_SECONDS + clock, _END))

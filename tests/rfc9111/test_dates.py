@@ -114,6 +114,26 @@ def test_a_year_that_cannot_be_written_is_an_error() -> None:
         format_http_date(1e12)
 
 
+LAST_SECOND = 253_402_300_799.0
+
+
+def test_5_6_7_the_end_of_the_calendar_has_no_leap_second() -> None:
+    end = parse_http_date("Fri, 31 Dec 9999 23:59:60 GMT", now=MID_2025)
+    assert end == LAST_SECOND
+    assert format_http_date(end) == "Fri, 31 Dec 9999 23:59:59 GMT"
+
+
+@given(
+    st.from_regex(r"(Sun|Mon)day, 0[0-9]-Nov-[0-9]{2} 08:49:37 GMT", fullmatch=True),
+    st.integers(1, 9999),
+    st.sampled_from(["01 Jan {:04} 00:00:00", "31 Dec {:04} 23:59:60"]),
+)
+def test_5_6_7_any_date_can_decide_the_century_of_another(value: str, year: int, day: str) -> None:
+    now = parse_http_date(f"Mon, {day.format(year)} GMT", now=MID_2025)
+    assert now is not None
+    parse_http_date(value, now=now)
+
+
 @given(st.integers(min_value=-60_000_000_000, max_value=253_402_300_799))
 def test_what_is_written_reads_back(when: int) -> None:
     assert parse_http_date(format_http_date(when), now=MID_2025) == when
