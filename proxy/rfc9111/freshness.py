@@ -83,6 +83,7 @@ def evaluate(
         source=source,
         initial_age=_corrected_initial_age(headers, date, request_time, response_time),
         response_time=response_time,
+        public=directives.public,
         no_cache=directives.no_cache,
         must_revalidate=directives.must_revalidate or directives.proxy_revalidate,
         s_maxage=directives.s_maxage is not None,
@@ -90,6 +91,7 @@ def evaluate(
             directives.stale_while_revalidate, policy.stale_while_revalidate
         ),
         stale_if_error=_window(directives.stale_if_error, policy.stale_if_error),
+        grace=0.0 if directives.s_maxage is not None else max(0.0, policy.grace),
     )
 
 

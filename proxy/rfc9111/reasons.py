@@ -45,6 +45,10 @@ class Reason(StrEnum):
     REQUEST_NO_CACHE = "request-no-cache", "The client demands validation (§5.2.1.4)."
     REQUEST_MAX_AGE = "request-max-age", "Older than the client accepts (§5.2.1.1)."
     REQUEST_MIN_FRESH = "request-min-fresh", "Not fresh for as long as the client asks (§5.2.1.3)."
+    CREDENTIALS = (
+        "credentials",
+        "The request has Cookie or Authorization, and the stored lifetime is assumed (§4.2.2).",
+    )
     RANGE_NOT_HELD = "range-not-held", "Only a part is stored, and not the part asked for (§3.3)."
     METHOD = "method", "Requests with this method always go to the origin (RFC 9110 §9.2.3)."
     CACHE_OFF = "cache-off", "The route says cache: off."
@@ -67,7 +71,7 @@ class Reason(StrEnum):
         "The request was authorized; the response lacks public, must-revalidate, s-maxage (§3.5).",
     )
     SET_COOKIE = "set-cookie", "The response sets a cookie; see set_cookie in the route."
-    VARY_ANY = "vary-any", "Vary: * matches no later request (§4.1)."
+    VARY_ANY = "vary-any", "Vary names what no later request can be known to match (§4.1)."
     STATUS_NOT_FINAL = "status-not-final", "Only final responses are stored (§3)."
     STATUS_NOT_UNDERSTOOD = (
         "status-not-understood",
@@ -90,12 +94,13 @@ class Reason(StrEnum):
         "post-without-location",
         "A POST's response needs a lifetime and its URL in Content-Location (RFC 9110 §9.3.3).",
     )
-    INCOMPLETE = "incomplete", "The body ended before its announced end (§3.3)."
     PARTIAL_UNUSABLE = (
         "partial-unusable",
         "A 206 without one valid Content-Range cannot be reused (§3.3).",
     )
     TOO_LARGE = "too-large", "The body is larger than store.memory.max_object_size."
+    OUTDATED = "outdated", "It was invalidated, or a newer response came, while it was on its way."
+    ABANDONED = "abandoned", "The client left before the end, and nobody could read on."
 
     # What went wrong on the way from the client.
     REQUEST_INCOMPLETE = "request-incomplete", "The request body did not arrive as announced."

@@ -8,7 +8,7 @@ from proxy.rfc9111.messages import Headers
 
 
 class LifetimeSource(StrEnum):
-    """What a freshness lifetime rests on; all but HEURISTIC and NONE are explicit."""
+    """What a freshness lifetime rests on."""
 
     ROUTE = "route"
     SURROGATE_CONTROL = "surrogate-control"
@@ -20,6 +20,14 @@ class LifetimeSource(StrEnum):
     HEURISTIC = "heuristic"
     NONE = "none"
 
+    @property
+    def assumed(self) -> bool:
+        """Whether the origin is silent, and the operator has not overridden it either."""
+        return self in _ASSUMED
+
+
+_ASSUMED = frozenset({LifetimeSource.ROUTE_DEFAULT, LifetimeSource.HEURISTIC, LifetimeSource.NONE})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
@@ -30,22 +38,26 @@ class Freshness:
         source: What the lifetime rests on.
         initial_age: corrected_initial_age (§4.2.3), >= 0.
         response_time: When the response was received.
+        public: The origin says that the response is for everybody (§5.2.2.9).
         no_cache: Validate before every use (§5.2.2.4 without a field list).
         must_revalidate: Never serve it stale (must-revalidate, proxy-revalidate).
         s_maxage: s-maxage was given: stale only where a directive asks for it (§5.2.2.10).
         stale_while_revalidate: Window after the lifetime (RFC 5861 §3), 0 for none.
         stale_if_error: Window after the lifetime (RFC 5861 §4), 0 for none.
+        grace: Window after the lifetime while the origin cannot be reached (§4.2.4), 0 for none.
     """
 
     lifetime: float
     source: LifetimeSource
     initial_age: float
     response_time: float
+    public: bool = False
     no_cache: bool = False
     must_revalidate: bool = False
     s_maxage: bool = False
     stale_while_revalidate: float = 0.0
     stale_if_error: float = 0.0
+    grace: float = 0.0
 
     def current_age(self, now: float) -> float:
         """current_age (§4.2.3), never negative even when the clock steps back."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
 
 VALIDATOR_KEEP = 3600.0
@@ -53,16 +54,15 @@ class Entry:
     size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        lines = sum(
-            len(name) + len(value) + _LINE_OVERHEAD for name, value in self.response.headers.items()
-        )
+        kept = (*self.response.headers.items(), *self.response.variant)
+        lines = sum(len(name) + len(value or "") + _LINE_OVERHEAD for name, value in kept)
         object.__setattr__(self, "size", len(self.body) + lines + _ENTRY_OVERHEAD)
 
     @property
     def useless_after(self) -> float:
         """POSIX time after which the entry can be neither served nor validated."""
         freshness = self.response.freshness
-        window = max(freshness.stale_while_revalidate, freshness.stale_if_error)
+        window = max(freshness.stale_while_revalidate, freshness.stale_if_error, freshness.grace)
         headers = self.response.headers
         if "etag" in headers or "last-modified" in headers:
             window = max(window, VALIDATOR_KEEP)
@@ -73,7 +73,8 @@ class Store(Protocol):
     """The contract of every store.
 
     A store remembers what was invalidated for as long as it takes: `put` refuses an entry that
-    was `born` before the last invalidation of any of its scopes, whenever it arrives.
+    was `born` before the last invalidation of any of its scopes, whenever it arrives. What
+    `lookup` returns does not change afterwards.
     """
 
     def sequence(self) -> int:
@@ -84,8 +85,19 @@ class Store(Protocol):
         """All variants under `key`, oldest first; () for none."""
         ...
 
-    async def put(self, key: CacheKey, entry: Entry) -> bool:
-        """Keep `entry` in place of the variant it renews; False where it may not or cannot be."""
+    async def put(
+        self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
+    ) -> Reason | None:
+        """Keep `entry` in place of the variant it renews; None, or why it may not or cannot be.
+
+        Of two answers for one variant the one that was asked for last stays, whichever comes
+        last (§4: use the most recent).
+
+        Args:
+            key: Where it belongs.
+            entry: What to keep.
+            replaces: An entry that has had its day, whatever becomes of `entry`.
+        """
         ...
 
     async def remove(self, key: CacheKey, entry: Entry) -> None:

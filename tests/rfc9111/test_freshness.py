@@ -426,6 +426,24 @@ def test_stale_windows(lines: Lines, policy: Policy, windows: tuple[float, float
 
 
 @pytest.mark.parametrize(
+    ("lines", "policy", "grace"),
+    [
+        pytest.param([], Policy(), 60, id="4.2.4-default"),
+        pytest.param([(CC, "max-age=1")], Policy(grace=5), 5, id="4.2.4-by route"),
+        pytest.param([], Policy(grace=-5), 0, id="4.2.4-not negative"),
+        pytest.param([(CC, "s-maxage=1")], Policy(grace=5), 0, id="5.2.2.10-nobody asked for it"),
+    ],
+)
+def test_grace(lines: Lines, policy: Policy, grace: float) -> None:
+    assert freshness(lines, policy=policy).grace == grace
+
+
+@pytest.mark.parametrize(("value", "public"), [("public", True), ("max-age=1", False)])
+def test_5_2_2_9_public(value: str, public: bool) -> None:  # noqa: FBT001
+    assert freshness([(CC, value)]).public is public
+
+
+@pytest.mark.parametrize(
     ("value", "flags"),
     [
         pytest.param("no-cache", (True, False, False), id="5.2.2.4-no-cache"),

@@ -27,6 +27,8 @@ def make_entry(
     *,
     lifetime: float = 60.0,
     swr: float = 0.0,
+    grace: float = 0.0,
+    asked: float = NOW,
     variant: VariantKey = (),
     born: int = 0,
     groups: tuple[str, ...] = (),
@@ -38,12 +40,13 @@ def make_entry(
         initial_age=0.0,
         response_time=NOW,
         stale_while_revalidate=swr,
+        grace=grace,
     )
     response = StoredResponse(
         status=200,
         reason="OK",
         headers=Headers(headers or {}),
-        request_time=NOW,
+        request_time=asked,
         freshness=freshness,
         variant=variant,
         date=NOW,

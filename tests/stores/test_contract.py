@@ -1,8 +1,9 @@
 """What every store promises; each store's fixture runs through all of it."""
 
+from proxy.rfc9111.reasons import Reason
 from proxy.stores import CacheKey, Store
 from proxy.stores.entry import group_scope
-from tests.stores.conftest import make_entry
+from tests.stores.conftest import NOW, make_entry
 
 KEY = CacheKey("http://api/a")
 GERMAN = (("accept-language", "de"),)
@@ -15,7 +16,7 @@ async def test_an_unknown_key_has_no_entries(store: Store) -> None:
 
 async def test_what_is_put_is_found_exactly(store: Store) -> None:
     entry = make_entry(b"\x00\xff", headers={"X-Name": "v\xe9"})
-    assert await store.put(KEY, entry)
+    assert await store.put(KEY, entry) is None
     assert list(await store.lookup(KEY)) == [entry]
 
 
@@ -86,19 +87,53 @@ async def test_a_fill_born_before_an_invalidation_is_refused_whenever_it_lands(
 ) -> None:
     born = store.sequence()
     await store.invalidate([KEY.url])
-    assert not await store.put(KEY, make_entry(born=born))
+    assert await store.put(KEY, make_entry(born=born)) is Reason.OUTDATED
     assert list(await store.lookup(KEY)) == []
-    assert await store.put(KEY, make_entry(born=store.sequence()))
+    assert await store.put(KEY, make_entry(born=store.sequence())) is None
 
 
 async def test_a_fill_of_an_invalidated_group_is_refused(store: Store) -> None:
     born = store.sequence()
     await store.invalidate([], [group_scope("http://api", "g")])
-    assert not await store.put(KEY, make_entry(born=born, groups=("g",)))
-    assert await store.put(KEY, make_entry(born=born, groups=("h",)))
+    assert await store.put(KEY, make_entry(born=born, groups=("g",))) is Reason.OUTDATED
+    assert await store.put(KEY, make_entry(born=born, groups=("h",))) is None
 
 
 async def test_an_invalidation_elsewhere_disturbs_no_fill(store: Store) -> None:
     born = store.sequence()
     await store.invalidate(["http://api/b"])
-    assert await store.put(KEY, make_entry(born=born))
+    assert await store.put(KEY, make_entry(born=born)) is None
+
+
+async def test_the_answer_that_was_asked_for_last_stays_whichever_comes_last(store: Store) -> None:
+    newer, older = make_entry(b"newer", asked=NOW + 5), make_entry(b"older", asked=NOW)
+    await store.put(KEY, newer)
+    assert await store.put(KEY, older) is Reason.OUTDATED
+    assert list(await store.lookup(KEY)) == [newer]
+    assert await store.put(KEY, make_entry(b"other", variant=GERMAN)) is None
+
+
+async def test_what_an_entry_replaces_goes_whatever_its_variant(store: Store) -> None:
+    plain, french = make_entry(b"plain"), make_entry(b"fr", variant=FRENCH)
+    german = make_entry(b"de", variant=GERMAN)
+    await store.put(KEY, plain)
+    await store.put(KEY, french)
+    assert await store.put(KEY, german, replaces=plain) is None
+    assert list(await store.lookup(KEY)) == [french, german]
+
+
+async def test_a_clock_that_steps_back_does_not_keep_what_is_to_be_replaced(store: Store) -> None:
+    old = make_entry(b"old", asked=NOW + 3600)
+    new = make_entry(b"new", asked=NOW)
+    await store.put(KEY, old)
+    assert await store.put(KEY, new, replaces=old) is None
+    assert list(await store.lookup(KEY)) == [new]
+
+
+async def test_what_was_looked_up_does_not_change_afterwards(store: Store) -> None:
+    entry = make_entry()
+    await store.put(KEY, entry)
+    found = await store.lookup(KEY)
+    await store.put(KEY, make_entry(b"other", variant=GERMAN))
+    await store.invalidate([KEY.url])
+    assert list(found) == [entry]

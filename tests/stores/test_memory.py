@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.rfc9111.reasons import Reason
 from proxy.stores import CacheKey, Entry, MemoryStore, memory
 from tests.stores.conftest import NOW, Clock, make_entry
 
@@ -15,8 +16,13 @@ def key(number: int) -> CacheKey:
     return CacheKey(f"http://api/{number}")
 
 
+def cost_of(entry: Entry, at: CacheKey | None = None) -> int:
+    at = at or key(0)
+    return entry.size + len(at.url) + len(at.extra)
+
+
 def room_for(entries: int) -> int:
-    return entries * make_entry().size
+    return entries * cost_of(make_entry())
 
 
 async def urls_of(store: MemoryStore, numbers: range) -> list[int]:
@@ -37,16 +43,55 @@ async def test_the_least_recently_used_url_leaves_first(clock: Clock) -> None:
 async def test_an_entry_larger_than_the_store_is_refused_and_nothing_lost(clock: Clock) -> None:
     store = MemoryStore(room_for(2), clock)
     await store.put(key(0), make_entry())
-    assert not await store.put(key(1), make_entry(b"x" * room_for(2)))
+    assert await store.put(key(1), make_entry(b"x" * room_for(2))) is Reason.TOO_LARGE
     assert await urls_of(store, range(2)) == [0]
 
 
-async def test_a_url_with_too_many_variants_loses_its_oldest(clock: Clock) -> None:
-    store = MemoryStore(room_for(3), clock)
+def variant(number: int) -> Entry:
+    return make_entry(variant=(("x", str(number)),))
+
+
+async def held_variants(store: MemoryStore, at: CacheKey) -> list[str | None]:
+    return [entry.response.variant[0][1] for entry in await store.lookup(at)]
+
+
+async def test_a_url_whose_variants_alone_exceed_the_bound_loses_its_oldest(clock: Clock) -> None:
+    store = MemoryStore(3 * cost_of(variant(0)), clock)
     for number in range(5):
-        await store.put(key(0), make_entry(variant=(("x", str(number)),)))
-    variants = [entry.response.variant for entry in await store.lookup(key(0))]
-    assert variants == [(("x", str(number)),) for number in (2, 3, 4)]
+        await store.put(key(0), variant(number))
+    assert await held_variants(store, key(0)) == ["2", "3", "4"]
+
+
+async def test_clients_cannot_make_a_lookup_slow_by_making_up_variants(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_MOST_VARIANTS", 3)
+    store = MemoryStore(1 << 20, clock)
+    for number in range(9):
+        await store.put(key(0), variant(number))
+    assert await held_variants(store, key(0)) == ["6", "7", "8"]
+    await store.put(key(0), variant(7))
+    assert await held_variants(store, key(0)) == ["6", "8", "7"]
+
+
+async def test_the_variants_of_one_tenant_do_not_crowd_out_another_s(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_MOST_VARIANTS", 2)
+    store = MemoryStore(1 << 20, clock)
+    for tenant in "ab":
+        for number in range(3):
+            await store.put(CacheKey("http://api/", tenant), variant(number))
+    for tenant in "ab":
+        assert await held_variants(store, CacheKey("http://api/", tenant)) == ["1", "2"]
+
+
+async def test_long_keys_and_compared_values_count(clock: Clock) -> None:
+    store = MemoryStore(1 << 20, clock)
+    await store.put(CacheKey("http://api/" + "u" * 1000, "e" * 500), make_entry())
+    before = store.size
+    assert before >= make_entry().size + 1500
+    assert make_entry(variant=(("cookie", "c" * 4000),)).size > make_entry().size + 4000
 
 
 async def test_a_smaller_bound_takes_effect_at_once(clock: Clock) -> None:
@@ -63,7 +108,7 @@ async def test_renewing_counts_the_bytes_once(clock: Clock) -> None:
     store = MemoryStore(1 << 20, clock)
     await store.put(key(0), make_entry(b"x" * 1000))
     await store.put(key(0), make_entry(b"y"))
-    assert store.size == make_entry(b"y").size
+    assert store.size == cost_of(make_entry(b"y"))
     assert len(store) == 1
 
 
@@ -71,16 +116,20 @@ async def test_useless_entries_are_swept_when_their_time_has_come(clock: Clock) 
     store = MemoryStore(1 << 20, clock)
     await store.put(key(0), make_entry(lifetime=10))
     await store.put(key(1), make_entry(lifetime=10, swr=20))
-    await store.put(key(2), make_entry(lifetime=10, headers={"ETag": '"a"'}))
+    await store.put(key(2), make_entry(lifetime=10, grace=60))
+    await store.put(key(3), make_entry(lifetime=10, headers={"ETag": '"a"'}))
     clock.now = NOW + 9
     store.sweep()
-    assert await urls_of(store, range(3)) == [0, 1, 2]
+    assert await urls_of(store, range(4)) == [0, 1, 2, 3]
     clock.now = NOW + 11
     store.sweep()
-    assert await urls_of(store, range(3)) == [1, 2]
+    assert await urls_of(store, range(4)) == [1, 2, 3]
     clock.now = NOW + 31
     store.sweep()
-    assert await urls_of(store, range(3)) == [2]
+    assert await urls_of(store, range(4)) == [2, 3]
+    clock.now = NOW + 71
+    store.sweep()
+    assert await urls_of(store, range(4)) == [3]
     clock.now = NOW + 7200
     store.sweep()
     assert (len(store), store.size) == (0, 0)
@@ -116,8 +165,21 @@ async def test_what_the_log_no_longer_remembers_is_not_trusted(
     born = store.sequence()
     for number in range(3):
         await store.invalidate([f"http://api/other{number}"])
-    assert not await store.put(key(0), make_entry(born=born))
-    assert await store.put(key(0), make_entry(born=store.sequence()))
+    assert await store.put(key(0), make_entry(born=born)) is Reason.OUTDATED
+    assert await store.put(key(0), make_entry(born=store.sequence())) is None
+
+
+async def test_remembering_what_was_invalidated_costs_little_however_long_its_url(
+    clock: Clock,
+) -> None:
+    store = MemoryStore(1 << 20, clock)
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            await store.invalidate([f"http://api/{number}" + "x" * 8000])
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @settings(deadline=None)
@@ -128,36 +190,40 @@ async def test_what_the_log_no_longer_remembers_is_not_trusted(
             st.integers(0, 4),
             st.integers(0, 2),
             st.integers(0, 3000),
+            st.integers(0, 2),
         ),
         max_size=60,
     )
 )
 async def test_the_books_balance_after_anything(
-    steps: list[tuple[str, int, int, int]],
+    steps: list[tuple[str, int, int, int, int]],
 ) -> None:
     store = MemoryStore(room_for(4), Clock())
-    for step, url, variant, size in steps:
+    places = [CacheKey(f"http://api/{url}", extra) for url in range(5) for extra in ("", "a", "b")]
+    for step, url, number, size, tenant in steps:
+        place = CacheKey(f"http://api/{url}", ("", "a", "b")[tenant])
         entry = make_entry(
             b"x" * size,
-            variant=(("v", str(variant)),),
-            groups=(f"g{variant}",),
+            variant=(("v", str(number)),),
+            groups=(f"g{number}",),
             born=store.sequence(),
         )
         if step == "put":
-            await store.put(key(url), entry)
+            await store.put(place, entry)
         elif step == "lookup":
-            await store.lookup(key(url))
+            await store.lookup(place)
         elif step == "remove":
-            for found in (await store.lookup(key(url)))[:1]:
-                await store.remove(key(url), found)
+            for found in (await store.lookup(place))[:1]:
+                await store.remove(place, found)
         elif step == "invalidate":
-            await store.invalidate([key(url).url])
+            await store.invalidate([place.url])
         else:
-            await store.invalidate([], [f"http://api g{variant}"])
-        held = [e for number in range(5) for e in await store.lookup(key(number))]
-        assert store.size == sum(e.size for e in held) <= store.max_size
-        assert store._variants == len(held)
-        assert set(store._groups) == {f"http://api {g}" for e in held for g in e.response.groups}
+            await store.invalidate([], [f"http://api g{number}"])
+        held = [(at, entry) for at in places for entry in await store.lookup(at)]
+        assert store.size == sum(cost_of(entry, at) for at, entry in held) <= store.max_size
+        assert store._entries == len(held)
+        assert len(store) == len({at.url for at, _ in held})
+        assert set(store._groups) == {f"http://api {g}" for _, e in held for g in e.response.groups}
 
 
 async def test_the_size_of_an_entry_covers_what_it_really_takes() -> None:
