@@ -28,7 +28,10 @@ class Background:
         if key in self._running or len(self._running) >= self.limit:
             work.close()
             return False
-        task = asyncio.get_running_loop().create_task(work, name=f"background {key!r}")
+        # Not named by the key, which may hold what must not be logged (a query, a cookie).
+        task = asyncio.get_running_loop().create_task(
+            work, name=getattr(work, "__qualname__", "background work")
+        )
         self._running[key] = task
         task.add_done_callback(lambda done: self._ended(key, done))
         return True

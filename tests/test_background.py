@@ -45,9 +45,12 @@ async def test_a_failure_is_told_and_ends_only_its_own_work() -> None:
     async def fail() -> None:
         raise error
 
-    background.start("key", fail())
+    background.start(("fill", "http://api/?token=secret"), fail())
     await background.drain()
-    assert events == [BackgroundFailed("background 'key'", error)]
+    (told,) = events
+    assert isinstance(told, BackgroundFailed)
+    assert told.error is error
+    assert "secret" not in told.name
 
 
 async def test_close_cancels_and_waits() -> None:

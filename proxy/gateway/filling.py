@@ -1,5 +1,6 @@
 """Reading an origin's body once: to the client as it arrives, and to the store when it is whole."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -13,8 +14,11 @@ Land = Callable[[bytes], Awaitable[None]]
 NotLanded = Callable[[Reason], None]
 """The body will not be stored, and why."""
 
-FinishLater = Callable[[Coroutine[Any, Any, None]], None]
-"""Go on reading with no client to read for."""
+FinishLater = Callable[[Coroutine[Any, Any, None]], bool]
+"""Go on reading with no client to read for; False where there is no room for that."""
+
+FINISH_WITHIN = 60.0
+"""Seconds that it may take: a stream of events would go on for ever."""
 
 
 class Filling:
@@ -65,16 +69,19 @@ class Filling:
 
     async def aclose(self) -> None:
         """The client has no more use for the body."""
-        if self._filling:
-            self._finish_later(self._finish())
-        else:
-            await self._response.aclose()
+        if self._filling and self._finish_later(self.finish()):
+            return
+        self._give_up(Reason.ABANDONED)
+        await self._response.aclose()
 
-    async def _finish(self) -> None:
+    async def finish(self) -> None:
+        """Read what is left, for the store alone."""
         try:
-            async for _ in self:
-                if not self._filling:
-                    break
+            async with asyncio.timeout(FINISH_WITHIN):
+                while self._filling:
+                    await anext(self, None)
+        except TimeoutError:
+            self._give_up(Reason.ABANDONED)
         except BodyAborted:
             pass  # the reason was given to not_landed
         finally:

@@ -1,6 +1,6 @@
 """What the origin's answer to a conditional request does to what is stored (§4.3.3 to §4.3.5)."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import assert_never
 
@@ -8,55 +8,56 @@ from proxy.gateway.steps import Exchange, Fetched
 from proxy.rfc9111 import validation
 from proxy.stores import Entry, Store
 
+_WITHDRAWN = frozenset({403, 404, 410, 451})
+"""The errors of a client's that are about the resource; the others are about its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A stored response that the origin has confirmed.
+
+    Attributes:
+        entry: What answers the request that asked.
+        stored: Whether it was stored, for others too.
+    """
+
+    entry: Entry
+    stored: bool
+
 
 class Freshening:
-    """Freshens, replaces or drops stored responses that the origin was asked about."""
+    """Freshens or drops stored responses that the origin was asked about."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def freshen(
-        self, exchange: Exchange, selected: Entry, entries: Sequence[Entry], fetched: Fetched
-    ) -> Entry | None:
-        """Update what a 304 validates (§4.3.4); the entry that now answers, None for nothing."""
-        chosen = validation.select_for_update(
-            fetched.response, [entry.response for entry in entries], selected.response
-        )
-        answering: Entry | None = None
-        for entry in entries:
-            if any(entry.response is stored for stored in chosen):
-                updated = await self._update(exchange, entry, fetched)
-                if answering is None or entry is selected:
-                    answering = updated
-        return answering
-
-    async def _update(self, exchange: Exchange, entry: Entry, fetched: Fetched) -> Entry:
-        """The entry with the 304's fields, stored in place of the old one where that is allowed."""
+    async def freshen(self, exchange: Exchange, entry: Entry, fetched: Fetched) -> Validated | None:
+        """Update what a 304 is about (§4.3.4); None when it is about something else."""
         old = entry.response
-        freshened = validation.freshen(
-            exchange.request,
-            old,
-            fetched.response,
-            exchange.policy,
-            request_time=fetched.request_time,
-            response_time=fetched.response_time,
+        if not validation.confirms(fetched.response, old):
+            return None
+        now = validation.confirmed(
+            exchange.request, old, fetched.response, exchange.policy, **fetched.times
         )
-        if freshened is None or freshened is old:
-            # Not to be stored as it is now, yet this client is to see it as it is now.
-            if freshened is None:
-                await self._store.remove(exchange.key, entry)
-            headers = validation.updated_headers(old.headers, fetched.response.headers)
-            return Entry(old.with_changes(headers=headers), entry.body)
-        updated = Entry(freshened.with_changes(born=fetched.born), entry.body)
-        await self._store.put(exchange.key, updated)
-        return updated
+        freshened = validation.freshen(
+            exchange.request, old, fetched.response, exchange.policy, **fetched.times
+        )
+        stored = False
+        if freshened is None:
+            await self._store.remove(exchange.key, entry)
+        elif freshened is not old:
+            renewed = Entry(freshened.with_changes(born=fetched.born), entry.body)
+            stored = await self._store.put(exchange.key, renewed, replaces=entry) is None
+        return Validated(Entry(now, entry.body), stored)
 
     async def supersede(self, exchange: Exchange, old: Entry, fetched: Fetched) -> None:
-        """A full answer came in place of a 304: the old response has had its day.
+        """A full answer that is not stored came in place of a 304: `old` has had its day.
 
-        A HEAD only tells about the stored GET (§4.3.5); a server error tells nothing about it.
+        A HEAD only tells about the stored GET (§4.3.5); errors of the server's, or about this
+        client's request (401, 429, ...), tell nothing about it.
         """
-        if fetched.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        status = fetched.response.status
+        if status >= HTTPStatus.BAD_REQUEST and status not in _WITHDRAWN:
             return
         if exchange.request.method != "HEAD":
             await self._store.remove(exchange.key, old)
@@ -67,13 +68,12 @@ class Freshening:
             len(old.body),
             fetched.response,
             exchange.policy,
-            request_time=fetched.request_time,
-            response_time=fetched.response_time,
+            **fetched.times,
         )
         match update:
             case validation.Freshened(stored=stored):
                 entry = Entry(stored.with_changes(born=fetched.born), old.body)
-                await self._store.put(exchange.key, entry)
+                await self._store.put(exchange.key, entry, replaces=old)
             case validation.Invalidated():
                 await self._store.remove(exchange.key, old)
             case validation.Untouched():

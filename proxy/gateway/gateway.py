@@ -11,28 +11,28 @@ Every decision is made in rfc9111; here it is carried out. Whatever goes wrong i
 in the background, the client still gets the origin's answer.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
-from typing import Any, assert_never
+from typing import assert_never
 
 from proxy.background import Background
 from proxy.events import Answered, Emit, OriginFailed
-from proxy.exchange import BodyAborted, Incoming, Outgoing
+from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import forwarding
+from proxy.gateway.contacting import Contact
 from proxy.gateway.delivery import deliver
-from proxy.gateway.filling import Filling
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.invalidating import Invalidator
-from proxy.gateway.landing import Landing, combined
+from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
+from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Exchange, Fetched, Found
-from proxy.origin import OriginClient, OriginError, OriginResponse, Outbound
+from proxy.origin import OriginClient, OriginError, OriginResponse
 from proxy.rfc9111 import keys, ranges, reuse, storing, validation
 from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
 from proxy.rfc9111.dates import format_http_date
-from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
 from proxy.stores import CacheKey, Entry, Store
@@ -58,13 +58,20 @@ class Gateway:
         clock: Callable[[], float],
         emit: Emit,
     ) -> None:
-        self._origin = origin
         self._store = store
         self._routes = routes
-        self._background = background
         self._forwarding = forwarding_options
-        self._landing = Landing(store, max_object_size, emit)
+        self._contact = Contact(origin, store, forwarding_options, clock)
+        self._landing = Landing(store, max_object_size, background, emit)
         self._freshening = Freshening(store)
+        self._refresher = Refresher(
+            store=store,
+            contact=self._contact,
+            freshening=self._freshening,
+            landing=self._landing,
+            background=background,
+            emit=emit,
+        )
         self._invalidator = Invalidator(store, routes)
         self._clock = clock
         self._emit = emit
@@ -90,7 +97,7 @@ class Gateway:
         found = self._select(exchange, entries)
         if found is None or not found.usable:
             return await self._without_stored(exchange, found, any_variant=bool(entries))
-        return await self._with_stored(exchange, found, entries)
+        return await self._with_stored(exchange, found)
 
     async def _without_stored(
         self, exchange: Exchange, found: Found | None, *, any_variant: bool
@@ -104,9 +111,7 @@ class Gateway:
             return await self._fetch_missing_part(exchange, found)
         return await self._fetch(exchange, decision.reason)
 
-    async def _with_stored(
-        self, exchange: Exchange, found: Found, entries: Sequence[Entry]
-    ) -> Answer:
+    async def _with_stored(self, exchange: Exchange, found: Found) -> Answer:
         decision = reuse.decide(
             exchange.request,
             found.entry.response,
@@ -118,10 +123,10 @@ class Gateway:
             case reuse.Fresh():
                 return self._hit(exchange, found, Reason.FRESH)
             case reuse.ServeStale(reason=reason):
-                self._start_refresh(exchange, found)
+                self._refresher.start(exchange, found.entry)
                 return self._hit(exchange, found, reason)
             case reuse.Revalidate(reason=reason):
-                return await self._revalidate(exchange, found, entries, reason)
+                return await self._revalidate(exchange, found, reason)
             case reuse.Miss(reason=reason):
                 return await self._fetch(exchange, reason)
             case reuse.GatewayTimeout(reason=reason):
@@ -162,46 +167,33 @@ class Gateway:
 
     # Asking the origin.
 
-    async def _contact(self, exchange: Exchange, headers: Headers) -> Fetched:
-        """Send the request with these fields. Raises OriginError."""
-        incoming, request = exchange.incoming, exchange.request
-        outbound = Outbound(
-            method=request.method,
-            target=request.target,
-            headers=forwarding.to_origin(incoming, headers, self._forwarding),
-            body=incoming.body,
-            on_interim=partial(_pass_on_interim, incoming),
-            expects_continue=incoming.expects_continue,
-            upgrade=incoming.upgrade,
-        )
-        born, request_time = self._store.sequence(), self._clock()
-        origin = await self._origin.fetch(outbound)
-        response_time = self._clock()
-        headers = forwarding.end_to_end(origin.headers)
-        if "Date" not in headers:
-            headers["Date"] = format_http_date(response_time)  # RFC 9110 §6.6.1
-        response = Response(origin.status, origin.reason, headers)
-        return Fetched(origin, response, request_time, response_time, born)
-
     async def _pass_on(self, exchange: Exchange, reason: Reason) -> Answer:
         """Send a request past the cache; a successful unsafe one invalidates what it changed."""
         if forwarding.is_last_hop(exchange.request):
             return Answer(forwarding.last_hop_answer(exchange.request), CacheStatus())
         try:
-            fetched = await self._contact(exchange, exchange.request.headers)
+            fetched = await self._contact.ask(exchange, exchange.request.headers)
         except OriginError as error:
+            await self._invalidator.suspect(exchange.request, error)
             return self._failed(exchange, error, reason)
         if fetched.origin.tunnel is not None:
             return _tunnel(fetched.origin, reason)
         fetched = await self._invalidator.invalidate(exchange.request, fetched)
         if reason is not Reason.METHOD:
             return self._relay_unstored(exchange, fetched, reason)
-        return await self._relay(exchange, fetched, reason)
+        return await self._relay(self._for_later_gets(exchange), fetched, reason)
+
+    def _for_later_gets(self, exchange: Exchange) -> Exchange:
+        """A POST's response is stored for GETs (RFC 9110 §9.3.3): as their route has it."""
+        request = exchange.request
+        matched = self._routes.find(replace(request, method="GET"))
+        key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
+        return replace(exchange, matched=matched, key=key)
 
     async def _fetch(self, exchange: Exchange, reason: Reason) -> Answer:
         """Forward a request for which nothing is stored, conditions and all."""
         try:
-            fetched = await self._contact(exchange, exchange.request.headers)
+            fetched = await self._contact.ask(exchange, exchange.request.headers)
         except OriginError as error:
             return self._failed(exchange, error, reason)
         return await self._relay(exchange, fetched, reason)
@@ -218,12 +210,12 @@ class Gateway:
         if validator is not None:
             headers["If-Range"] = validator
         try:
-            fetched = await self._contact(exchange, headers)
+            fetched = await self._contact.ask(exchange, headers)
         except OriginError as error:
             return self._failed(exchange, error, reason)
         if fetched.response.status not in {HTTPStatus.PARTIAL_CONTENT, 416}:
             return await self._relay(exchange, fetched, reason)
-        whole = await self._complete(exchange, found.entry, fetched)
+        whole = await self._landing.complete(exchange, found.entry, fetched)
         if whole is None:
             # Nothing will ever complete this part: do not try again.
             await self._store.remove(exchange.key, found.entry)
@@ -238,42 +230,22 @@ class Gateway:
         now = self._clock()
         return Answer(deliver(request, whole, ranges.Whole(), now=now), status)
 
-    async def _complete(self, exchange: Exchange, held: Entry, fetched: Fetched) -> Entry | None:
-        """The whole representation from a stored part and the rest of it; None if they differ."""
-        decision = self._landing.decide(exchange, fetched)
-        if not isinstance(decision, storing.Storable) or decision.part is None:
-            await fetched.origin.aclose()
-            return None
-        try:
-            body = await _read(fetched.origin, self._landing.max_object_size - len(held.body))
-        except BodyAborted:
-            return None
-        if body is None:
-            return None
-        entry = combined(exchange, fetched, decision, decision.part, body=body, held=[held])
-        if entry is None or entry.response.part is not None:
-            return None
-        await self._store.put(exchange.key, entry)
-        return entry
-
     # Validation.
 
-    async def _revalidate(
-        self, exchange: Exchange, found: Found, entries: Sequence[Entry], reason: Reason
-    ) -> Answer:
+    async def _revalidate(self, exchange: Exchange, found: Found, reason: Reason) -> Answer:
         request, stored = exchange.request, found.entry.response
-        headers = validation.conditional_headers(
-            request.headers, [entry.response for entry in entries], stored
-        )
+        conditional = validation.conditional_headers(request.headers, stored)
         try:
-            fetched = await self._contact(exchange, headers)
+            fetched = await self._contact.ask(
+                exchange, request.headers if conditional is None else conditional
+            )
         except OriginError as error:
             return self._failed(exchange, error, reason, found)
         status = fetched.response.status
         if status == HTTPStatus.NOT_MODIFIED:
-            if headers == request.headers:  # nothing stored to validate by: the client asked
+            if conditional is None:  # the client asked
                 return self._relay_unstored(exchange, fetched, reason)
-            return await self._not_modified(exchange, found, entries, fetched, reason)
+            return await self._not_modified(exchange, found, fetched, reason)
         if status in reuse.STALE_IF_ERROR_STATUSES:
             stale = reuse.after_failure(
                 stored,
@@ -285,22 +257,17 @@ class Gateway:
             if stale is not None:
                 await fetched.origin.aclose()
                 return self._stale(exchange, found, stale.reason, status)
-        await self._freshening.supersede(exchange, found.entry, fetched)
-        return await self._relay(exchange, fetched, reason)
+        return await self._relay(exchange, fetched, reason, replaces=found.entry)
 
     async def _not_modified(
-        self,
-        exchange: Exchange,
-        found: Found,
-        entries: Sequence[Entry],
-        fetched: Fetched,
-        reason: Reason,
+        self, exchange: Exchange, found: Found, fetched: Fetched, reason: Reason
     ) -> Answer:
         await fetched.origin.aclose()
-        entry = await self._freshening.freshen(exchange, found.entry, entries, fetched)
-        if entry is None:  # the origin validated something that is not stored here
+        validated = await self._freshening.freshen(exchange, found.entry, fetched)
+        if validated is None:  # the origin means something that is not stored here
             await self._store.remove(exchange.key, found.entry)
             return await self._fetch(exchange, reason)
+        entry = validated.entry
         now = self._clock()
         selection = ranges.select(exchange.request, entry.response, len(entry.body), now=now)
         if isinstance(selection, ranges.NotHeld):  # If-Range no longer holds
@@ -308,62 +275,40 @@ class Gateway:
         status = CacheStatus(
             forward=forward_of(reason),
             forward_status=fetched.response.status,
-            stored=True,
+            stored=validated.stored,
             ttl=int(entry.response.freshness.ttl(now)),
             detail=Reason.VALIDATED,
         )
         return Answer(deliver(exchange.request, entry, selection, now=now), status)
 
-    # Refreshing in the background.
-
-    def _start_refresh(self, exchange: Exchange, found: Found) -> None:
-        key = ("refresh", exchange.key, found.entry.response.variant)
-        self._background.start(key, self._refresh(exchange, found.entry))
-
-    async def _refresh(self, exchange: Exchange, entry: Entry) -> None:
-        """Validate a stale response that has just been served (RFC 5861 §3)."""
-        request = replace(exchange.request, method="GET", headers=_unconditional(exchange.request))
-        incoming = replace(
-            exchange.incoming, request=request, body=None, send_interim=_ignore_interim
-        )
-        silent = replace(exchange, incoming=incoming)
-        whole = Found(entry, ranges.Whole())
-        entries = await self._store.lookup(exchange.key)
-        if not any(known is entry for known in entries):
-            return  # replaced or invalidated in the meantime
-        answer = await self._revalidate(silent, whole, entries, Reason.EXPIRED)
-        body = answer.outgoing.body
-        if not isinstance(body, bytes):
-            try:
-                async for _ in body:
-                    pass
-            except BodyAborted:
-                pass  # told by the filling; the stale response stays
-
     # Relaying, filling and storing.
 
-    async def _relay(self, exchange: Exchange, fetched: Fetched, reason: Reason) -> Answer:
-        """Hand an origin's answer to the client, and to the store where §3 allows."""
+    async def _relay(
+        self,
+        exchange: Exchange,
+        fetched: Fetched,
+        reason: Reason,
+        *,
+        replaces: Entry | None = None,
+    ) -> Answer:
+        """Hand an origin's answer to the client, and to the store where §3 allows.
+
+        Args:
+            exchange: The request.
+            fetched: Its answer.
+            reason: Why the origin was asked.
+            replaces: The stored response in place of which the answer came.
+        """
         decision = self._landing.decide(exchange, fetched)
         if isinstance(decision, storing.NotStorable):
+            if replaces is not None:
+                await self._freshening.supersede(exchange, replaces, fetched)
             return self._relay_unstored(exchange, fetched, reason, decision.reason)
-        land = partial(self._landing.land, exchange, fetched, decision)
-        origin = fetched.origin
         outgoing = _relayed(exchange.request, fetched)
-        if origin.length == 0:
-            outgoing.body = b""
-            await land(b"")
-        else:
-            outgoing.body = Filling(
-                origin,
-                self._landing.max_object_size,
-                land=land,
-                not_landed=partial(self._landing.not_landed, exchange),
-                finish_later=partial(self._finish_later, exchange),
-            )
+        outgoing.body = await self._landing.fill(exchange, fetched, decision, replaces=replaces)
         status = CacheStatus(
             forward=forward_of(reason),
-            forward_status=origin.status,
+            forward_status=fetched.response.status,
             stored=True,
             ttl=int(decision.freshness.ttl(fetched.response_time)),
             detail=reason,
@@ -383,9 +328,6 @@ class Gateway:
             detail=not_stored or reason,
         )
         return Answer(_relayed(exchange.request, fetched), status)
-
-    def _finish_later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
-        self._background.start(("fill", exchange.key, id(exchange)), work)
 
     # Endings.
 
@@ -459,34 +401,3 @@ def _tunnel(origin: OriginResponse, reason: Reason) -> Answer:
     outgoing = Outgoing(origin.status, origin.reason, headers, tunnel=origin.tunnel)
     status = CacheStatus(forward=forward_of(reason), forward_status=origin.status, detail=reason)
     return Answer(outgoing, status)
-
-
-async def _read(origin: OriginResponse, limit: int) -> bytes | None:
-    """The whole body, None when it is longer than `limit`. Raises BodyAborted."""
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async for piece in origin.body:
-            size += len(piece)
-            if size > limit:
-                return None
-            pieces.append(piece)
-    finally:
-        await origin.aclose()
-    return b"".join(pieces)
-
-
-def _unconditional(request: Request) -> Headers:
-    """The request's fields less those that ask for something other than the whole."""
-    dropped = {"if-none-match", "if-modified-since", "if-range", "range"}
-    return Headers(
-        (name, value) for name, value in request.headers.items() if name.lower() not in dropped
-    )
-
-
-def _pass_on_interim(incoming: Incoming, status: int, reason: str, headers: Headers) -> None:
-    incoming.send_interim(status, reason, forwarding.end_to_end(headers))
-
-
-def _ignore_interim(status: int, reason: str, headers: Headers) -> None:
-    """Nobody waits for a 1xx in the background."""

@@ -1,13 +1,25 @@
 """What a successful unsafe request makes the store forget (§4.4, RFC 9875)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from proxy.gateway.steps import Fetched
+from proxy.origin import OriginError
 from proxy.rfc9111 import groups, invalidation, keys
-from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.messages import Request
+from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
-from proxy.stores import CacheKey, Store
+from proxy.stores import Store
 from proxy.stores.entry import group_scope
+
+_NEVER_SENT = frozenset(
+    {
+        Reason.ORIGIN_REFUSED,
+        Reason.ORIGIN_UNREACHABLE,
+        Reason.ORIGIN_TLS,
+        Reason.ORIGIN_CONNECT_TIMEOUT,
+    }
+)
 
 
 class Invalidator:
@@ -27,16 +39,23 @@ class Invalidator:
         names = groups.invalidated_groups(request, fetched.response)
         if not uris and not names:
             return fetched
-        origin = f"{request.scheme}://{request.authority}"
         undisturbed = self._store.sequence() == fetched.born
-        await self._store.invalidate(
-            {url for uri in uris for url in self._url_keys(origin, request, uri)},
-            [group_scope(origin, name) for name in names],
-        )
+        await self._forget(request, uris, names)
         return replace(fetched, born=self._store.sequence()) if undisturbed else fetched
 
-    def _url_keys(self, origin: str, request: Request, uri: str) -> set[str]:
-        """Every key under which `uri`, of the same origin, may be stored on any route."""
-        target = uri.removeprefix(origin) or "/"
-        get = Request("GET", request.scheme, request.authority, target, Headers())
-        return {CacheKey.of(keys.primary_key(get, policy)).url for policy in self._key_policies}
+    async def suspect(self, request: Request, error: OriginError) -> None:
+        """Forget what `request` may have changed though no answer came.
+
+        Whoever then looks whether the write has happened is not to see what was before it.
+        """
+        uris = invalidation.suspect_uris(request)
+        if uris and error.reason not in _NEVER_SENT:
+            await self._forget(request, uris, ())
+
+    async def _forget(self, request: Request, uris: Sequence[str], names: Sequence[str]) -> None:
+        origin = f"{request.scheme}://{request.authority}"
+        await self._store.invalidate(
+            # A URI may be stored under a different key on each route.
+            {keys.uri_key(uri, policy) for uri in uris for policy in self._key_policies},
+            [group_scope(origin, name) for name in names],
+        )

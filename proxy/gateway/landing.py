@@ -1,10 +1,16 @@
 """From an origin's answer to an entry in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any
 
+from proxy.background import Background
 from proxy.events import Emit, NotStored
+from proxy.exchange import BodyAborted
+from proxy.gateway.filling import Filling
 from proxy.gateway.steps import Exchange, Fetched
-from proxy.rfc9111 import groups, ranges, storing
+from proxy.origin import OriginResponse
+from proxy.rfc9111 import groups, ranges, storing, validation
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
 from proxy.routes import expand
@@ -18,70 +24,144 @@ class Landing:
         max_object_size: Bytes of body above which a response is not stored.
     """
 
-    def __init__(self, store: Store, max_object_size: int, emit: Emit) -> None:
+    def __init__(
+        self, store: Store, max_object_size: int, background: Background, emit: Emit
+    ) -> None:
         self._store = store
-        self.max_object_size = max_object_size
+        self._max_object_size = max_object_size
+        self._background = background
         self._emit = emit
 
     def decide(self, exchange: Exchange, fetched: Fetched) -> storing.StorageDecision:
         """What §3 says, and whether an announced length fits."""
         decision = storing.decide(
-            exchange.request,
-            fetched.response,
-            exchange.policy,
-            request_time=fetched.request_time,
-            response_time=fetched.response_time,
+            exchange.request, fetched.response, exchange.policy, **fetched.times
         )
         if isinstance(decision, storing.Storable):
             length = fetched.origin.length
-            if length is not None and length > self.max_object_size:
+            if length is not None and length > self._max_object_size:
                 return storing.NotStorable(Reason.TOO_LARGE)
         return decision
 
-    async def land(
-        self, exchange: Exchange, fetched: Fetched, storable: storing.Storable, body: bytes
+    async def fill(
+        self,
+        exchange: Exchange,
+        fetched: Fetched,
+        storable: storing.Storable,
+        *,
+        replaces: Entry | None = None,
+    ) -> Filling | bytes:
+        """The body for the client, which is stored as it passes; b"" is stored at once.
+
+        Args:
+            exchange: The request.
+            fetched: Its answer.
+            storable: What `decide` said of it.
+            replaces: A stored response that goes when this one lands, and not before: as long as
+                it may be used, others are better off with it than with nothing.
+        """
+        land = partial(self._land, exchange, fetched, storable, replaces)
+        if fetched.origin.length == 0:
+            await land(b"")
+            return b""
+        return Filling(
+            fetched.origin,
+            self._max_object_size,
+            land=land,
+            not_landed=partial(self._not_landed, exchange),
+            finish_later=partial(self._finish_later, exchange),
+        )
+
+    async def complete(self, exchange: Exchange, held: Entry, fetched: Fetched) -> Entry | None:
+        """Store the whole of `held` and the rest that was fetched; None if they do not fit."""
+        decision = self.decide(exchange, fetched)
+        if not isinstance(decision, storing.Storable) or decision.part is None:
+            await fetched.origin.aclose()
+            return None
+        try:
+            body = await _read(fetched.origin, self._max_object_size - len(held.body))
+        except BodyAborted:
+            return None
+        if body is None:
+            return None
+        entry = self._combined(exchange, fetched, decision, decision.part, body=body, held=[held])
+        if entry is None or entry.response.part is not None:
+            return None
+        await self._store.put(exchange.key, entry, replaces=held)
+        return entry
+
+    async def _land(
+        self,
+        exchange: Exchange,
+        fetched: Fetched,
+        storable: storing.Storable,
+        replaces: Entry | None,
+        body: bytes,
     ) -> None:
         """Store a whole body with its head, combined with a stored part where they fit (§3.4)."""
+        entry: Entry | None
         if storable.part is None:
-            entry: Entry | None = Entry(_stored(exchange, fetched, storable), body)
+            entry = Entry(_stored(exchange, fetched, storable), body)
         else:
-            held = await self._store.lookup(exchange.key)
-            entry = combined(exchange, fetched, storable, storable.part, body=body, held=held)
-        if entry is None:
-            self.not_landed(exchange, Reason.PARTIAL_UNUSABLE)
-        else:
-            await self._store.put(exchange.key, entry)
+            held = [one for one in await self._store.lookup(exchange.key) if one is not replaces]
+            entry = self._combined(exchange, fetched, storable, storable.part, body=body, held=held)
+            if entry is not None and any(_has_more(one, entry, fetched) for one in held):
+                return
+        refusal = Reason.PARTIAL_UNUSABLE
+        if entry is not None:
+            refused = await self._store.put(exchange.key, entry, replaces=replaces)
+            if refused is None:
+                return
+            refusal = refused
+        self._not_landed(exchange, refusal)
 
-    def not_landed(self, exchange: Exchange, reason: Reason) -> None:
-        """A response that was to be stored is not, after all."""
+    def _combined(
+        self,
+        exchange: Exchange,
+        fetched: Fetched,
+        storable: storing.Storable,
+        announced: ByteRange,
+        *,
+        body: bytes,
+        held: Sequence[Entry],
+    ) -> Entry | None:
+        """The entry that a received part makes, joined with what is held of its variant (§3.4).
+
+        None where the part makes no sense.
+        """
+        part = ranges.part_of_body(announced, len(body), fetched.response.headers)
+        if part is None:
+            return None
+        stored = _stored(exchange, fetched, storable)
+        for entry in held:
+            if entry.response.variant != stored.variant:
+                continue
+            joined = ranges.combine(entry.response, entry.body, part, stored.headers, body)
+            if joined is not None and len(joined[1]) <= self._max_object_size:
+                part, body = joined
+                # A 206 to If-Range leaves out what the client has (RFC 9110 §15.3.7).
+                headers = validation.updated_headers(entry.response.headers, stored.headers)
+                stored = stored.with_changes(headers=headers)
+                break
+        return Entry(ranges.with_part(stored, part, len(body)), body)
+
+    def _not_landed(self, exchange: Exchange, reason: Reason) -> None:
         self._emit(NotStored(exchange.uri, reason))
 
+    def _finish_later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> bool:
+        return self._background.start(("fill", exchange.key, id(exchange)), work)
 
-def combined(
-    exchange: Exchange,
-    fetched: Fetched,
-    storable: storing.Storable,
-    announced: ByteRange,
-    *,
-    body: bytes,
-    held: Sequence[Entry],
-) -> Entry | None:
-    """The entry that a received part makes, joined with what is held of the same variant (§3.4).
 
-    None where the part makes no sense.
-    """
-    part = ranges.part_of_body(announced, len(body), fetched.response.headers)
-    if part is None:
-        return None
-    stored = _stored(exchange, fetched, storable)
-    for entry in held:
-        if entry.response.variant != stored.variant:
-            continue
-        joined = ranges.combine(entry.response, entry.body, part, stored.headers, body)
-        if joined is not None:
-            part, body = joined
-            break
-    return Entry(ranges.with_part(stored, part, len(body)), body)
+def _has_more(held: Entry, part: Entry, fetched: Fetched) -> bool:
+    """Whether `held` is the whole of what `part` is of, and fresh: it came in the meantime."""
+    one, other = held.response, part.response
+    return (
+        one.part is None
+        and other.part is not None
+        and one.variant == other.variant
+        and one.headers.get("ETag") == other.headers.get("ETag")
+        and one.freshness.ttl(fetched.response_time) > 0
+    )
 
 
 def _stored(exchange: Exchange, fetched: Fetched, storable: storing.Storable) -> StoredResponse:
@@ -91,9 +171,23 @@ def _stored(exchange: Exchange, fetched: Fetched, storable: storing.Storable) ->
         exchange.request,
         fetched.response,
         storable,
-        request_time=fetched.request_time,
-        response_time=fetched.response_time,
+        **fetched.times,
         tags=tuple(dict.fromkeys(tag for tag in tags if tag is not None)),
         groups=groups.parse_groups(fetched.response.headers),
         born=fetched.born,
     )
+
+
+async def _read(origin: OriginResponse, limit: int) -> bytes | None:
+    """The whole body, None when it is longer than `limit`. Raises BodyAborted."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in origin.body:
+            size += len(piece)
+            if size > limit:
+                return None
+            pieces.append(piece)
+    finally:
+        await origin.aclose()
+    return b"".join(pieces)

@@ -32,6 +32,7 @@ _FORWARD = {
     Reason.REQUEST_NO_CACHE: Forward.REQUEST,
     Reason.REQUEST_MAX_AGE: Forward.REQUEST,
     Reason.REQUEST_MIN_FRESH: Forward.REQUEST,
+    Reason.CREDENTIALS: Forward.REQUEST,
     Reason.EXPIRED: Forward.STALE,
     Reason.NO_CACHE: Forward.STALE,
     Reason.RANGE_NOT_HELD: Forward.PARTIAL,

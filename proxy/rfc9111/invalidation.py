@@ -17,6 +17,11 @@ def is_unsafe(request: Request) -> bool:
     return request.method not in SAFE_METHODS
 
 
+def suspect_uris(request: Request) -> tuple[str, ...]:
+    """What to invalidate when the answer to a request got lost: it may have succeeded."""
+    return (request.uri,) if is_unsafe(request) and request.target.startswith("/") else ()
+
+
 def invalidated_uris(request: Request, response: Response) -> tuple[str, ...]:
     """Absolute URIs of the request's origin to invalidate, the target URI first.
 
@@ -24,7 +29,7 @@ def invalidated_uris(request: Request, response: Response) -> tuple[str, ...]:
     which changed nothing. A URI of another origin is not for this one to invalidate.
     """
     success = HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST
-    if not success or not is_unsafe(request) or not request.target.startswith("/"):
+    if not success or not suspect_uris(request):
         return ()
     uris = [request.uri]
     for name in ("Location", "Content-Location"):

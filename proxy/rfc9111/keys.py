@@ -36,6 +36,9 @@ _LANGUAGE = "accept-language"
 _NEWLINE = "\n"
 """Parts one piece of a key from the next: it can occur in neither a target nor a field value."""
 
+_OF_THE_WAY = frozenset({"forwarded", "via", "x-forwarded-for"})
+"""What every intermediary adds to: the origin has seen other values than those that came in."""
+
 _SINGLE_VALUES = frozenset({"authorization", "cookie", "referer", "user-agent"})
 """Fields that are no lists though commas are common in them."""
 
@@ -99,14 +102,14 @@ def normalise_authority(host: str, scheme: str) -> str:
 def vary_names(headers: Headers) -> tuple[str, ...] | None:
     """Lower-case field names in Vary, sorted and unique; () without Vary.
 
-    None when it matches no request: a member is `*`, or is no field name and so means nobody
-    knows what (RFC 9110 §12.5.5).
+    None when it matches no request: a member is `*`, is no field name and so means nobody knows
+    what (RFC 9110 §12.5.5), or names the way that the request has taken, and so its client.
     """
     names: set[str] = set()
     for line in headers.getall("Vary", ()):
         for member in line.split(","):
             name = member.strip(_OWS).lower()
-            if name == "*" or (name and not _NAME.fullmatch(name)):
+            if name == "*" or name in _OF_THE_WAY or (name and not _NAME.fullmatch(name)):
                 return None
             if name:
                 names.add(name)
@@ -118,33 +121,43 @@ def variant_key(names: tuple[str, ...], request_headers: Headers) -> VariantKey:
     return tuple((name, _normalised(name, request_headers)) for name in names)
 
 
-def matches(stored: StoredResponse, request_headers: Headers) -> bool:
-    """Whether the request's fields equal those that `stored` was selected by (§4.1)."""
-    return all(_normalised(name, request_headers) == value for name, value in stored.variant)
-
-
 def select_variant(
     candidates: Sequence[StoredResponse], request_headers: Headers
 ) -> StoredResponse | None:
     """The stored response to use: the most recent match, those with Vary first (§4.1)."""
-    matching = [candidate for candidate in candidates if matches(candidate, request_headers)]
+    asked = _Asked(request_headers)
+    matching = [stored for stored in candidates if asked.equals(stored.variant)]
     if not matching:
         language = _preferred_language(request_headers)
         if language is not None:
-            matching = [c for c in candidates if _matches_in(language, c, request_headers)]
+            matching = [stored for stored in candidates if _matches_in(language, stored, asked)]
     return max(matching, key=_preference, default=None)
 
 
-def _matches_in(language: str, stored: StoredResponse, request_headers: Headers) -> bool:
+class _Asked:
+    """A request's fields as they are compared, each normalised once however many variants ask."""
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+        self._values: dict[str, str | None] = {}
+
+    def equals(self, variant: VariantKey) -> bool:
+        return all(self._value(name) == value for name, value in variant)
+
+    def _value(self, name: str) -> str | None:
+        if name not in self._values:
+            self._values[name] = _normalised(name, self._headers)
+        return self._values[name]
+
+
+def _matches_in(language: str, stored: StoredResponse, asked: _Asked) -> bool:
     """Whether `stored` is in `language`, varies by language, and matches in all other fields."""
     if stored.headers.get("Content-Language", "").strip(_OWS).lower() != language:
         return False
     if len(stored.headers.getall("Content-Language")) > 1:
         return False
-    others = [(name, value) for name, value in stored.variant if name != _LANGUAGE]
-    return len(others) < len(stored.variant) and all(
-        _normalised(name, request_headers) == value for name, value in others
-    )
+    others = tuple((name, value) for name, value in stored.variant if name != _LANGUAGE)
+    return len(others) < len(stored.variant) and asked.equals(others)
 
 
 def _preferred_language(headers: Headers) -> str | None:

@@ -55,6 +55,9 @@ _OF_THE_CONTENT = frozenset(
         "digest",
     }
 )
+_OF_THIS_CONTENT = ("Content-Range", "Content-Digest", "Content-MD5")
+"""What describes the bytes of one message, be they the whole or a part (RFC 9530 §2)."""
+
 _OF_ITS_CACHING = frozenset({"cache-control", "expires", "pragma", "surrogate-control"})
 
 
@@ -279,14 +282,20 @@ def partial_headers(headers: Headers, selection: Parts, boundary: str, length: i
         boundary: Between several parts; unused for one.
         length: Bytes of the 206's content.
     """
-    partial = headers.copy()
-    partial.popall("Content-Range", None)
+    partial = _undescribed(headers)
     partial["Content-Length"] = str(length)
     if len(selection.parts) == 1:
         partial["Content-Range"] = _content_range(selection.parts[0], selection.complete_length)
     else:
         partial["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
     return partial
+
+
+def _undescribed(headers: Headers) -> Headers:
+    left = headers.copy()
+    for name in _OF_THIS_CONTENT:
+        left.popall(name, None)
+    return left
 
 
 def unsatisfiable_headers(headers: Headers, selection: Unsatisfiable) -> Headers:
@@ -427,15 +436,14 @@ def _join(one: tuple[int, bytes], other: tuple[int, bytes]) -> tuple[int, bytes]
 
 
 def with_part(stored: StoredResponse, part: ByteRange | None, length: int) -> StoredResponse:
-    """`stored`, freshened by the latest 206, as the head of a combined body (§3.4).
+    """`stored` as the head of a body that may be combined of several (§3.4).
 
     Args:
-        stored: Its headers already updated from the 206 that was combined into it (§3.2).
+        stored: Its headers already updated from the 206 that was combined into it.
         part: What `combine` returned: None for the whole representation, which is a 200.
         length: Bytes of the combined body.
     """
-    headers = stored.headers.copy()
-    headers.popall("Content-Range", None)
+    headers = _undescribed(stored.headers)
     headers["Content-Length"] = str(length)
     if part is None:
         return stored.with_changes(status=200, reason="OK", headers=headers, part=None)

@@ -4,6 +4,7 @@ what forbids       what it forbids
 no-cache           any use without validation, fresh or stale
 must-revalidate    any stale use, whoever asks (and proxy-revalidate)
 s-maxage           stale use that the origin did not ask for: max-stale, grace
+silence            use for a request with Cookie or Authorization of what nobody called shared
 request directives use that the client does not want, where the route honors them
 
 what permits               when                                       from
@@ -19,6 +20,7 @@ from math import inf
 from typing import TypeAlias
 
 from proxy.rfc9111.directives import RequestDirectives, request_directives
+from proxy.rfc9111.freshness import carries_credentials
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.policy import ClientDirectives, Policy
 from proxy.rfc9111.reasons import Reason
@@ -117,7 +119,9 @@ def decide(
     if stored is None:
         decision = Miss(Reason.VARY_MISS if any_variant else Reason.URI_MISS)
     else:
-        decision = _use(stored.freshness, _honored(directives, policy), now)
+        decision = _silence_forbids(request, stored.freshness) or _use(
+            stored.freshness, _honored(directives, policy), now
+        )
     if directives.only_if_cached and isinstance(decision, Miss | Revalidate):
         return GatewayTimeout(Reason.ONLY_IF_CACHED)
     return decision
@@ -139,8 +143,7 @@ def after_failure(
     staleness = -freshness.ttl(now)
     if staleness < freshness.stale_if_error:
         return ServeStale(freshness.current_age(now), Reason.STALE_IF_ERROR)
-    unreachable = failure is OriginFailure.UNREACHABLE
-    if unreachable and not freshness.s_maxage and staleness < policy.grace:
+    if failure is OriginFailure.UNREACHABLE and staleness < freshness.grace:
         return ServeStale(freshness.current_age(now), Reason.GRACE)
     return None
 
@@ -149,6 +152,18 @@ def _honored(directives: RequestDirectives, policy: Policy) -> RequestDirectives
     """The request directives that steer reuse on this route (§5.2.1)."""
     honor = policy.client_directives is ClientDirectives.HONOR
     return directives if honor else RequestDirectives()
+
+
+def _silence_forbids(request: Request, freshness: Freshness) -> Revalidate | Miss | None:
+    """A lifetime that is only assumed is not for a request whose answer may be for one user.
+
+    Where the origin has called the response shared (public, no-cache) it may be validated. Else
+    not even that: Last-Modified seldom tells users apart.
+    """
+    if not (freshness.source.assumed and carries_credentials(request)):
+        return None
+    shared = freshness.public or freshness.no_cache
+    return Revalidate(Reason.CREDENTIALS) if shared else Miss(Reason.CREDENTIALS)
 
 
 def _use(

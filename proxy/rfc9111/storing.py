@@ -114,8 +114,7 @@ def storable_headers(headers: Headers, directives: CacheControl, policy: Policy)
     omitted = _OF_THIS_MESSAGE | directives.no_cache_fields | directives.private_fields
     if policy.set_cookie is SetCookie.STRIP:
         omitted |= {"set-cookie"}
-    if policy.surrogate_control:
-        omitted |= {"surrogate-control"}
+    # Surrogate-Control stays, though clients never see it: it still holds after a 304 without it.
     return Headers((name, value) for name, value in headers.items() if name.lower() not in omitted)
 
 
@@ -210,9 +209,8 @@ def _post_forbids(request: Request, response: Response, freshness: Freshness) ->
         return None
     if response.status != _OK:
         return Reason.METHOD_NOT_STORABLE
-    explicit = freshness.source not in {LifetimeSource.HEURISTIC, LifetimeSource.NONE}
     locations = response.headers.getall("Content-Location", ())
-    if explicit and len(locations) == 1 and _is_own_uri(locations[0], request):
+    if not freshness.source.assumed and len(locations) == 1 and _is_own_uri(locations[0], request):
         return None
     return Reason.POST_WITHOUT_LOCATION
 

@@ -7,7 +7,6 @@ mixed (§4.3.2 allows that), it could mean either. And an origin that compares I
 one ETag as text still finds it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -16,13 +15,11 @@ from typing import TypeAlias
 from proxy.rfc9111 import storing
 from proxy.rfc9111.dates import parse_http_date
 from proxy.rfc9111.etags import entity_tag, is_strong, strong_match, weak_match
+from proxy.rfc9111.freshness import date_value, evaluate
 from proxy.rfc9111.groups import parse_groups
 from proxy.rfc9111.messages import Headers, Request, Response, field_value
 from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.stored import StoredResponse
-
-_MOST_OFFERED = 16
-"""Entity tags in one request: a URL of many variants must not outgrow the origin's limits."""
 
 _OF_THE_STORED_CONTENT = frozenset(
     {
@@ -64,56 +61,38 @@ class Untouched:
 HeadUpdate: TypeAlias = Freshened | Invalidated | Untouched
 
 
-def conditional_headers(
-    request_headers: Headers,
-    candidates: Sequence[StoredResponse],
-    selected: StoredResponse | None,
-) -> Headers:
+def conditional_headers(request_headers: Headers, stored: StoredResponse) -> Headers | None:
     """The request's fields with the cache's conditions in place of the client's (§4.3.1).
 
-    Args:
-        request_headers: Of the request to satisfy; returned as they are when nothing stored has a
-            validator, and a 304 then answers the client.
-        candidates: Everything stored for the URL: without `selected`, the origin is asked for one
-            that this request can use though Vary did not say so (§4.1).
-        selected: The stored response to validate.
+    None when `stored` has no validator: a 304 could then only answer the client's own condition.
     """
+    tag, modified = entity_tag(stored.headers), _last_modified(stored)
+    if tag is None and modified is None:
+        return None
     headers = request_headers.copy()
-    offered = _offered(candidates, selected)
-    if not offered:
-        return headers
     for name in ("If-None-Match", "If-Modified-Since"):
         headers.popall(name, None)
-    tags = [tag for stored in offered if (tag := entity_tag(stored.headers)) is not None]
-    if tags:
-        headers["If-None-Match"] = ", ".join(dict.fromkeys(tags))
-    modified = None if selected is None else _last_modified(selected)
+    if tag is not None:
+        headers["If-None-Match"] = tag
     if modified is not None:
         headers["If-Modified-Since"] = modified
-    if all(stored.part is None for stored in offered):
+    if stored.part is None:
         # The answer is to renew the whole; the client gets its range out of that.
         for name in ("Range", "If-Range"):
             headers.popall(name, None)
     return headers
 
 
-def select_for_update(
-    not_modified: Response,
-    candidates: Sequence[StoredResponse],
-    selected: StoredResponse | None,
-) -> tuple[StoredResponse, ...]:
-    """Which stored responses a 304 to `conditional_headers` of the same confirms (§4.3.4).
-
-    The most recent comes first and answers the request. None: the 304 is about something else,
-    the client's own condition if that was forwarded.
-    """
-    offered = _offered(candidates, selected)
-    tag = entity_tag(not_modified.headers)
-    if tag is None and "Last-Modified" not in not_modified.headers:
-        # Nothing but what was asked about can be meant, if that was one response.
-        return offered if len(offered) == 1 else ()
-    identified = tuple(stored for stored in offered if _identifies(not_modified, stored))
-    return identified if tag is not None and is_strong(tag) else identified[:1]
+def confirms(not_modified: Response, stored: StoredResponse) -> bool:
+    """Whether a 304 to the `conditional_headers` for `stored` is about it (§4.3.4)."""
+    theirs, ours = entity_tag(not_modified.headers), entity_tag(stored.headers)
+    if theirs is None and "Last-Modified" not in not_modified.headers:
+        return True  # nothing but what was asked about can be meant
+    if theirs is not None and is_strong(theirs):
+        return ours is not None and strong_match(theirs, ours)
+    if theirs is not None and ours is not None:
+        return weak_match(theirs, ours)
+    return _agree(not_modified, stored, "Last-Modified")
 
 
 def updated_headers(stored_headers: Headers, update_headers: Headers) -> Headers:
@@ -128,6 +107,38 @@ def updated_headers(stored_headers: Headers, update_headers: Headers) -> Headers
     return Headers([*kept, *update])
 
 
+def confirmed(
+    request: Request,
+    stored: StoredResponse,
+    update: Response,
+    policy: Policy,
+    *,
+    request_time: float,
+    response_time: float,
+) -> StoredResponse:
+    """A stored response as the origin has just confirmed it to the client of `request` (§4.3.3).
+
+    It has everything that the 304 says, also what is for this client alone. What others may get
+    of it is for `freshen` to say.
+
+    Args:
+        request: The request that `update` answers.
+        stored: The response to update.
+        update: A 304, or a 200 to HEAD; with a Date, which its recipient adds (RFC 9110 §6.6.1).
+        policy: Of the route.
+        request_time: When `request` was sent.
+        response_time: When `update` was received.
+    """
+    response = _merged(stored, update)
+    times = {"request_time": request_time, "response_time": response_time}
+    return stored.with_changes(
+        headers=response.headers,
+        freshness=evaluate(request, response, policy, **times),
+        request_time=request_time,
+        date=date_value(response.headers, response_time),
+    )
+
+
 def freshen(
     request: Request,
     stored: StoredResponse,
@@ -137,25 +148,17 @@ def freshen(
     request_time: float,
     response_time: float,
 ) -> StoredResponse | None:
-    """A stored response after the origin confirmed it (§4.3.4, §3.2): new fields, new freshness.
+    """What to store of a response after the origin confirmed it: new fields, new freshness (§3.2).
 
-    Its variant becomes that of `request`, with the Vary that holds now. It is returned as it was,
-    still stale, when only this request or a cookie set for it forbids to store the update.
-
-    Args:
-        request: The request that `update` answers.
-        stored: The response to update.
-        update: A 304, or a 200 to HEAD; with a Date, which its recipient adds (RFC 9110 §6.6.1).
-        policy: Of the route.
-        request_time: When `request` was sent.
-        response_time: When `update` was received.
+    It stays the variant that it was, unless Vary has changed: then it is that of `request`. It is
+    returned as it was, still stale, when only this request or a cookie set for it forbids to
+    store the update. The arguments are those of `confirmed`.
 
     Returns:
         None when it may not be stored any longer, as after no-store in a 304.
     """
     request = replace(request, method="GET")
-    merged = updated_headers(stored.headers, update.headers)
-    response = Response(stored.status, stored.reason, merged)
+    response = _merged(stored, update)
     decide = partial(
         storing.decide, policy=policy, request_time=request_time, response_time=response_time
     )
@@ -170,10 +173,12 @@ def freshen(
         request_time=request_time,
         response_time=response_time,
         tags=stored.tags,
-        groups=parse_groups(merged),
+        groups=parse_groups(response.headers),
         born=stored.born,
     )
-    return fresh.with_changes(part=stored.part)
+    same_vary = [name for name, _ in stored.variant] == [name for name, _ in fresh.variant]
+    variant = stored.variant if same_vary else fresh.variant
+    return fresh.with_changes(part=stored.part, variant=variant)
 
 
 def update_from_head(
@@ -215,25 +220,6 @@ def update_from_head(
     return Untouched() if updated is stored else Freshened(updated)
 
 
-def _offered(
-    candidates: Sequence[StoredResponse], selected: StoredResponse | None
-) -> tuple[StoredResponse, ...]:
-    """Those whose validators a conditional request carries, the most recent first.
-
-    A part is validated only where it is what the request wants (§4.3.2).
-    """
-    if selected is not None:
-        usable = entity_tag(selected.headers) or _last_modified(selected)
-        return (selected,) if usable else ()
-    tagged = [
-        stored
-        for stored in candidates
-        if stored.part is None and entity_tag(stored.headers) is not None
-    ]
-    tagged.sort(key=lambda stored: stored.date, reverse=True)
-    return tuple(tagged[:_MOST_OFFERED])
-
-
 def _last_modified(stored: StoredResponse) -> str | None:
     """Last-Modified byte for byte, None where it is no date."""
     value = field_value(stored.headers, "Last-Modified")
@@ -242,14 +228,8 @@ def _last_modified(stored: StoredResponse) -> str | None:
     return value
 
 
-def _identifies(update: Response, stored: StoredResponse) -> bool:
-    """Whether a 304 with validators is about `stored`: entity tags first, else the dates agree."""
-    theirs, ours = entity_tag(update.headers), entity_tag(stored.headers)
-    if theirs is not None and is_strong(theirs):
-        return ours is not None and strong_match(theirs, ours)
-    if theirs is not None and ours is not None:
-        return weak_match(theirs, ours)
-    return _agree(update, stored, "Last-Modified")
+def _merged(stored: StoredResponse, update: Response) -> Response:
+    return Response(stored.status, stored.reason, updated_headers(stored.headers, update.headers))
 
 
 def _agree(update: Response, stored: StoredResponse, name: str) -> bool:

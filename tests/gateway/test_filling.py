@@ -1,5 +1,6 @@
 """A body on its way to the client and the store, read from a stand-in for an origin response."""
 
+import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -39,23 +40,42 @@ class Arriving:
         self.closed = True
 
 
+class Endless(Arriving):
+    """A stream of events: a little now and then, and no end."""
+
+    def __init__(self) -> None:
+        super().__init__([], None)
+
+    async def __anext__(self) -> bytes:
+        await asyncio.sleep(0.001)
+        return b""
+
+
 @dataclass
 class Outcome:
     landed: list[bytes] = field(default_factory=list)
     not_landed: list[Reason] = field(default_factory=list)
     later: list[Coroutine[Any, Any, None]] = field(default_factory=list)
+    busy: bool = False
 
 
 def filling(arriving: Arriving, outcome: Outcome, limit: int = 100) -> Filling:
     async def land(body: bytes) -> None:
         outcome.landed.append(body)
 
+    def finish_later(work: Coroutine[Any, Any, None]) -> bool:
+        if outcome.busy:
+            work.close()
+        else:
+            outcome.later.append(work)
+        return not outcome.busy
+
     return Filling(
         cast("OriginResponse", arriving),
         limit,
         land=land,
         not_landed=outcome.not_landed.append,
-        finish_later=outcome.later.append,
+        finish_later=finish_later,
     )
 
 
@@ -140,3 +160,23 @@ async def test_nothing_is_read_later_when_nothing_will_be_stored() -> None:
     await stream.aclose()
     assert arriving.closed
     assert outcome.later == []
+
+
+async def test_where_nobody_can_read_on_the_origin_is_let_go() -> None:
+    outcome = Outcome(busy=True)
+    arriving = Arriving([b"ab", b"cd"], 4)
+    await filling(arriving, outcome).aclose()
+    assert arriving.closed
+    assert outcome.not_landed == [Reason.ABANDONED]
+
+
+async def test_reading_on_has_an_end_though_the_stream_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("proxy.gateway.filling.FINISH_WITHIN", 0.01)
+    outcome = Outcome()
+    arriving = Endless()
+    async with asyncio.timeout(5):
+        await filling(arriving, outcome).finish()
+    assert arriving.closed
+    assert outcome.not_landed == [Reason.ABANDONED]

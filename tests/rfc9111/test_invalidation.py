@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.rfc9111.invalidation import invalidated_uris
+from proxy.rfc9111.invalidation import invalidated_uris, suspect_uris
 from proxy.rfc9111.messages import Headers, Request, Response
 
 ORIGIN = "http://example.com"
@@ -81,6 +81,18 @@ def test_several_references_in_order_and_once() -> None:
 
 def test_asterisk_names_no_resource() -> None:
     assert invalidated_uris(request("UNKNOWN", "*"), response(200, ("Location", "/x"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "uris"),
+    [
+        pytest.param("PUT", "/a?b", (f"{ORIGIN}/a?b",), id="4.4-it may have succeeded"),
+        pytest.param("GET", "/a?b", (), id="4.4-safe"),
+        pytest.param("UNKNOWN", "*", (), id="4.4-no resource"),
+    ],
+)
+def test_what_a_lost_answer_puts_in_doubt(method: str, target: str, uris: tuple[str, ...]) -> None:
+    assert suspect_uris(request(method, target)) == uris
 
 
 @given(st.text(st.characters(codec="latin-1")), st.integers(100, 999))

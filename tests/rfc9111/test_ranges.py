@@ -380,6 +380,16 @@ def test_15_3_7_2_headers_of_several_parts() -> None:
     assert "Content-Range" not in headers
 
 
+@pytest.mark.parametrize("name", ["Content-Digest", "Content-MD5"])
+def test_rfc9530_2_a_digest_of_the_content_is_not_of_a_part(name: str) -> None:
+    described = CIMultiDict({name: "x", "Repr-Digest": "y"})
+    kept = {"Repr-Digest": "y", "Content-Length": "3"}
+    part = partial_headers(described, Parts(((2, 4),), 10), "unused", 3)
+    assert dict(part) == kept | {"Content-Range": "bytes 2-4/10"}
+    whole = with_part(stored_response(dict(described), part=ANNOUNCED), None, 3)
+    assert dict(whole.headers) == kept
+
+
 def test_15_5_17_headers_of_a_416_describe_no_content_and_invite_no_reuse() -> None:
     headers = unsatisfiable_headers(STORED_HEADERS, Unsatisfiable(10))
     assert headers == CIMultiDict(
