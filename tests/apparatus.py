@@ -91,7 +91,7 @@ class Origin:
         self.port = 0
         self._news = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
 
     def will(self, *replies: Reply) -> None:
         self.script.extend(replies)
@@ -102,6 +102,11 @@ class Origin:
             while len(self.seen) < count:
                 self._news.clear()
                 await self._news.wait()
+
+    @property
+    def connections(self) -> int:
+        """How many the other side has not closed."""
+        return sum(not reader.at_eof() for reader in self._connections.values())
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -115,14 +120,14 @@ class Origin:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        self._connections[writer] = reader
         try:
             while await self._exchange(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            self._connections.discard(writer)
+            del self._connections[writer]
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -1,0 +1,145 @@
+"""What a 304 or a HEAD does to what is stored, and who gets what of it."""
+
+import pytest
+
+from proxy.rfc9111.policy import Policy, SetCookie
+from tests.apparatus import Reply, proxied
+
+MAX_AGE = ("Cache-Control", "max-age=60")
+ETAG = ("ETag", '"v"')
+
+
+async def test_a_client_that_asks_with_the_same_tag_freshens_for_all() -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"one"), Reply(status=304, headers=[ETAG])
+        )
+        await front.get()
+        front.clock.now += 61
+        asked = await front.get("/", ("If-None-Match", '"v"'))
+        answer = await front.get()
+    assert asked.status == 304
+    assert "detail=validated" in asked.cache_status
+    assert (answer.hit, answer.body) == (True, b"one")
+
+
+async def test_a_304_that_changes_vary_moves_the_variant() -> None:
+    vary = ("Vary", "X-V")
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"one"),
+            Reply(status=304, headers=[ETAG, vary]),
+            Reply(headers=[MAX_AGE, ETAG, vary], body=b"two"),
+        )
+        await front.get()
+        front.clock.now += 61
+        await front.get("/", ("X-V", "1"))
+        other = await front.get("/", ("X-V", "2"))
+        same = await front.get("/", ("X-V", "1"))
+    assert "fwd=vary-miss" in other.cache_status
+    assert other.body == b"two"
+    assert (same.hit, same.body) == (True, b"one")
+
+
+async def test_a_variant_found_by_its_language_stays_in_its_place() -> None:
+    lines = [MAX_AGE, ETAG, ("Vary", "Accept-Language"), ("Content-Language", "de")]
+    first, later = ("Accept-Language", "de, fr;q=0.5"), ("Accept-Language", "de-AT;q=0.1, de")
+    async with proxied() as front:
+        front.origin.will(Reply(headers=lines, body=b"de"), Reply(status=304, headers=lines))
+        await front.get("/", first)
+        front.clock.now += 61
+        validated = await front.get("/", later)
+        hits = [await front.get("/", language) for language in (first, later)]
+    assert "fwd-status=304" in validated.cache_status
+    assert [(hit.hit, hit.body) for hit in hits] == [(True, b"de"), (True, b"de")]
+
+
+async def test_surrogate_control_outlasts_a_304_that_leaves_it_out() -> None:
+    lines = [("Cache-Control", "no-cache"), ETAG]
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[*lines, ("Surrogate-Control", "max-age=60")], body=b"one"),
+            Reply(status=304, headers=lines),
+        )
+        await front.get()
+        front.clock.now += 61
+        validated = await front.get()
+        hit = await front.get()
+    assert "ttl=60" in validated.cache_status
+    assert hit.hit
+    assert "Surrogate-Control" not in validated.headers
+    assert "Surrogate-Control" not in hit.headers
+
+
+async def test_who_validates_gets_the_cookie_that_is_not_stored() -> None:
+    async with proxied(Policy(set_cookie=SetCookie.STRIP)) as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"one"),
+            Reply(status=304, headers=[ETAG, ("Set-Cookie", "id=2")]),
+        )
+        await front.get()
+        front.clock.now += 61
+        validated = await front.get()
+        hit = await front.get()
+    assert validated.headers["Set-Cookie"] == "id=2"
+    assert hit.hit
+    assert "Set-Cookie" not in hit.headers
+
+
+async def test_a_head_freshens_the_stored_get() -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"one"),
+            Reply(headers=[MAX_AGE, ETAG, ("X-New", "1")], body=b"one"),
+        )
+        await front.get()
+        front.clock.now += 61
+        await front.ask("HEAD")
+        answer = await front.get()
+    assert (answer.hit, answer.body, answer.headers["X-New"]) == (True, b"one", "1")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_conditions_of_every_method_are_answered_after_validation(method: str) -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"one"), Reply(status=304, headers=[ETAG])
+        )
+        await front.get()
+        front.clock.now += 61
+        answer = await front.ask(
+            method, "/", ("If-None-Match", '"v0", W/"v"'), ("Range", "bytes=0-0")
+        )
+    assert (answer.status, answer.body) == (304, b"")
+    assert front.origin.seen[1].method == method
+    assert front.origin.seen[1].values("If-None-Match") == ['"v"']
+    assert front.origin.seen[1].values("Range") == []
+
+
+async def test_a_range_is_cut_from_what_was_just_validated() -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"0123"), Reply(status=304, headers=[ETAG])
+        )
+        await front.get()
+        front.clock.now += 61
+        answer = await front.get("/", ("Range", "bytes=1-2"), ("If-Range", '"v"'))
+    assert (answer.status, answer.body) == (206, b"12")
+    assert answer.headers["Content-Range"] == "bytes 1-2/4"
+
+
+async def test_a_304_that_forbids_storing_is_the_last_answer() -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"one"),
+            Reply(status=304, headers=[ETAG, ("Cache-Control", "no-store")]),
+            Reply(body=b"two"),
+        )
+        await front.get()
+        front.clock.now += 61
+        last = await front.get()
+        answer = await front.get()
+    assert (last.status, last.body) == (200, b"one")
+    assert "; stored" not in last.cache_status
+    assert answer.body == b"two"
+    assert "fwd=uri-miss" in answer.cache_status
