@@ -1,0 +1,69 @@
+"""The admin API: purge, look, warm; on a listener of its own, never without a token.
+
+control      what it asks of the proxy: a Protocol and plain data
+options      what the operator may set
+server       the listener's front: guards, tokens, routing, errors
+guards       what keeps browsers out
+tokens       who is asking
+token_file   the token that is made when none is given
+operations   one table that routes, asks for roles and is documented
+native       our own operations
+shims        those of other caches, for their clients
+warming      jobs that fetch URLs into the cache
+desk         what all operations share: the one way to purge
+items        single things to purge, checked                       pure
+patterns     regular expressions from outside, checked             pure
+models       the documents that are taken and given
+openapi      /openapi.json, from operations and models
+reading      requests into models
+problems     refusals
+answers      answers as the listener wants them
+"""
+
+from proxy.admin.control import (
+    Control,
+    EntryView,
+    LogStats,
+    LogUnreachable,
+    NodeStats,
+    Preview,
+    PurgeOrder,
+    PurgeReceipt,
+    Readiness,
+    Stats,
+    TagCount,
+    TagPage,
+    Tier,
+    TierStats,
+    Warmed,
+    WarmOutcome,
+)
+from proxy.admin.options import AdminOptions, Role, TokenSpec
+from proxy.admin.server import AdminServer
+from proxy.admin.token_file import KeptToken, TokenFileError, default_path
+
+__all__ = [
+    "AdminOptions",
+    "AdminServer",
+    "Control",
+    "EntryView",
+    "KeptToken",
+    "LogStats",
+    "LogUnreachable",
+    "NodeStats",
+    "Preview",
+    "PurgeOrder",
+    "PurgeReceipt",
+    "Readiness",
+    "Role",
+    "Stats",
+    "TagCount",
+    "TagPage",
+    "Tier",
+    "TierStats",
+    "TokenFileError",
+    "TokenSpec",
+    "WarmOutcome",
+    "Warmed",
+    "default_path",
+]

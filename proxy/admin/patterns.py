@@ -1,0 +1,228 @@
+r"""Regular expressions from outside: what is accepted, and how foreign ones are anchored.
+
+Python's engine backtracks, holds the interpreter while it does, and cannot be timed out. A
+pattern is matched against every URL that is looked up from then on, so what could take long is
+refused by its form:
+
+    length             at most 512 characters
+    repeats            at most three without an upper bound (`*`, `+`, `{2,}`), bounded ones to 100
+    nested repeats     none: a group that is repeated holds neither a repeat nor an alternative
+    back-references    none, nor conditions on groups, comments or the flag x
+
+What remains is polynomial (the fourth power of a URL's length at worst, and URLs are bounded by
+the listener), never exponential. Patterns that match the empty string would match every URL; who
+wants that says `all`.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+MAX_LENGTH: Final = 512
+MAX_UNBOUNDED: Final = 3
+MAX_BOUND: Final = 100
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<escape>\\.)
+    | (?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])
+    | (?P<open>\((?:\?(?:P<[A-Za-z_]\w*>|[:=!>]|<[=!]|[aiLmsux-]*[:)]|\#|P=|\())?)
+    | (?P<close>\))
+    | (?P<repeat>[*+?]|\{[0-9]*,?[0-9]*\})
+    | (?P<bar>\|)
+    | (?P<start>\^)
+    | (?P<end>\$)
+    | (?P<plain>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BOUNDS: Final = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}")
+_VERBOSE: Final = re.compile(r"\(\?[a-zA-Z-]*x")
+_BACK_REFERENCE: Final = re.compile(r"\\[1-9]")
+_META: Final = frozenset(".*+?[](){}^$|\\")
+
+
+class InvalidPattern(ValueError):  # noqa: N818 - it is a verdict on the pattern
+    """A pattern that is not accepted.
+
+    Attributes:
+        what: What is wrong with it.
+        how: What to write instead.
+    """
+
+    def __init__(self, what: str, how: str) -> None:
+        super().__init__(f"{what}: {how}")
+        self.what = what
+        self.how = how
+
+
+def check(pattern: str, *, matches_all: bool = False) -> str:
+    """`pattern`, if it is accepted; raises InvalidPattern.
+
+    With `matches_all` it may match the empty string, and so everything.
+    """
+    if len(pattern) > MAX_LENGTH:
+        raise InvalidPattern(f"longer than {MAX_LENGTH} characters", "split it, or use prefixes")
+    if not pattern.isprintable():
+        raise InvalidPattern("a control character", "URLs hold none: remove it")
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InvalidPattern(
+            f"no regular expression ({error})", "escape what is meant as is"
+        ) from None
+    _check_cost(pattern)
+    if not matches_all and compiled.search("") is not None:
+        raise InvalidPattern(
+            "matches the empty string, and so every URL", 'make it narrower, or say "all": true'
+        )
+    return pattern
+
+
+def by_segments(pattern: str) -> str:
+    """`pattern` to match whole path segments only, where it has no anchors of its own.
+
+    `products/1` then matches /products/1, /products/1/reviews and /products/1?a=b, but not
+    /products/10.
+    """
+    inner, start, end = _unanchored(pattern)
+    before = "^" if start else "(?:(?<![^/])|(?=/))"
+    after = "$" if end else "(?:(?=[/?])|(?<=/)|$)"
+    return f"{before}(?:{inner}){after}"
+
+
+def of_host_and_path(host: str, path: str) -> str:
+    """One pattern over the URL for two that are searched for in the host and in path and query."""
+    inner_host, host_start, host_end = _unanchored(host)
+    inner_path, path_start, path_end = _unanchored(path)
+    return "".join(
+        (
+            "^[a-z]{4,5}://",
+            "" if host_start else "[^/]*",
+            f"(?:{inner_host})",
+            "(?=/)" if host_end else "[^/]*(?=/)",
+            "" if path_start else ".*",
+            f"(?:{inner_path})",
+            "$" if path_end else "",
+        )
+    )
+
+
+def literals(alternatives: str) -> tuple[str, ...]:
+    r"""The texts of `a|b\.c`, where each is a literal; raises InvalidPattern for anything else."""
+    texts = [""]
+    for kind, text in _tokens(alternatives):
+        if kind == "bar":
+            texts.append("")
+        elif kind == "escape" and not text[1].isalnum():
+            texts[-1] += text[1]
+        elif kind == "plain" and text != ".":
+            texts[-1] += text
+        else:
+            raise InvalidPattern(
+                f"{text} in the name of a tag",
+                "list tags as (a|b), each quoted for use in a pattern",
+            )
+    return tuple(texts)
+
+
+def is_literal_url(text: str) -> bool:
+    """Whether `text` is a URL rather than a pattern: `.` and `?` belong to both."""
+    return re.match(r"https?://", text) is not None and not (set(text) & (_META - set(".?")))
+
+
+def _tokens(pattern: str) -> Iterator[tuple[str, str]]:
+    for found in _TOKEN.finditer(pattern):
+        assert found.lastgroup is not None  # noqa: S101 - every alternative has a name
+        yield found.lastgroup, found[0]
+
+
+def _check_cost(pattern: str) -> None:
+    """Refuse what could take exponential time, or a high power of a URL's length."""
+    cost = _Cost()
+    for kind, text in _tokens(pattern):
+        cost.add(kind, text)
+    if cost.unbounded > MAX_UNBOUNDED:
+        raise InvalidPattern(
+            f"more than {MAX_UNBOUNDED} unbounded repeats", "use prefixes, or tags"
+        )
+
+
+@dataclass(slots=True)
+class _Cost:
+    """What is known of a pattern after some of its tokens.
+
+    Attributes:
+        unbounded: Repeats without an upper bound.
+        branching: For each open group, the outermost first, whether it holds a repeat or an
+            alternative: repeated, it could match in exponentially many ways.
+        closed: That of the group which ended with the last token.
+    """
+
+    unbounded: int = 0
+    branching: list[bool] = field(default_factory=lambda: [False])
+    closed: bool = False
+
+    def add(self, kind: str, text: str) -> None:
+        """One more token."""
+        closed, self.closed = self.closed, False
+        match kind:
+            case "escape":
+                if _BACK_REFERENCE.fullmatch(text):
+                    raise InvalidPattern("a back-reference", "write the text twice")
+            case "open":
+                self._open(text)
+            case "close":
+                self.closed = self.branching.pop()
+                self.branching[-1] |= self.closed
+            case "bar":
+                self.branching[-1] = True
+            case "repeat":
+                self._repeat(text, group=closed)
+
+    def _open(self, text: str) -> None:
+        if text in {"(?P=", "(?("}:
+            raise InvalidPattern("a reference to a group", "write the text twice")
+        if text == "(?#" or _VERBOSE.match(text):
+            raise InvalidPattern("a comment, or the flag x", "leave it out")
+        if not text.endswith(")"):  # else flags only: no group
+            self.branching.append(False)
+
+    def _repeat(self, text: str, *, group: bool) -> None:
+        self.unbounded += _is_unbounded(text)
+        if group and text != "?":
+            raise InvalidPattern(
+                "a repeat of a group with a repeat or an alternative in it",
+                "repeat a set such as [a-z] instead",
+            )
+        self.branching[-1] = True
+
+
+def _is_unbounded(repeat: str) -> bool:
+    bounds = _BOUNDS.fullmatch(repeat)
+    if bounds is None:
+        return repeat != "?"
+    low, comma, high = bounds.groups()
+    if any(number and int(number) > MAX_BOUND for number in (low, high)):
+        raise InvalidPattern(f"a repeat of more than {MAX_BOUND}", "use * or +")
+    return bool(comma) and not high
+
+
+def _unanchored(pattern: str) -> tuple[str, bool, bool]:
+    """`pattern` without `^` at its start and `$` at its end, and which of them it had.
+
+    Raises InvalidPattern for anchors elsewhere, or that belong to one alternative only.
+    """
+    tokens = list(_tokens(pattern))
+    start = bool(tokens) and tokens[0][0] == "start"
+    end = len(tokens) > start and tokens[-1][0] == "end"
+    inner = tokens[start : len(tokens) - end]
+    depth = 0
+    for kind, text in inner:
+        depth += (kind == "open" and not text.endswith(")")) - (kind == "close")
+        if kind in {"start", "end"}:
+            raise InvalidPattern(f"{text} in the middle", "anchor the whole, or nothing")
+        if kind == "bar" and depth == 0 and (start or end):
+            raise InvalidPattern("an anchor on one alternative", "put the alternatives in (...)")
+    return "".join(text for _, text in inner), start, end

@@ -1,0 +1,180 @@
+"""The admin listener: guards, tokens, routing, and what becomes of errors.
+
+It stands on the same strict listener as the public side, since aiohttp's server refuses methods
+that it does not know, and purging clients use several.
+"""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+from proxy.admin import guards, native, openapi, problems, token_file
+from proxy.admin.control import Control, LogUnreachable
+from proxy.admin.desk import Desk
+from proxy.admin.operations import Ask, Found, NotFound, Operation, Router
+from proxy.admin.options import AdminOptions, Role, TokenSpec
+from proxy.admin.problems import Fault, Refusal
+from proxy.admin.shims import akamai, cloudflare, fastly, souin, varnish
+from proxy.admin.token_file import KeptToken
+from proxy.admin.tokens import Caller, Tokens
+from proxy.admin.warming import WarmJobs
+from proxy.exchange import Incoming, Outgoing
+from proxy.server import Listener
+
+_logger = logging.getLogger(__name__)
+
+OPERATIONS: Final[Sequence[Operation]] = (
+    *native.OPERATIONS,
+    *cloudflare.OPERATIONS,
+    *akamai.OPERATIONS,
+    *souin.OPERATIONS,
+    *fastly.OPERATIONS,
+    *varnish.OPERATIONS,  # last: a PURGE may have any path
+)
+
+
+class AdminServer:
+    """The admin API on its own addresses.
+
+    Attributes:
+        made_token: The token file, where no tokens were given; show its token once if it was
+            `created` just now.
+        ports: The TCP ports of `listen`, in order; 0 for a Unix socket.
+
+    Raises:
+        ValueError: The same token stands twice.
+    """
+
+    def __init__(self, control: Control, options: AdminOptions) -> None:
+        self._options = options
+        self._tokens = Tokens(options.tokens) if options.tokens else None
+        self._desk = Desk(control, options, WarmJobs(control.warm), openapi.document(OPERATIONS))
+        self._router = Router(OPERATIONS)
+        self._listener = Listener(self.respond, options.server)
+        self.made_token: KeptToken | None = None
+        self.ports = self._desk.ports
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            TokenFileError: The token cannot be kept safely.
+            OSError: An address cannot be bound, or the token file cannot be made.
+        """
+        self.reload(self._options)
+        try:
+            for address in self._options.listen:
+                await self._listener.start(address)
+                self.ports.append(self._listener.port)
+        except BaseException:
+            await self.close()
+            raise
+
+    def reload(self, options: AdminOptions) -> None:
+        """Apply new tokens and hosts from now on; the addresses and the listener's limits stay.
+
+        Raises:
+            TokenFileError, OSError, ValueError: See above. Nothing has changed then.
+        """
+        tokens = options.tokens
+        made: KeptToken | None = None
+        if not tokens:
+            made = token_file.ensure(options.token_file or token_file.default_path())
+            tokens = (TokenSpec(made.token, Role.ADMIN, "token file"),)
+        self._tokens = Tokens(tokens)
+        self.made_token = made
+        self._options = self._desk.options = options
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
+        """Accept nothing more, let running requests finish for so many seconds, close."""
+        await self._listener.drain(timeout)
+        await self._desk.jobs.close()
+
+    async def close(self) -> None:
+        """Close at once."""
+        await self.drain(0)
+
+    async def respond(self, incoming: Incoming) -> Outgoing:
+        """Answer one request."""
+        refuse: problems.Style = problems.render
+        try:
+            guards.check(incoming, self._options.allowed_hosts)
+            path, _, query = incoming.request.target.partition("?")
+            found = self._router.find(incoming.request.method, path)
+            if isinstance(found, Found):
+                refuse = found.operation.refuse
+            caller = self._admit(incoming, found)
+            if isinstance(found, NotFound):
+                raise _not_found(found)
+            ask = Ask(self._desk, incoming, found.captured, query, caller)
+            return await found.operation.handler(ask)
+        except Refusal as refusal:
+            return refuse(refusal)
+        except LogUnreachable:
+            _logger.warning("The purge log cannot be reached: a request was answered 503")
+            return refuse(_unreachable())
+
+    def _admit(self, incoming: Incoming, found: Found | NotFound) -> Caller | None:
+        """Who asks; raises Refusal (401, 403). What does not exist is nobody else's business."""
+        role = found.operation.role if isinstance(found, Found) else Role.READ
+        if role is None:
+            return None
+        caller = self._tokens.caller(incoming.request.headers) if self._tokens else None
+        if caller is None:
+            _logger.info("No valid token from %s", incoming.client.address or "a Unix socket")
+            raise _unauthorized()
+        if caller.role < role:
+            raise _forbidden(role)
+        return caller
+
+
+def _unauthorized() -> Refusal:
+    fault = Fault(
+        where="header Authorization",
+        what="no known token",
+        how="send Authorization: Bearer TOKEN, with one of admin.tokens or of the token file",
+    )
+    return Refusal(
+        HTTPStatus.UNAUTHORIZED,
+        "A valid token is needed.",
+        [fault],
+        [("WWW-Authenticate", 'Bearer realm="warmfront"')],
+    )
+
+
+def _forbidden(role: Role) -> Refusal:
+    fault = Fault(
+        where="header Authorization",
+        what="a token that does not allow this",
+        how=f"use one of role {role.label}",
+    )
+    return Refusal(HTTPStatus.FORBIDDEN, "This token does not allow that.", [fault])
+
+
+def _not_found(found: NotFound) -> Refusal:
+    if found.allowed:
+        allowed = ", ".join(found.allowed)
+        fault = Fault(where="method", what="not known here", how=f"use {allowed}")
+        return Refusal(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "This path knows other methods.",
+            [fault],
+            [("Allow", allowed)],
+        )
+    fault = Fault(where="path", what="unknown", how="see /openapi.json")
+    return Refusal(HTTPStatus.NOT_FOUND, "There is nothing here.", [fault])
+
+
+def _unreachable() -> Refusal:
+    fault = Fault(
+        where="purge log",
+        what="unreachable: other processes may still serve what was to be forgotten",
+        how="repeat the request until it is acknowledged",
+    )
+    return Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The purge log cannot be reached.",
+        [fault],
+        [("Retry-After", "1")],
+    )
