@@ -184,6 +184,7 @@ class Proxied:
         self.clock = clock
         self.gateway = front.gateway
         self.listener = front.listener
+        self.store = front.store
         self.background = front.background
         self.events = front.events
 
@@ -271,6 +272,7 @@ class Front:
 
     gateway: Gateway
     listener: Listener
+    store: MemoryStore
     background: Background
     events: list[Event]
 
@@ -294,9 +296,10 @@ async def fronted(
     client = OriginClient(origin)
     events: list[Event] = []
     background = Background(events.append)
+    store = MemoryStore(max_size, clock)
     gateway = Gateway(
         origin=client,
-        store=MemoryStore(max_size, clock),
+        store=store,
         routes=RouteTable(routes, Route(name="default", policy=policy or Policy())),
         background=background,
         forwarding_options=forwarding
@@ -308,7 +311,7 @@ async def fronted(
     listener = Listener(gateway.respond, server or ServerOptions())
     await listener.start(listen, tls=tls)
     try:
-        yield Front(gateway, listener, background, events)
+        yield Front(gateway, listener, store, background, events)
     finally:
         await listener.close()
         await background.close()
