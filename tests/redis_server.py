@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +149,18 @@ class RedisServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+
+@contextlib.contextmanager
+def shared_redis(*config: str) -> Iterator[RedisServer]:
+    """One server for tests that each use a namespace of their own and do it no harm."""
+    with tempfile.TemporaryDirectory(prefix="wf-redis-", ignore_cleanup_errors=True) as directory:
+        server = RedisServer(Path(directory), config)
+        try:
+            asyncio.run(server.start())
+            yield server
+        finally:
+            server.kill()
 
 
 class SentinelServer(RedisServer):

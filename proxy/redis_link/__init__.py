@@ -4,7 +4,7 @@
 when to stop asking, `link` is what others use, `scripts` runs Lua.
 """
 
-from proxy.redis_link.client import Client, PubSubClient, Word, connect
+from proxy.redis_link.client import Client, PubSubClient, Word, connect, listener, pubsub
 from proxy.redis_link.link import (
     Access,
     LinkBusy,
@@ -34,4 +34,6 @@ __all__ = [
     "Script",
     "Word",
     "connect",
+    "listener",
+    "pubsub",
 ]

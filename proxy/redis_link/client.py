@@ -83,10 +83,23 @@ def connect(
             return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **common)
 
 
-def listen(client: Client) -> PubSubClient:
-    """A connection of its own for published messages."""
-    pubsub: PubSubClient = client.pubsub()  # type: ignore[attr-defined]
-    return pubsub
+def listener(options: RedisOptions, attempt: int = 0) -> Client:
+    """A client that has `pubsub()`, also in a cluster, whose nodes all tell of all messages.
+
+    Args:
+        options: Where Redis is.
+        attempt: Another number tries another of the cluster's nodes.
+    """
+    if options.mode is Mode.CLUSTER:
+        node = options.nodes[attempt % len(options.nodes)]
+        options = options.with_changes(mode=Mode.STANDALONE, nodes=(node,))
+    return connect(options, max_connections=1)
+
+
+def pubsub(client: Client) -> PubSubClient:
+    """What listens, of a client that `listener` made."""
+    made: PubSubClient = client.pubsub()  # type: ignore[attr-defined]
+    return made
 
 
 def node_name(cluster: Client, key: str) -> str:

@@ -14,12 +14,13 @@ Rules:
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
 from typing import Any, TypeVar
 
+from redis.crc import key_slot
 from redis.exceptions import (
     ClusterDownError,
     ReadOnlyError,
@@ -31,7 +32,7 @@ from redis.exceptions import (
 
 from proxy.events import Emit, RedisChanged
 from proxy.redis_link.breaker import Breaker
-from proxy.redis_link.client import Client, PubSubClient, connect, listen, node_name
+from proxy.redis_link.client import Client, connect, node_name
 from proxy.redis_link.options import Mode, RedisOptions
 
 T = TypeVar("T")
@@ -168,9 +169,13 @@ class RedisLink:
             raise
         return self._outcome(task, node, key, access, limit)
 
-    def listen(self) -> PubSubClient:
-        """A connection of its own for published messages; the caller closes it."""
-        return listen(self._client)
+    def together(self, keys: Iterable[str]) -> list[list[int]]:
+        """Positions of keys that one script may take at once: of one hash slot in a cluster."""
+        groups: dict[int, list[int]] = {}
+        for position, key in enumerate(keys):
+            slot = key_slot(key.encode()) if self.options.mode is Mode.CLUSTER else 0
+            groups.setdefault(slot, []).append(position)
+        return list(groups.values())
 
     async def start(self) -> None:
         """Try once, so that an operator hears at start that Redis is away; raises nothing."""

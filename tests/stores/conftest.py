@@ -1,14 +1,24 @@
 """What every store's tests share: a clock that stands still, entries, and the stores."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import count
+from typing import Protocol
 
 import pytest
 
+from proxy.purging.state import Valid
+from proxy.redis_link import RedisLink, RedisOptions
 from proxy.rfc9111.messages import Headers
+from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, VariantKey
-from proxy.stores import Entry, MemoryStore, Store
+from proxy.stores import CacheKey, Entry, MemoryStore, Store
+from proxy.stores.redis import RedisStore
+from proxy.stores.tiered import TieredStore
+from tests.redis_server import RedisServer, shared_redis
 
 NOW = 1_800_000_000.0
+
+_NUMBERS = count()
 
 
 class Clock:
@@ -31,6 +41,7 @@ def make_entry(
     asked: float = NOW,
     variant: VariantKey = (),
     born: int = 0,
+    tags: tuple[str, ...] = (),
     groups: tuple[str, ...] = (),
     headers: dict[str, str] | None = None,
 ) -> Entry:
@@ -50,6 +61,7 @@ def make_entry(
         freshness=freshness,
         variant=variant,
         date=NOW,
+        tags=tags,
         groups=groups,
         born=born,
     )
@@ -61,6 +73,59 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory"])
-def store(clock: Clock) -> Store:
+class Keeps(Protocol):
+    """What all stores have in common."""
+
+    async def lookup(self, key: CacheKey) -> Sequence[Entry]: ...
+
+    async def put(
+        self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
+    ) -> Reason | None: ...
+
+    async def remove(self, key: CacheKey, entry: Entry) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with shared_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_options(redis_server: RedisServer) -> RedisOptions:
+    """A namespace of the test's own on a server that is shared, as tests are many."""
+    return RedisOptions.from_url(redis_server.url, namespace=f"t{next(_NUMBERS)}", timeout=2.0)
+
+
+@pytest.fixture
+async def link(redis_options: RedisOptions) -> AsyncIterator[RedisLink]:
+    link = RedisLink(redis_options, lambda _: None)
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+def redis_store(link: RedisLink, clock: Clock) -> RedisStore:
+    return RedisStore(link, clock)
+
+
+async def all_valid(_born: int, _url: str, _scopes: Sequence[str]) -> Valid:
+    return Valid()
+
+
+@pytest.fixture
+async def tiered(redis_store: RedisStore, clock: Clock) -> AsyncIterator[TieredStore]:
+    store = TieredStore(MemoryStore(1 << 20, clock), redis_store, all_valid)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def memory(clock: Clock) -> Store:
     return MemoryStore(1 << 20, clock)
+
+
+@pytest.fixture(params=["memory", "redis_store", "tiered"])
+def store(request: pytest.FixtureRequest) -> Keeps:
+    store: Keeps = request.getfixturevalue(request.param)
+    return store

@@ -1,0 +1,209 @@
+"""One fill at a time for each primary key, across processes and nodes, and only as a favour.
+
+Whoever takes the lock asks the origin; the others wait for what it stores. A lock expires by
+itself, nobody waits longer than the bound, and without Redis everybody asks: the lock spares
+the origin work, it never keeps anybody from an answer.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from time import monotonic
+
+from redis.exceptions import RedisClusterException, RedisError
+
+from proxy.redis_link import Access, LinkError, PubSubClient, RedisLink, listener, pubsub
+from proxy.stores.entry import CacheKey
+from proxy.stores.lua import RELEASE, TAKE
+from proxy.stores.names import Names
+
+_POLL = 0.2
+_RECONNECT_PAUSE = 0.5
+_IDLE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Leave to ask the origin.
+
+    Attributes:
+        token: "" where nobody else was told: Redis is away, or the wait was in vain.
+        stored: Something was stored when it was taken; a fill may have just ended.
+    """
+
+    key: CacheKey
+    token: str = ""
+    stored: bool = False
+
+
+class Waited(Enum):
+    """What came of waiting."""
+
+    LOOK = auto()
+    """The holder stored something, or is gone: look again."""
+    GO = auto()
+    """The holder stored nothing, or takes too long: ask the origin."""
+
+
+class FillLocks:
+    """The locks of one process's fills.
+
+    Attributes:
+        ttl: Seconds after which a holder that is silent no longer keeps others waiting.
+        patience: Longest wait, in seconds.
+    """
+
+    def __init__(self, link: RedisLink, *, ttl: float = 10.0, patience: float = 3.0) -> None:
+        self.ttl = ttl
+        self.patience = patience
+        self._link = link
+        self._names = Names(link.options.prefix)
+        self._ears = _Ears(link)
+        self._abandoned: set[asyncio.Task[None]] = set()
+
+    async def take(self, key: CacheKey) -> Lease | None:
+        """The lease; None while somebody else has it."""
+        name, token = self._names.lock(key), secrets.token_hex(12)
+        names = (name, self._names.entries(key))
+        words = (token, int(self.ttl * 1000))
+        try:
+            taken, stored = await self._link.run(
+                lambda client: TAKE.run(client, names, words), key=name, access=Access.WRITE
+            )
+        except LinkError:
+            return Lease(key)
+        except asyncio.CancelledError:
+            self._abandon(Lease(key, token))
+            raise
+        return Lease(key, token, bool(stored)) if taken else None
+
+    async def wait(self, key: CacheKey, limit: float | None = None) -> Waited:
+        """Wait until the holder is done, at most `limit` seconds (`patience` by default)."""
+        deadline = monotonic() + (self.patience if limit is None else limit)
+        name = self._names.lock(key)
+        with self._ears.hearing(name) as word:
+            while (left := deadline - monotonic()) > 0:
+                try:
+                    held = await self._link.run(
+                        lambda client: client.execute_command("EXISTS", name), key=name
+                    )
+                except LinkError:
+                    return Waited.GO
+                if not held:
+                    return Waited.LOOK
+                await asyncio.wait((word,), timeout=min(_POLL, left))
+                if word.done():
+                    return Waited.LOOK if word.result() else Waited.GO
+        return Waited.GO
+
+    async def release(self, lease: Lease, *, stored: bool) -> None:
+        """Give it back and wake those that wait; `stored` says whether it is worth looking."""
+        if not lease.token:
+            return
+        name = self._names.lock(lease.key)
+        with contextlib.suppress(LinkError):
+            await self._link.run(
+                lambda client: RELEASE.run(client, (name,), (lease.token, int(stored))),
+                key=name,
+                access=Access.WRITE,
+                timeout=self._link.options.background_timeout,
+            )
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._ears.close()
+        if self._abandoned:
+            await asyncio.wait(self._abandoned)
+
+    def _abandon(self, lease: Lease) -> None:
+        """Give back what may have been taken for somebody who has left."""
+        work = self.release(lease, stored=False)
+        task = asyncio.get_running_loop().create_task(work, name="redis lock")
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
+
+
+class _Ears:
+    """Hears of releases on one connection, which exists while somebody waits, and a little longer.
+
+    It only makes waits shorter: who waits also looks for itself from time to time.
+    """
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._waiting: dict[str, set[asyncio.Future[bool]]] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def hearing(self, channel: str) -> Iterator["asyncio.Future[bool]"]:
+        """A future that the next message on `channel` resolves."""
+        loop = asyncio.get_running_loop()
+        word: asyncio.Future[bool] = loop.create_future()
+        self._waiting.setdefault(channel, set()).add(word)
+        self._changed.set()
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._listen(), name="redis fills")
+        try:
+            yield word
+        finally:
+            words = self._waiting[channel]
+            words.discard(word)
+            if not words:
+                del self._waiting[channel]
+            self._changed.set()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def _listen(self) -> None:
+        attempt = 0
+        while self._waiting:
+            client = listener(self._link.options, attempt)
+            connection = pubsub(client)
+            try:
+                await self._hear(connection)
+            except (RedisError, RedisClusterException, OSError):
+                attempt += 1
+                await asyncio.sleep(_RECONNECT_PAUSE)
+            finally:
+                with contextlib.suppress(RedisError, OSError):
+                    await connection.aclose()
+                with contextlib.suppress(RedisError, OSError):
+                    await client.aclose()
+
+    async def _hear(self, connection: PubSubClient) -> None:
+        subscribed: set[str] = set()
+        while self._waiting or await self._somebody_comes():
+            self._changed.clear()
+            wanted = set(self._waiting)
+            if new := wanted - subscribed:
+                await connection.subscribe(*new)
+            if old := subscribed - wanted:
+                await connection.unsubscribe(*old)
+            subscribed = wanted
+            if subscribed:
+                await self._next_message(connection)
+
+    async def _somebody_comes(self) -> bool:
+        """Keep the connection for a while: where fills are, there will be more."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), _IDLE)
+        return bool(self._waiting)
+
+    async def _next_message(self, connection: PubSubClient) -> None:
+        """Take messages until what is waited for has changed."""
+        while not self._changed.is_set():
+            message = await connection.get_message(ignore_subscribe_messages=True, timeout=0.02)
+            if message is None:
+                continue
+            stored = message["data"] == b"1"
+            for word in self._waiting.get(message["channel"].decode(), ()):
+                if not word.done():
+                    word.set_result(stored)

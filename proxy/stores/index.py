@@ -1,0 +1,98 @@
+"""Which entries carry a tag: for counts, previews and giving memory back, never for correctness.
+
+A sorted set per tag holds primary keys by when they expire. It is trimmed by every write to it and
+expires with its last member, so it needs no sweeper and cannot outgrow what it speaks of.
+"""
+
+from collections.abc import Callable, Sequence
+from math import ceil
+
+from proxy.redis_link import Access, RedisLink, Word
+from proxy.stores.entry import CacheKey, Entry
+from proxy.stores.lua import INDEX
+from proxy.stores.names import Names
+
+_TAGS = "tags"
+
+
+class TagIndex:
+    """The reverse index. Numbers include what was purged or evicted and has not yet expired."""
+
+    def __init__(self, link: RedisLink, clock: Callable[[], float]) -> None:
+        self._link = link
+        self._clock = clock
+        self._names = Names(link.options.prefix)
+
+    async def add(self, key: CacheKey, entry: Entry) -> None:
+        """Note an entry that is stored now.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        member = _member(key)
+        pairs = [(self._names.index(f"tag:{tag}"), member) for tag in entry.response.tags]
+        pairs += [(self._names.index(_TAGS), tag) for tag in entry.response.tags]
+        if key.extra:
+            pairs.append((self._names.index(f"url:{key.url}"), member))
+        names = [name for name, _ in pairs]
+        for positions in self._link.together(names):
+            await self._note([pairs[at] for at in positions], entry.useless_after)
+
+    async def count(self, tag: str) -> int:
+        """How many primary keys carry `tag`.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        name = self._names.index(f"tag:{tag}")
+        words = ("ZCOUNT", name, repr(self._clock()), "+inf")
+        return int(await self._link.run(lambda c: c.execute_command(*words), key=name))
+
+    async def members(self, tag: str, limit: int, offset: int = 0) -> Sequence[CacheKey]:
+        """Primary keys that carry `tag`, those that expire first first.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        found = await self._range(f"tag:{tag}", limit, offset)
+        return [CacheKey.of(text) for text in found]
+
+    async def variants_of(self, url: str, limit: int) -> Sequence[CacheKey]:
+        """All primary keys of one URL, that without an extra part first, stored or not.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        found = await self._range(f"url:{url}", limit, 0)
+        return [CacheKey(url), *(CacheKey.of(text) for text in found)]
+
+    async def tags(self, limit: int, offset: int = 0) -> Sequence[str]:
+        """All tags, those that expire first first.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        return await self._range(_TAGS, limit, offset)
+
+    async def _note(self, pairs: Sequence[tuple[str, str]], useless_after: float) -> None:
+        now = self._clock()
+        names = [name for name, _ in pairs]
+        ttl = ceil(max(0.0, useless_after - now) * 1000)
+        words: list[Word] = [repr(useless_after), repr(now), max(1, ttl)]
+        words += [member.encode("utf-8", "surrogatepass") for _, member in pairs]
+        await self._link.run(
+            lambda client: INDEX.run(client, names, words),
+            key=names[0],
+            access=Access.WRITE,
+            timeout=self._link.options.background_timeout,
+        )
+
+    async def _range(self, scope: str, limit: int, offset: int) -> list[str]:
+        name = self._names.index(scope)
+        words = ("ZRANGEBYSCORE", name, repr(self._clock()), "+inf", "LIMIT", offset, limit)
+        found: list[bytes] = await self._link.run(lambda c: c.execute_command(*words), key=name)
+        return [member.decode("utf-8", "replace") for member in found]
+
+
+def _member(key: CacheKey) -> str:
+    return f"{key.url}\n{key.extra}" if key.extra else key.url

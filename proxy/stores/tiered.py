@@ -1,0 +1,294 @@
+"""Memory in front of Redis: one store.
+
+- A hit in memory awaits nothing of Redis. What memory does not have is read from Redis, once for
+  all who ask at the same time, judged by the purge log, and kept in memory as it is: its age and
+  what it was born after do not change by moving.
+- What is stored is in memory at once and in Redis soon; nobody waits for Redis.
+- Where Redis is of no help, this is the memory store.
+"""
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+from proxy.purging.scopes import scopes_of
+from proxy.purging.state import Judgement, Softened, Valid
+from proxy.redis_link import Access, LinkError
+from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import VariantKey
+from proxy.stores.entry import CacheKey, Entry
+from proxy.stores.fill_lock import FillLocks, Lease, Waited
+from proxy.stores.index import TagIndex
+from proxy.stores.redis import RedisStore, renews
+from proxy.stores.write_behind import WriteBehind
+
+T = TypeVar("T")
+
+Judge: TypeAlias = Callable[[int, str, Sequence[str]], Awaitable[Judgement]]
+"""(born, URL, scopes) to what the purge log says of an entry."""
+
+Enough: TypeAlias = Callable[[Sequence[Entry]], bool]
+"""Whether these entries answer the question; if not, the next tier is asked too."""
+
+_REMEMBERED_REMOVALS = 4096
+
+
+class Memory(Protocol):
+    """What is asked of the store in memory, whose methods may be coroutines or not."""
+
+    def lookup(self, key: CacheKey) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
+        """See Store."""
+        ...
+
+    def put(
+        self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
+    ) -> Awaitable[Reason | None] | Reason | None:
+        """See Store."""
+        ...
+
+    def remove(self, key: CacheKey, entry: Entry) -> Awaitable[None] | None:
+        """See Store."""
+        ...
+
+
+@dataclass(slots=True)
+class TierCounts:
+    """Where lookups ended.
+
+    Attributes:
+        memory: In memory.
+        shared: In Redis.
+        nowhere: Nowhere.
+        helpless: In memory with nothing, since Redis was of no help.
+        purged: Entries in Redis that a purge had made worthless.
+    """
+
+    memory: int = 0
+    shared: int = 0
+    nowhere: int = 0
+    helpless: int = 0
+    purged: int = 0
+
+
+class TieredStore:
+    """Memory, then Redis. See the module.
+
+    Attributes:
+        counts: Where lookups ended.
+        writes: What is on its way to Redis.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        shared: RedisStore,
+        judge: Judge,
+        *,
+        index: TagIndex | None = None,
+        locks: FillLocks | None = None,
+        queue_keys: int = 4096,
+        queue_size: int = 64 << 20,
+    ) -> None:
+        self.counts = TierCounts()
+        self.writes = WriteBehind(
+            self._put_shared, shared.remove, max_keys=queue_keys, max_size=queue_size
+        )
+        self._memory = memory
+        self._shared = shared
+        self._judge = judge
+        self._index = index
+        self._locks = locks
+        self._reads: dict[CacheKey, asyncio.Task[Sequence[Entry]]] = {}
+        self._removed: OrderedDict[_Identity, None] = OrderedDict()
+
+    async def lookup(self, key: CacheKey, enough: Enough = bool) -> Sequence[Entry]:
+        """All variants under `key`, oldest first; () for none.
+
+        Memory's answer will do where it is `enough`: by default, where there is any.
+        """
+        held = await _settled(self._memory.lookup(key))
+        if enough(held):
+            self.counts.memory += 1
+            return held
+        return await self.lookup_shared(key, held)
+
+    async def lookup_shared(self, key: CacheKey, held: Sequence[Entry] = ()) -> Sequence[Entry]:
+        """What is `held` together with what Redis has, which is kept in memory from now on."""
+        try:
+            read = await self._read(key)
+        except LinkError:
+            self.counts.helpless += 1
+            return held
+        candidates = [
+            entry
+            for entry in (*read, *self.writes.pending(key))
+            if _identity(key, entry) not in self._removed
+        ]
+        found = [entry for entry in candidates if await self._may_be_used(key, entry)]
+        if not found:
+            self.counts.nowhere += 1
+            return held
+        self.counts.shared += 1
+        merged = _newest(key, [*held, *found])
+        for entry in merged:
+            if not any(entry is old for old in held):
+                await _settled(self._memory.put(key, entry))
+        return merged
+
+    async def put(
+        self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
+    ) -> Reason | None:
+        """See Store: in memory at once, in Redis soon."""
+        outcome = await _settled(self._memory.put(key, entry, replaces=replaces))
+        queued = outcome in (None, Reason.TOO_LARGE) and self._put_soon(key, entry)
+        if replaces is not None:
+            self._forget(key, replaces, in_redis=not (queued and renews(replaces, entry)))
+        return None if queued else outcome
+
+    async def remove(self, key: CacheKey, entry: Entry) -> None:
+        """See Store: from memory at once and from Redis soon; until then it is not found."""
+        await _settled(self._memory.remove(key, entry))
+        self._forget(key, entry)
+
+    async def begin_fill(self, key: CacheKey, enough: Enough = bool) -> Lease | Sequence[Entry]:
+        """Leave to ask the origin, or what another process has stored meanwhile.
+
+        Who gets a lease ends it with `end_fill`, whatever becomes of the fill.
+        """
+        if self._locks is None:
+            return Lease(key)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._locks.patience
+        while True:
+            lease = await self._locks.take(key)
+            if lease is None:
+                if await self._locks.wait(key, deadline - loop.time()) is Waited.GO:
+                    return Lease(key)
+            elif not lease.stored:
+                return lease
+            found = await self._look_again(key, lease, enough)
+            if found is not None:
+                return found
+            if lease is not None:
+                return lease
+
+    def end_fill(self, lease: Lease, *, stored: bool) -> None:
+        """Wake those that wait, after what was put meanwhile has reached Redis.
+
+        Args:
+            lease: As it was given.
+            stored: Whether anything was put; where not, those that wait need not look.
+        """
+        locks = self._locks
+        if locks is not None and lease.token:
+            self.writes.afterwards(lease.key, lambda: locks.release(lease, stored=stored))
+
+    async def _look_again(
+        self, key: CacheKey, lease: Lease | None, enough: Enough
+    ) -> Sequence[Entry] | None:
+        """What has been stored meanwhile, if it is enough; then nobody needs the lease."""
+        try:
+            found = await self.lookup_shared(key)
+        except asyncio.CancelledError:
+            if lease is not None:
+                self.end_fill(lease, stored=False)
+            raise
+        if not enough(found):
+            return None
+        if lease is not None:
+            self.end_fill(lease, stored=True)
+        return found
+
+    async def close(self, limit: float = 1.0) -> None:
+        """Give the queue `limit` seconds, then let go."""
+        await self.writes.drain(limit)
+        await self.writes.close()
+        reads = set(self._reads.values())
+        for task in reads:
+            task.cancel()
+        if reads:
+            await asyncio.wait(reads)
+        if self._locks is not None:
+            await self._locks.close()
+
+    async def _read(self, key: CacheKey) -> Sequence[Entry]:
+        """Read from Redis, together with all who want to read the same now."""
+        task = self._reads.get(key)
+        if task is None:
+            loop = asyncio.get_running_loop()
+            task = self._reads[key] = loop.create_task(self._shared_entries(key), name="redis read")
+            task.add_done_callback(lambda done: self._has_read(key, done))
+        return await asyncio.shield(task)
+
+    async def _shared_entries(self, key: CacheKey) -> Sequence[Entry]:
+        return await self._shared.lookup(key)
+
+    def _has_read(self, key: CacheKey, task: "asyncio.Task[Sequence[Entry]]") -> None:
+        del self._reads[key]
+        if not task.cancelled():
+            task.exception()  # marked as seen: whoever waited may have left
+
+    async def _may_be_used(self, key: CacheKey, entry: Entry) -> bool:
+        response = entry.response
+        scopes = scopes_of(key.url, response.tags, response.groups)
+        judgement = await self._judge(response.born, key.url, scopes)
+        if isinstance(judgement, Valid | Softened):
+            return True
+        self.counts.purged += 1
+        self._forget(key, entry)
+        return False
+
+    async def _put_shared(self, key: CacheKey, entry: Entry) -> None:
+        refused = await self._shared.put(key, entry)
+        if refused is None and self._index is not None:
+            await self._index.add(key, entry)
+
+    def _put_soon(self, key: CacheKey, entry: Entry) -> bool:
+        self._removed.pop(_identity(key, entry), None)
+        if not self._shared.usable(key, Access.WRITE):
+            self.writes.counts.dropped += 1
+            return False
+        return self.writes.put(key, entry)
+
+    def _forget(self, key: CacheKey, entry: Entry, *, in_redis: bool = True) -> None:
+        """Do not find this entry any more, whether or not Redis still has it."""
+        self._removed[_identity(key, entry)] = None
+        while len(self._removed) > _REMEMBERED_REMOVALS:
+            self._removed.popitem(last=False)
+        if in_redis and self._shared.usable(key, Access.WRITE):
+            self.writes.remove(key, entry)
+
+
+_Identity: TypeAlias = tuple[CacheKey, VariantKey, float, float, int, int]
+
+
+def _identity(key: CacheKey, entry: Entry) -> _Identity:
+    """What tells an entry from every other, also when it has been to Redis and back."""
+    response = entry.response
+    times = (response.request_time, response.freshness.response_time)
+    return (key, response.variant, *times, response.born, len(entry.body))
+
+
+def _newest(key: CacheKey, entries: Sequence[Entry]) -> list[Entry]:
+    """One entry per variant, the one asked for last; of equals the last, of copies the first."""
+    best: dict[VariantKey, Entry] = {}
+    for entry in entries:
+        variant = entry.response.variant
+        old = best.get(variant)
+        if old is not None and (
+            old.response.request_time > entry.response.request_time
+            or _identity(key, old) == _identity(key, entry)
+        ):
+            continue
+        best.pop(variant, None)
+        best[variant] = entry
+    return list(best.values())
+
+
+async def _settled(value: Awaitable[T] | T) -> T:
+    if inspect.isawaitable(value):
+        return await value
+    return value
