@@ -336,6 +336,7 @@ class RedisPurgeLog:
         if not self._apply_all(purges, seq):
             # Trimmed before it was read. Nothing that is kept here can be trusted: begin again.
             self._id = ""
+            self._current_at = _NEVER
             return False
         self.state.raise_floor(floor)
         if self.state.position < seq:
