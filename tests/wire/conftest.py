@@ -15,6 +15,14 @@ from tests.certificates import Certificate, certificate_for
 from tests.scripted_origin import PATIENCE, Received, Script, ScriptedOrigin
 from tests.server.wire import Peer, Reply, eventually
 
+MIB = 1 << 20
+
+AHEAD = 24 * MIB
+"""Most that may wait between a fast end and a slow one: mostly buffers of the system's sockets."""
+
+STALL = 0.3
+"""Seconds without progress that count as a stall."""
+
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every asynchronous test in this folder on both loops."""
@@ -114,3 +122,15 @@ async def until_cut(client: Peer) -> bytes:
             while piece := await client.reader.read(65_536):
                 rest += piece
     return rest
+
+
+async def write_until_stalled(writer: asyncio.StreamWriter, piece: bytes, total: int) -> int:
+    """Write `piece` again and again until nothing moves, or `total`; how much was written."""
+    written = 0
+    with contextlib.suppress(TimeoutError):
+        while written < total:
+            writer.write(piece)
+            written += len(piece)
+            async with asyncio.timeout(STALL):
+                await writer.drain()
+    return written

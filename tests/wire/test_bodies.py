@@ -296,7 +296,7 @@ class TestCutShort:
 
     async def test_an_http_1_0_client_sees_a_reset(self, through: Through) -> None:
         """Its message would end with the connection: an orderly close would make it whole."""
-        chain = await through(once(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"))
+        chain = await through(once(CHUNKED_OK + b"\r\n5\r\n12345\r\n"))
         async with await chain.connect() as client:
             client.send(request(b"GET / HTTP/1.0"))
             with pytest.raises(ConnectionError):

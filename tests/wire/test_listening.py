@@ -7,14 +7,13 @@ from pathlib import Path
 
 from proxy.server import ServerOptions
 from tests.certificates import Certificate
-from tests.scripted_origin import Wire, answering, once, reply
+from tests.scripted_origin import Wire, answering, once, reply, reset
 from tests.server.wire import Peer, eventually
-from tests.wire.conftest import Through, request, until_cut
+from tests.wire.conftest import AHEAD, MIB, Through, request, until_cut, write_until_stalled
 
 Certify = Callable[[str], Certificate]
 
 FRESH = b"Cache-Control: max-age=60"
-MIB = 1 << 20
 
 
 class TestTls:
@@ -109,7 +108,7 @@ class TestUnhurried:
         await chain.origin.idle()
 
     async def test_a_flood_of_pipelined_requests(self, through: Through) -> None:
-        """They wait in the client's socket, not here; all of them are answered in turn."""
+        """All of them are answered in turn."""
         count = 3_000
 
         async def script(wire: Wire) -> None:
@@ -124,6 +123,20 @@ class TestUnhurried:
             for number in range(count):
                 assert (await client.reply()).body == b"/%d" % number
         assert chain.origin.connections == 1
+
+    async def test_a_flood_behind_a_request_that_waits(self, through: Through) -> None:
+        """It stays in the client's socket."""
+
+        async def script(wire: Wire) -> None:
+            await wire.request()
+            await wire.rest()
+
+        chain = await through(script)
+        async with await chain.connect() as client:
+            flood = request() * 5_000
+            assert await write_until_stalled(client.writer, flood, 64 * MIB) < AHEAD
+            reset(client.writer)  # what is left of the flood need not arrive
+        assert len(chain.origin.requests) == 1
 
 
 async def test_a_drain_lets_a_download_end(through: Through) -> None:

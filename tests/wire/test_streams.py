@@ -1,25 +1,19 @@
 """Streams: what is made is on its way before the rest is made, and no faster than it is read."""
 
 import asyncio
-import contextlib
 
 import pytest
 
 from tests.scripted_origin import PATIENCE, HungUpError, Wire, reply, reset
 from tests.server.wire import Peer, eventually
-from tests.wire.conftest import Through, request
+from tests.wire.conftest import AHEAD, MIB, Through, request, write_until_stalled
 
 CHUNKED_OK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 FRESH = b"Cache-Control: max-age=60\r\n"
 EVENTS = CHUNKED_OK + b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\n\r\n"
 LAST = b"0\r\n\r\n"
 
-MIB = 1 << 20
-AHEAD = 24 * MIB
-"""Most that may wait between a fast end and a slow one: mostly buffers of the system's sockets."""
-
-STALL = 0.3
-"""Seconds without progress that count as a stall."""
+BLOCK = b"x" * (MIB // 4)
 
 
 def chunk(data: bytes) -> bytes:
@@ -220,18 +214,6 @@ class TestLeaving:
 class TestBackpressure:
     """A fast end waits for a slow one; nothing in between takes in what cannot go out."""
 
-    @staticmethod
-    async def write_until_stalled(writer: asyncio.StreamWriter, total: int) -> int:
-        """Write until nothing has moved for a while, or `total`; how much went out."""
-        written, piece = 0, b"x" * (MIB // 4)
-        with contextlib.suppress(TimeoutError):
-            while written < total:
-                writer.write(piece)
-                written += len(piece)
-                async with asyncio.timeout(STALL):
-                    await writer.drain()
-        return written
-
     @pytest.mark.parametrize("head", [FRESH, b"Cache-Control: no-store\r\n"])
     async def test_a_slow_reader_slows_the_origin(self, through: Through, head: bytes) -> None:
         total = 64 * MIB
@@ -240,7 +222,7 @@ class TestBackpressure:
         async def script(wire: Wire) -> None:
             await wire.request()
             await wire.send(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (head, total))
-            written = await self.write_until_stalled(wire.writer, total)
+            written = await write_until_stalled(wire.writer, BLOCK, total)
             stalled.put_nowait(written)
             await wire.send(b"x" * (total - written))
 
@@ -266,7 +248,7 @@ class TestBackpressure:
         chain = await through(script)
         async with await chain.connect() as client:
             client.send(request(b"POST / HTTP/1.1", b"Content-Length: %d" % total))
-            written = await self.write_until_stalled(client.writer, total)
+            written = await write_until_stalled(client.writer, BLOCK, total)
             assert written < AHEAD
             wanted.set()
             client.send(b"x" * (total - written))
