@@ -123,6 +123,7 @@ class RedisLink:
         self._slots = asyncio.Semaphore(options.max_connections)
         self._running: set[asyncio.Future[Any]] = set()
         self._nodes: dict[str, _Node] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._refusals = {a: Breaker(1, _REFUSAL_PAUSE, _REFUSAL_PAUSE_LIMIT) for a in Access}
         self._cause = ""
         self._on_up: list[Callable[[], None]] = []
@@ -189,7 +190,7 @@ class RedisLink:
     async def close(self) -> None:
         """Let go of everything; commands that run are given up with their connections."""
         probes = [node.probe for node in self._nodes.values() if node.probe is not None]
-        ending = [*self._running, *probes]
+        ending = [*self._running, *probes, *self._leaving]
         for task in ending:
             task.cancel()
         if ending:
@@ -219,8 +220,10 @@ class RedisLink:
             raise LinkBusy("all connections are in use") from None
 
     def _begin(self, work: Callable[[Client], Awaitable[T]]) -> "asyncio.Task[T]":
+        client = self._client
+
         async def attempt() -> T:
-            return await work(self._client)
+            return await work(client)
 
         self.counts.commands += 1
         task = asyncio.get_running_loop().create_task(attempt(), name="redis")
@@ -273,15 +276,21 @@ class RedisLink:
         if self._refusals[access].failed(self._clock()):
             self._tell(_words(error))
         if isinstance(error, ReadOnlyError) and self.options.mode is Mode.STANDALONE:
-            # The address may lead to another server by now; idle connections stick to this one.
-            pool = getattr(self._client, "connection_pool", None)
-            if pool is not None:
-                self._keep(pool.disconnect(inuse_connections=False))
+            # The address may lead to another server by now; open connections stick to this one.
+            leaving, self._client = self._client, connect(self.options)
+            chore = self._close_when_idle(leaving, frozenset(self._running))
+            task = asyncio.get_running_loop().create_task(chore, name="redis leaving")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
-    def _keep(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+    async def _close_when_idle(
+        self, client: Client, running: frozenset["asyncio.Future[Any]"]
+    ) -> None:
+        try:
+            if running:
+                await asyncio.wait(running)
+        finally:
+            await client.aclose()
 
     def _fail(self, node: _Node, key: str, cause: str) -> None:
         self.counts.failures += 1

@@ -224,6 +224,22 @@ def test_what_the_format_cannot_hold_is_refused(entry: Entry) -> None:
         encode(KEY, entry)
 
 
+def test_bytes_after_the_head_are_no_record() -> None:
+    size = struct.unpack_from(">I", GOLDEN, 4)[0]
+    longer = GOLDEN[:4] + struct.pack(">I", size + 1) + GOLDEN[8 : 52 + size] + b"x" + FULL.body
+    with pytest.raises(CorruptRecord, match="after"):
+        decode(sealed(longer))
+
+
+def test_a_flag_is_yes_or_no() -> None:
+    record = bytearray(GOLDEN)
+    at = GOLDEN.index(b"s-maxage") + len(b"s-maxage") + 1
+    assert record[at] == 1
+    record[at] = 2
+    with pytest.raises(CorruptRecord, match="neither"):
+        decode(sealed(bytes(record)))
+
+
 def test_a_body_in_chunks_is_elsewhere_and_checked_when_it_comes() -> None:
     entry = make_entry(b"0123456789")
     found = decode(encode(KEY, entry, chunk_size=4).front)
