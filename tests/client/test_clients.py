@@ -207,7 +207,7 @@ class TestLooking:
         assert admin.asked[0].target == "/tags/a%2Fb%20%C3%A9?limit=100"
 
     def test_stats(self, ask: Ask, admin: FakeAdmin) -> None:
-        admin.will(Reply({"stats": {"uptime": 1.0}}))
+        admin.will(Reply({"uptime": 1.0}))
         assert ask("stats") == {"uptime": 1.0}
 
 
