@@ -33,13 +33,16 @@ class Invalidator:
         """Forget what `request` may have changed; `fetched`, perhaps born again.
 
         The answer to the request itself is newer than the change it made. So it counts as born
-        after the invalidation, unless something else was invalidated while it was on its way.
+        after the invalidation, unless another one of it came while it was on its way.
         """
         uris = invalidation.invalidated_uris(request, fetched.response)
         names = groups.invalidated_groups(request, fetched.response)
         if not uris and not names:
             return fetched
-        undisturbed = self._store.sequence() == fetched.born
+        own = groups.parse_groups(fetched.response.headers)
+        undisturbed = self._store.permits(
+            fetched.born, self._urls([request.uri]) | _group_scopes(request, own)
+        )
         await self._forget(request, uris, names)
         return replace(fetched, born=self._store.sequence()) if undisturbed else fetched
 
@@ -53,9 +56,13 @@ class Invalidator:
             await self._forget(request, uris, ())
 
     async def _forget(self, request: Request, uris: Sequence[str], names: Sequence[str]) -> None:
-        origin = f"{request.scheme}://{request.authority}"
-        await self._store.invalidate(
-            # A URI may be stored under a different key on each route.
-            {keys.uri_key(uri, policy) for uri in uris for policy in self._key_policies},
-            [group_scope(origin, name) for name in names],
-        )
+        await self._store.invalidate(self._urls(uris), _group_scopes(request, names))
+
+    def _urls(self, uris: Sequence[str]) -> set[str]:
+        """A URI may be stored under a different key on each route."""
+        return {keys.uri_key(uri, policy) for uri in uris for policy in self._key_policies}
+
+
+def _group_scopes(request: Request, names: Sequence[str]) -> set[str]:
+    origin = f"{request.scheme}://{request.authority}"
+    return {group_scope(origin, name) for name in names}

@@ -81,6 +81,10 @@ class Store(Protocol):
         """Number of the last invalidation; an entry's `born` is what this said beforehand."""
         ...
 
+    def permits(self, born: int, scopes: Iterable[str]) -> bool:
+        """Whether none of these URLs and scoped groups was invalidated after `born`."""
+        ...
+
     async def lookup(self, key: CacheKey) -> Sequence[Entry]:
         """All variants under `key`, oldest first; () for none."""
         ...

@@ -76,6 +76,10 @@ class MemoryStore:
         """See Store."""
         return self._invalidations.sequence
 
+    def permits(self, born: int, scopes: Iterable[str]) -> bool:
+        """See Store."""
+        return self._invalidations.permits(born, scopes)
+
     async def lookup(self, key: CacheKey) -> Sequence[Entry]:
         """See Store; counts as a use."""
         held = self._held(key)
@@ -136,9 +140,7 @@ class MemoryStore:
     def _is_current(self, key: CacheKey, entry: Entry) -> bool:
         """Whether nothing was invalidated, and no newer answer stored, since it was asked for."""
         response = entry.response
-        return self._invalidations.permits(
-            response.born, (key.url, *_group_scopes(key, entry))
-        ) and not any(
+        return self.permits(response.born, (key.url, *_group_scopes(key, entry))) and not any(
             old.response.variant == response.variant
             and old.response.request_time > response.request_time
             for old in self._held(key)

@@ -108,6 +108,17 @@ async def test_an_invalidation_elsewhere_disturbs_no_fill(memory: Store) -> None
     assert await memory.put(KEY, make_entry(born=born)) is None
 
 
+async def test_what_was_invalidated_since_is_no_longer_permitted(memory: Store) -> None:
+    born = memory.sequence()
+    scopes = [KEY.url, group_scope("http://api", "g")]
+    await memory.invalidate(["http://api/b"])
+    assert memory.permits(born, scopes)
+    await memory.invalidate([], scopes[1:])
+    assert not memory.permits(born, scopes)
+    assert memory.permits(born, scopes[:1])
+    assert memory.permits(memory.sequence(), scopes)
+
+
 async def test_the_answer_that_was_asked_for_last_stays_whichever_comes_last(store: Keeps) -> None:
     newer, older = make_entry(b"newer", asked=NOW + 5), make_entry(b"older", asked=NOW)
     await store.put(KEY, newer)
