@@ -112,12 +112,14 @@ class PurgeState:
         position: Number of the last purge applied.
         floor: Nothing born below it is valid.
         known_from: Every purge with a greater number, up to `position`, is known here.
+        changes: Grows whenever a judgement may come out otherwise than before.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.position = 0
         self.floor = 0
         self.known_from = 0
+        self.changes = 0
         self._limits = limits or Limits()
         # Both are in the order of the numbers, so that the first is the oldest.
         self._hard: dict[str, int] = {}
@@ -157,6 +159,7 @@ class PurgeState:
 
     def raise_floor(self, floor: int) -> None:
         """Take note that the log has forgotten purges up to `floor`."""
+        self.changes += 1
         self.floor = max(self.floor, floor)
 
     def reset(
@@ -169,6 +172,7 @@ class PurgeState:
             floor: Of the log; by default nothing from before is valid.
             patterns: All patterns that the log still holds, oldest first.
         """
+        self.changes += 1
         self.position = self.known_from = position
         self.floor = position if floor is None else floor
         self._hard.clear()
@@ -235,6 +239,7 @@ class PurgeState:
         )
 
     def _remember(self, purge: Purge) -> None:
+        self.changes += 1
         scopes: Iterable[str] = purge.scopes
         if purge.pattern is not None:
             try:
