@@ -3,8 +3,10 @@
 import datetime as dt
 import ipaddress
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,6 +20,10 @@ class Certificate:
 
     pem: Path
 
+    @property
+    def ca_file(self) -> str:
+        return str(self.pem)
+
     def server(self) -> ssl.SSLContext:
         """What a server needs to show it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -26,7 +32,11 @@ class Certificate:
 
     def client(self) -> ssl.SSLContext:
         """What a client needs to trust it and nothing else."""
-        return ssl.create_default_context(cafile=str(self.pem))
+        return ssl.create_default_context(cafile=self.ca_file)
+
+
+Certify: TypeAlias = Callable[[str], Certificate]
+"""Makes a certificate for a host name or an IP address."""
 
 
 def certificate_for(name: str, folder: Path) -> Certificate:

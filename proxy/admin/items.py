@@ -45,13 +45,18 @@ class InvalidItem(ValueError):  # noqa: N818 - it is a verdict on the item
 
 @dataclass(slots=True)
 class Wanted:
-    """What a request names, as it stands there."""
+    """What a request names, as it stands there.
+
+    Attributes:
+        composed: A pattern whose parts have been checked, in place of `pattern`.
+    """
 
     tags: Iterable[str] = ()
     urls: Iterable[str] = ()
     prefixes: Iterable[str] = ()
     hosts: Iterable[str] = ()
     pattern: str | None = None
+    composed: str | None = None
     everything: bool = False
     soft: bool = False
 
@@ -147,7 +152,7 @@ def _each(
 
 def _pattern(wanted: Wanted, faults: list[Fault]) -> str | None:
     if wanted.pattern is None:
-        return None
+        return wanted.composed
     try:
         return patterns.check(wanted.pattern, matches_all=wanted.everything)
     except patterns.InvalidPattern as error:
@@ -156,6 +161,8 @@ def _pattern(wanted: Wanted, faults: list[Fault]) -> str | None:
 
 
 def _check_authority(text: str) -> None:
+    if "*" in text:
+        raise InvalidItem("a host has no wildcard", "name each host, or use a pattern")
     found = _HOST.fullmatch(text)
     if found is None:
         raise InvalidItem("no valid host", "write a name or address, Unicode names as xn--...")

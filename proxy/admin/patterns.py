@@ -15,6 +15,7 @@ wants that says `all`.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -67,8 +68,10 @@ def check(pattern: str, *, matches_all: bool = False) -> str:
     if not pattern.isprintable():
         raise InvalidPattern("a control character", "URLs hold none: remove it")
     try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what will mean something else one day is ambiguous
+            compiled = re.compile(pattern)
+    except (re.error, Warning, OverflowError, RecursionError) as error:
         raise InvalidPattern(
             f"no regular expression ({error})", "escape what is meant as is"
         ) from None
@@ -94,19 +97,15 @@ def by_segments(pattern: str) -> str:
 
 def of_host_and_path(host: str, path: str) -> str:
     """One pattern over the URL for two that are searched for in the host and in path and query."""
-    inner_host, host_start, host_end = _unanchored(host)
-    inner_path, path_start, path_end = _unanchored(path)
-    return "".join(
-        (
-            "^[a-z]{4,5}://",
-            "" if host_start else "[^/]*",
-            f"(?:{inner_host})",
-            "(?=/)" if host_end else "[^/]*(?=/)",
-            "" if path_start else ".*",
-            f"(?:{inner_path})",
-            "$" if path_end else "",
-        )
-    )
+    before = "^[a-z]{4,5}://[^/]*(?=/)"
+    if host != ".*":
+        inner, start, end = _unanchored(host)
+        left, right = "" if start else "[^/]*", "" if end else "[^/]*"
+        before = f"^[a-z]{{4,5}}://{left}(?:{inner}){right}(?=/)"
+    if path == ".*":
+        return before
+    inner, start, end = _unanchored(path)
+    return f"{before}{'' if start else '.*'}(?:{inner}){'$' if end else ''}"
 
 
 def literals(alternatives: str) -> tuple[str, ...]:

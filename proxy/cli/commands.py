@@ -1,4 +1,4 @@
-"""`run`, `check` and `demo`: flags in, settings out."""
+"""`run`, `check` and `demo`: flags in, settings out; and the list of all commands."""
 
 import os
 from collections.abc import Iterator
@@ -11,8 +11,11 @@ import typer
 from proxy import __version__, settings
 from proxy.app import serve
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
+from proxy.cli.looking import entries, tags
+from proxy.cli.purge import purge
 from proxy.cli.serving import run_to_end
 from proxy.cli.summary import summary
+from proxy.cli.warm import warm
 from proxy.demo.show import play_once, stay_up
 
 app = typer.Typer(
@@ -138,3 +141,7 @@ def demo(
             run_to_end(stay_up(out, listen))
         elif not run_to_end(play_once(out, listen)):
             raise typer.Exit(REFUSED)
+
+
+for command in (purge, entries, tags, warm):
+    app.command()(command)

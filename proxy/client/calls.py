@@ -90,7 +90,7 @@ def warm_job(job_id: str, *, cancel: bool = False) -> Call[WarmJob]:
 
 def stats() -> Call[Stats]:
     """Figures of the process that answers."""
-    return Call(target="/stats", read=lambda json: dict(json["stats"]))
+    return Call(target="/stats", read=lambda json: {**json})
 
 
 def _listed(texts: Texts) -> list[str]:

@@ -1,23 +1,15 @@
 import asyncio
 import contextlib
-import datetime as dt
-import ipaddress
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from multidict import CIMultiDict
 
 from proxy.exchange import BodyAborted
 from proxy.origin import OriginClient, OriginOptions, OriginResponse, Outbound
+from tests.certificates import Certify, certificate_for
 from tests.scripted_origin import Script, ScriptedOrigin
 
 
@@ -113,52 +105,7 @@ class Pieces:
             self.closed = True
 
 
-@dataclass(frozen=True)
-class Certificates:
-    """A certificate authority's file, and a server context with a certificate for one name."""
-
-    ca_file: str
-    context: ssl.SSLContext
-
-
 @pytest.fixture(scope="session")
-def make_certificates(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str], Certificates]:
+def certify(tmp_path_factory: pytest.TempPathFactory) -> Certify:
     folder = tmp_path_factory.mktemp("certificates")
-    return lambda name: _certificates(folder, name)
-
-
-def _certificates(folder: Path, name: str) -> Certificates:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = dt.datetime.now(dt.UTC)
-    alternative: x509.GeneralName
-    try:
-        alternative = x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        alternative = x509.DNSName(name)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / f"{name}.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return Certificates(str(pem), context)
+    return lambda name: certificate_for(name, folder)

@@ -14,8 +14,8 @@ from proxy.clock import wall
 from proxy.origin import OriginError, Outbound
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
+from tests.certificates import Certify
 from tests.origin.conftest import (
-    Certificates,
     Connect,
     Pieces,
     Serve,
@@ -556,56 +556,49 @@ async def test_a_silent_tls_handshake_is_a_connect_timeout(connect: Connect, ser
 
 # TLS, names, sockets.
 
-CertificatesFor = Callable[[str], Certificates]
 
-
-async def test_https_with_a_ca_file(
-    connect: Connect, serve: Serve, make_certificates: CertificatesFor
-) -> None:
-    certificates = make_certificates("127.0.0.1")
-    origin = await serve(answering(reply(b"safe")), tls=certificates.context)
-    client = connect(origin, ca_file=certificates.ca_file)
+async def test_https_with_a_ca_file(connect: Connect, serve: Serve, certify: Certify) -> None:
+    certificate = certify("127.0.0.1")
+    origin = await serve(answering(reply(b"safe")), tls=certificate.server())
+    client = connect(origin, ca_file=certificate.ca_file)
     assert await fetch(client) == b"safe"
     assert await fetch(client) == b"safe"
     assert origin.connections == 1
 
 
-async def test_https_verifies_by_default(
-    connect: Connect, serve: Serve, make_certificates: CertificatesFor
-) -> None:
-    origin = await serve(answering(reply()), tls=make_certificates("127.0.0.1").context)
+async def test_https_verifies_by_default(connect: Connect, serve: Serve, certify: Certify) -> None:
+    origin = await serve(answering(reply()), tls=certify("127.0.0.1").server())
     with pytest.raises(OriginError) as raised:
         await connect(origin).fetch(get())
     assert raised.value.reason is Reason.ORIGIN_TLS
     assert raised.value.status == 502
 
 
-async def test_https_verifies_the_name(
-    connect: Connect, serve: Serve, make_certificates: CertificatesFor
-) -> None:
-    certificates = make_certificates("other.example")
-    origin = await serve(answering(reply()), tls=certificates.context)
+async def test_https_verifies_the_name(connect: Connect, serve: Serve, certify: Certify) -> None:
+    certificate = certify("other.example")
+    origin = await serve(answering(reply()), tls=certificate.server())
     with pytest.raises(OriginError) as raised:
-        await connect(origin, ca_file=certificates.ca_file).fetch(get())
+        await connect(origin, ca_file=certificate.ca_file).fetch(get())
     assert raised.value.reason is Reason.ORIGIN_TLS
 
 
 async def test_server_name_is_sent_and_verified(
-    connect: Connect, serve: Serve, make_certificates: CertificatesFor
+    connect: Connect, serve: Serve, certify: Certify
 ) -> None:
-    certificates = make_certificates("api.internal")
+    certificate = certify("api.internal")
     names: list[str | None] = []
-    certificates.context.sni_callback = lambda _, name, __: names.append(name)
-    origin = await serve(answering(reply(b"ok")), tls=certificates.context)
-    client = connect(origin, ca_file=certificates.ca_file, server_name="api.internal")
+    server = certificate.server()
+    server.sni_callback = lambda _, name, __: names.append(name)
+    origin = await serve(answering(reply(b"ok")), tls=server)
+    client = connect(origin, ca_file=certificate.ca_file, server_name="api.internal")
     assert await fetch(client) == b"ok"
     assert names == ["api.internal"]
 
 
 async def test_verification_can_be_switched_off(
-    connect: Connect, serve: Serve, make_certificates: CertificatesFor
+    connect: Connect, serve: Serve, certify: Certify
 ) -> None:
-    origin = await serve(answering(reply(b"ok")), tls=make_certificates("a.example").context)
+    origin = await serve(answering(reply(b"ok")), tls=certify("a.example").server())
     assert await fetch(connect(origin, verify=False)) == b"ok"
 
 
@@ -631,13 +624,11 @@ async def test_a_hang_up_in_the_handshake_is_a_tls_failure(connect: Connect, ser
     assert raised.value.reason is Reason.ORIGIN_TLS
 
 
-async def test_a_large_body_over_tls(
-    connect: Connect, serve: Serve, make_certificates: CertificatesFor
-) -> None:
-    certificates = make_certificates("127.0.0.1")
+async def test_a_large_body_over_tls(connect: Connect, serve: Serve, certify: Certify) -> None:
+    certificate = certify("127.0.0.1")
     body = bytes(range(256)) * 16_384
-    origin = await serve(answering(reply(body)), tls=certificates.context)
-    assert await fetch(connect(origin, ca_file=certificates.ca_file)) == body
+    origin = await serve(answering(reply(body)), tls=certificate.server())
+    assert await fetch(connect(origin, ca_file=certificate.ca_file)) == body
 
 
 async def test_unix_socket(connect: Connect, serve: Serve, tmp_path: Path) -> None:

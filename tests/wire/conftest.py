@@ -11,7 +11,7 @@ import uvloop
 
 from proxy.origin import OriginOptions
 from tests.apparatus import Clock, Front, fronted
-from tests.certificates import Certificate, certificate_for
+from tests.certificates import Certify, certificate_for
 from tests.scripted_origin import PATIENCE, Received, Script, ScriptedOrigin
 from tests.server.wire import Peer, Reply, eventually
 
@@ -98,8 +98,7 @@ async def through() -> AsyncIterator[Through]:
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Certificate]:
-    """A certificate for a name."""
+def certify(tmp_path_factory: pytest.TempPathFactory) -> Certify:
     folder = tmp_path_factory.mktemp("certificates")
     return lambda name: certificate_for(name, folder)
 

@@ -2,23 +2,20 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 from proxy.server import ServerOptions
-from tests.certificates import Certificate
+from tests.certificates import Certify
 from tests.scripted_origin import Wire, answering, once, reply, reset
 from tests.server.wire import Peer, eventually
 from tests.wire.conftest import AHEAD, MIB, Through, request, until_cut, write_until_stalled
-
-Certify = Callable[[str], Certificate]
 
 FRESH = b"Cache-Control: max-age=60"
 
 
 class TestTls:
-    async def test_the_origin_is_told(self, through: Through, certificate: Certify) -> None:
-        shown = certificate("127.0.0.1")
+    async def test_the_origin_is_told(self, through: Through, certify: Certify) -> None:
+        shown = certify("127.0.0.1")
         chain = await through(answering(reply(b"ok", FRESH)), tls=shown.server())
         async with await Peer.connect(chain.front.listener, ssl=shown.client()) as client:
             for _ in range(2):
@@ -29,18 +26,16 @@ class TestTls:
         assert received.get(b"X-Forwarded-Proto") == b"https"
         assert received.get(b"Forwarded") == b"for=127.0.0.1;host=api.example;proto=https"
 
-    async def test_the_scheme_is_part_of_the_key(
-        self, through: Through, certificate: Certify
-    ) -> None:
+    async def test_the_scheme_is_part_of_the_key(self, through: Through, certify: Certify) -> None:
         chain = await through(answering(reply(b"http", FRESH), reply(b"https", FRESH)))
-        secure = certificate("127.0.0.1")
+        secure = certify("127.0.0.1")
         assert (await chain.ask(request())).body == b"http"
         await chain.front.listener.start("127.0.0.1:0", tls=secure.server())
         async with await Peer.connect(chain.front.listener, ssl=secure.client()) as client:
             assert (await client.ask(request())).body == b"https"
 
-    async def test_large_bodies_both_ways(self, through: Through, certificate: Certify) -> None:
-        shown = certificate("127.0.0.1")
+    async def test_large_bodies_both_ways(self, through: Through, certify: Certify) -> None:
+        shown = certify("127.0.0.1")
 
         async def echo(wire: Wire) -> None:
             received = await wire.request()
@@ -53,8 +48,8 @@ class TestTls:
             client.send(request(b"POST / HTTP/1.1", length, body=body))
             assert (await client.reply()).body == body
 
-    async def test_a_cut_body_is_cut(self, through: Through, certificate: Certify) -> None:
-        shown = certificate("127.0.0.1")
+    async def test_a_cut_body_is_cut(self, through: Through, certify: Certify) -> None:
+        shown = certify("127.0.0.1")
         chain = await through(
             once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
             tls=shown.server(),
@@ -109,7 +104,7 @@ class TestUnhurried:
 
     async def test_a_flood_of_pipelined_requests(self, through: Through) -> None:
         """All of them are answered in turn."""
-        count = 3_000
+        count = 1_000
 
         async def script(wire: Wire) -> None:
             while True:

@@ -3,19 +3,16 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from proxy.gateway import ForwardingOptions
-from tests.certificates import Certificate
+from tests.certificates import Certify
 from tests.scripted_origin import Script, Wire, answering, once, reply
 from tests.server.wire import Reply
 from tests.wire.conftest import Chain, Through, request, until_cut
-
-Certify = Callable[[str], Certificate]
 
 FRESH = b"Cache-Control: max-age=60"
 CHUNKED_OK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
@@ -44,40 +41,38 @@ class TestHttps:
     def script(self) -> Script:
         return answering(reply(b"secret"))
 
-    async def test_a_ca_file(self, through: Through, certificate: Certify, script: Script) -> None:
-        trusted = certificate("127.0.0.1")
+    async def test_a_ca_file(self, through: Through, certify: Certify, script: Script) -> None:
+        trusted = certify("127.0.0.1")
         chain = await through(
-            script, serve={"tls": trusted.server()}, origin={"ca_file": str(trusted.pem)}
+            script, serve={"tls": trusted.server()}, origin={"ca_file": trusted.ca_file}
         )
         assert (await chain.ask(request())).body == b"secret"
         (received,) = chain.origin.requests
         assert received.get(b"X-Forwarded-Proto") == b"http"
 
-    async def test_server_name(
-        self, through: Through, certificate: Certify, script: Script
-    ) -> None:
-        trusted = certificate("api.internal")
+    async def test_server_name(self, through: Through, certify: Certify, script: Script) -> None:
+        trusted = certify("api.internal")
         asked_for: list[str | None] = []
         server = trusted.server()
         server.sni_callback = lambda _socket, name, _context: asked_for.append(name)
         chain = await through(
             script,
             serve={"tls": server},
-            origin={"ca_file": str(trusted.pem), "server_name": "api.internal"},
+            origin={"ca_file": trusted.ca_file, "server_name": "api.internal"},
         )
         assert (await chain.ask(request())).body == b"secret"
         assert asked_for == ["api.internal"]
         assert chain.origin.requests[0].get(b"Host") == b"api.example"
 
     async def test_a_host_name_is_its_own_server_name(
-        self, through: Through, certificate: Certify, script: Script
+        self, through: Through, certify: Certify, script: Script
     ) -> None:
-        trusted = certificate("localhost")
+        trusted = certify("localhost")
         chain = await through(
             script,
             serve={"tls": trusted.server()},
             url=lambda origin: f"https://localhost:{origin.port}",
-            origin={"ca_file": str(trusted.pem)},
+            origin={"ca_file": trusted.ca_file},
         )
         assert (await chain.ask(request())).body == b"secret"
 
@@ -90,20 +85,20 @@ class TestHttps:
         ],
     )
     async def test_a_certificate_that_proves_nothing(
-        self, through: Through, certificate: Certify, script: Script, shown: str, trusts: str | None
+        self, through: Through, certify: Certify, script: Script, shown: str, trusts: str | None
     ) -> None:
         chain = await through(
             script,
-            serve={"tls": certificate(shown).server()},
-            origin={"ca_file": str(certificate(trusts).pem) if trusts else None},
+            serve={"tls": certify(shown).server()},
+            origin={"ca_file": certify(trusts).ca_file if trusts else None},
         )
         assert await told_first(chain) == (502, "origin-tls")
         assert chain.origin.requests == []
 
     async def test_verification_switched_off(
-        self, through: Through, certificate: Certify, script: Script
+        self, through: Through, certify: Certify, script: Script
     ) -> None:
-        server = certificate("other.example").server()
+        server = certify("other.example").server()
         chain = await through(script, serve={"tls": server}, origin={"verify": False})
         assert (await chain.ask(request())).body == b"secret"
 

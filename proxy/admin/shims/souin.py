@@ -81,7 +81,7 @@ async def purge_matching(ask: Ask) -> Outgoing:
     except InvalidPattern as error:
         fault = Fault(where="path", what=error.what, how=error.how)
         raise unprocessable("This pattern is not accepted.", fault) from None
-    return await _purge(ask, Wanted(pattern=pattern))
+    return await _purge(ask, Wanted(composed=pattern))
 
 
 async def invalidate(ask: Ask) -> Outgoing:

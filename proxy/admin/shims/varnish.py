@@ -132,7 +132,7 @@ def _banned(headers: Headers) -> Wanted:
         return Wanted(everything=True)
     for one in (host, path):
         patterns.check(one, matches_all=True)
-    return Wanted(pattern=patterns.of_host_and_path(host, path))
+    return Wanted(composed=patterns.of_host_and_path(host, path))
 
 
 def _tags_of(expression: str) -> tuple[str, ...]:
