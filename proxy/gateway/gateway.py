@@ -127,10 +127,8 @@ class Gateway:
             now=exchange.started,
             any_variant=True,
         )
-        if isinstance(decision, reuse.Fresh | reuse.ServeStale) and not self._log.trusted:
-            if request_directives(exchange.request.headers).only_if_cached:
-                return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, Reason.PURGES_UNKNOWN)
-            return await self._revalidate(exchange, found, Reason.PURGES_UNKNOWN)
+        if not self._log.trusted:
+            decision = _distrusting(decision, exchange.request)
         match decision:
             case reuse.Fresh():
                 return self._hit(exchange, found, Reason.FRESH)
@@ -401,6 +399,15 @@ class Gateway:
             )
         )
         return outgoing
+
+
+def _distrusting(decision: reuse.ReuseDecision, request: Request) -> reuse.ReuseDecision:
+    """What to do instead where a purge may have been missed: ask the origin in any case."""
+    if not isinstance(decision, reuse.Fresh | reuse.ServeStale):
+        return decision
+    if request_directives(request.headers).only_if_cached:
+        return reuse.GatewayTimeout(Reason.PURGES_UNKNOWN)
+    return reuse.Revalidate(Reason.PURGES_UNKNOWN)
 
 
 def _own_answer(status: HTTPStatus, reason: Reason) -> Answer:
