@@ -140,6 +140,8 @@ def after_failure(
     demands = _honored(request_directives(request.headers), policy)
     if freshness.no_cache or freshness.must_revalidate or _refusal(freshness, demands, now):
         return None
+    if _silence_forbids(request, freshness):
+        return None
     staleness = -freshness.ttl(now)
     if staleness < freshness.stale_if_error:
         return ServeStale(freshness.current_age(now), Reason.STALE_IF_ERROR)

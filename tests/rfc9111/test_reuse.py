@@ -237,6 +237,16 @@ def test_4_2_2_what_is_called_shared_is_validated_for_credentials(
     assert decision == Revalidate(Reason.CREDENTIALS)
 
 
+def test_4_2_2_a_failure_does_not_excuse_an_assumption_about_a_known_user() -> None:
+    response = stored(source=LifetimeSource.HEURISTIC, public=True, stale_if_error=99)
+    for now in (1, 61):
+        answers = [
+            after_failure(response, IGNORE, UNREACHABLE, now=now, request=request)
+            for request in (get(), get(Cookie="a=b"))
+        ]
+        assert [answer is None for answer in answers] == [False, True]
+
+
 def test_4_2_2_credentials_that_want_nothing_of_the_origin() -> None:
     request = get("only-if-cached", Cookie="a=b")
     response = stored(source=LifetimeSource.HEURISTIC)
