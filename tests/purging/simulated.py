@@ -283,14 +283,14 @@ class SimulatedClient:
             loop.call_at(self._redis.frozen_until + self._delay(), self._arrive, words, future)
             return
         answer: Any = RedisConnectionError("lost on the way")
-        if not self.cut_off and self._dice.random() > 0.01:
+        if not self.cut_off and self._dice.random() > 0.01:  # noqa: PLR2004
             try:
                 answer = self._redis.evaluate(words)
             except RedisConnectionError as error:
                 answer = error
-            if self._dice.random() < 0.3:
+            if self._dice.random() < 0.3:  # noqa: PLR2004
                 self._redis.replicate()
-            if self._dice.random() < 0.01:
+            if self._dice.random() < 0.01:  # noqa: PLR2004
                 answer = RedisConnectionError("the reply got lost")
         if self._alive:
             loop.call_later(self._delay(), self._give, future, answer)
@@ -306,7 +306,7 @@ class SimulatedClient:
 
     async def _tail(self, position: int, limit: float) -> bool:
         await asyncio.sleep(self._delay())
-        if self.cut_off or not self._redis.available or self._dice.random() < 0.02:
+        if self.cut_off or not self._redis.available or self._dice.random() < 0.02:  # noqa: PLR2004
             raise RedisConnectionError("no tail")
         grown = await self._redis.grown_beyond(position, limit)
         await asyncio.sleep(self._delay())
@@ -315,6 +315,6 @@ class SimulatedClient:
     def _delay(self) -> float:
         """Mostly a millisecond; now and then longer than anybody waits."""
         dice = self._dice.random()
-        if dice < 0.97:
+        if dice < 0.97:  # noqa: PLR2004
             return self._dice.random() * 0.002
-        return self._dice.random() * (0.1 if dice < 0.995 else 1.5)
+        return self._dice.random() * (0.1 if dice < 0.995 else 1.5)  # noqa: PLR2004
