@@ -41,6 +41,7 @@ from proxy.admin.control import (
 from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.server import AdminServer
 from proxy.admin.token_file import KeptToken, TokenFileError, default_path
+from proxy.admin.token_file import read as read_token
 
 __all__ = [
     "AdminOptions",
@@ -66,4 +67,5 @@ __all__ = [
     "WarmOutcome",
     "Warmed",
     "default_path",
+    "read_token",
 ]

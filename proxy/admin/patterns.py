@@ -1,17 +1,18 @@
 r"""Regular expressions from outside: what is accepted, and how foreign ones are anchored.
 
 Python's engine backtracks, holds the interpreter while it does, and cannot be timed out. A
-pattern is matched against every URL that is looked up from then on, so what could take long is
-refused by its form:
+pattern is matched against every URL that is looked up from then on, and anybody can send a long
+one. So what could take long is refused by its form:
 
     length             at most 512 characters
-    repeats            at most three without an upper bound (`*`, `+`, `{2,}`), bounded ones to 100
-    nested repeats     none: a group that is repeated holds neither a repeat nor an alternative
+    repeats of groups  a group that is repeated holds neither a repeat nor an alternative
     back-references    none, nor conditions on groups, comments or the flag x
+    cost               at most 2^24 steps on a URL of 2048 characters, at worst: each repeat without
+                       an upper bound may try every length, each `?`, `{m,n}` and `|` every choice,
+                       and what has no `^` every place to begin
 
-What remains is polynomial (the fourth power of a URL's length at worst, and URLs are bounded by
-the listener), never exponential. Patterns that match the empty string would match every URL; who
-wants that says `all`.
+The cost of what is accepted grows with the square of a URL's length, never faster. Patterns that
+match the empty string would match every URL; who wants that says `all`.
 """
 
 import re
@@ -21,8 +22,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 MAX_LENGTH: Final = 512
-MAX_UNBOUNDED: Final = 3
 MAX_BOUND: Final = 100
+MAX_STEPS: Final = 1 << 24
+URL_LENGTH: Final = 2048
 
 _TOKEN: Final = re.compile(
     r"""
@@ -58,10 +60,11 @@ class InvalidPattern(ValueError):  # noqa: N818 - it is a verdict on the pattern
         self.how = how
 
 
-def check(pattern: str, *, matches_all: bool = False) -> str:
+def check(pattern: str, *, matches_all: bool = False, followed: bool = False) -> str:
     """`pattern`, if it is accepted; raises InvalidPattern.
 
-    With `matches_all` it may match the empty string, and so everything.
+    With `matches_all` it may match the empty string, and so everything. `followed` by more, as in
+    `by_segments`, its end may be tried again.
     """
     if len(pattern) > MAX_LENGTH:
         raise InvalidPattern(f"longer than {MAX_LENGTH} characters", "split it, or use prefixes")
@@ -75,7 +78,7 @@ def check(pattern: str, *, matches_all: bool = False) -> str:
         raise InvalidPattern(
             f"no regular expression ({error})", "escape what is meant as is"
         ) from None
-    _check_cost(pattern)
+    _check_cost(pattern, followed=followed)
     if not matches_all and compiled.search("") is not None:
         raise InvalidPattern(
             "matches the empty string, and so every URL", 'make it narrower, or say "all": true'
@@ -97,11 +100,11 @@ def by_segments(pattern: str) -> str:
 
 def of_host_and_path(host: str, path: str) -> str:
     """One pattern over the URL for two that are searched for in the host and in path and query."""
-    before = "^[a-z]{4,5}://[^/]*(?=/)"
-    if host != ".*":
-        inner, start, end = _unanchored(host)
-        left, right = "" if start else "[^/]*", "" if end else "[^/]*"
-        before = f"^[a-z]{{4,5}}://{left}(?:{inner}){right}(?=/)"
+    inner, start, end = _unanchored(host)
+    left, right = "" if start else "[^/]*", "" if end else "[^/]*"
+    # Looked at ahead, so that the host is not matched anew for each way to match the path.
+    before = "" if host == ".*" else f"(?=[a-z]{{4,5}}://{left}(?:{inner}){right}/)"
+    before = f"^{before}[a-z]{{4,5}}://[^/]*+(?=/)"
     if path == ".*":
         return before
     inner, start, end = _unanchored(path)
@@ -137,15 +140,34 @@ def _tokens(pattern: str) -> Iterator[tuple[str, str]]:
         yield found.lastgroup, found[0]
 
 
-def _check_cost(pattern: str) -> None:
-    """Refuse what could take exponential time, or a high power of a URL's length."""
+def _check_cost(pattern: str, *, followed: bool) -> None:
+    """Refuse what could take exponential time, or just too long."""
+    tokens = list(_tokens(pattern))
     cost = _Cost()
-    for kind, text in _tokens(pattern):
+    for kind, text in tokens:
         cost.add(kind, text)
-    if cost.unbounded > MAX_UNBOUNDED:
+    anchored = tokens[:1] == [("start", "^")] and cost.open[0].alternatives == 1
+    # A final `.*` reaches the end at once, whatever is asked for there.
+    tries_again = followed and tokens[-2:-1] != [("plain", ".")]
+    powers = cost.unbounded + (cost.last if tries_again else 0) + (not anchored)
+    if cost.choices * cost.open[0].alternatives * URL_LENGTH**powers > MAX_STEPS:
         raise InvalidPattern(
-            f"more than {MAX_UNBOUNDED} unbounded repeats", "use prefixes, or tags"
+            "too many repeats and alternatives", "begin with ^, or use prefixes or tags"
         )
+
+
+@dataclass(slots=True)
+class _Group:
+    """A group that is being read.
+
+    Attributes:
+        branching: It holds a repeat or an alternative: repeated, it could match in exponentially
+            many ways.
+        alternatives: How many.
+    """
+
+    branching: bool = False
+    alternatives: int = 1
 
 
 @dataclass(slots=True)
@@ -153,19 +175,24 @@ class _Cost:
     """What is known of a pattern after some of its tokens.
 
     Attributes:
-        unbounded: Repeats without an upper bound.
-        branching: For each open group, the outermost first, whether it holds a repeat or an
-            alternative: repeated, it could match in exponentially many ways.
-        closed: That of the group which ended with the last token.
+        choices: Ways through its bounded repeats and closed groups.
+        unbounded: Repeats without an upper bound, less one that nothing follows yet.
+        last: 1 if the pattern ends with such a repeat so far: nothing makes it try again.
+        open: Open groups, the pattern itself first.
+        closed: The group which ended with the last token.
     """
 
+    choices: int = 1
     unbounded: int = 0
-    branching: list[bool] = field(default_factory=lambda: [False])
-    closed: bool = False
+    last: int = 0
+    open: list[_Group] = field(default_factory=lambda: [_Group()])
+    closed: _Group | None = None
 
     def add(self, kind: str, text: str) -> None:
         """One more token."""
-        closed, self.closed = self.closed, False
+        closed, self.closed = self.closed, None
+        self.unbounded += self.last
+        self.last = 0
         match kind:
             case "escape":
                 if _BACK_REFERENCE.fullmatch(text):
@@ -173,12 +200,12 @@ class _Cost:
             case "open":
                 self._open(text)
             case "close":
-                self.closed = self.branching.pop()
-                self.branching[-1] |= self.closed
+                self._close()
             case "bar":
-                self.branching[-1] = True
+                self.open[-1].branching = True
+                self.open[-1].alternatives += 1
             case "repeat":
-                self._repeat(text, group=closed)
+                self._repeat(text, closed)
 
     def _open(self, text: str) -> None:
         if text in {"(?P=", "(?("}:
@@ -186,26 +213,38 @@ class _Cost:
         if text == "(?#" or _VERBOSE.match(text):
             raise InvalidPattern("a comment, or the flag x", "leave it out")
         if not text.endswith(")"):  # else flags only: no group
-            self.branching.append(False)
+            self.open.append(_Group())
 
-    def _repeat(self, text: str, *, group: bool) -> None:
-        self.unbounded += _is_unbounded(text)
-        if group and text != "?":
+    def _close(self) -> None:
+        self.closed = self.open.pop()
+        self.choices *= self.closed.alternatives
+        self.open[-1].branching |= self.closed.branching
+
+    def _repeat(self, text: str, group: _Group | None) -> None:
+        if group is not None and group.branching and text != "?":
             raise InvalidPattern(
                 "a repeat of a group with a repeat or an alternative in it",
                 "repeat a set such as [a-z] instead",
             )
-        self.branching[-1] = True
+        choices = _choices(text)
+        if choices is None:
+            self.last = 1
+        else:
+            self.choices *= choices
+        self.open[-1].branching = True
 
 
-def _is_unbounded(repeat: str) -> bool:
+def _choices(repeat: str) -> int | None:
+    """In how many ways a repeat can match; None for any number."""
     bounds = _BOUNDS.fullmatch(repeat)
     if bounds is None:
-        return repeat != "?"
+        return 2 if repeat == "?" else None
     low, comma, high = bounds.groups()
     if any(number and int(number) > MAX_BOUND for number in (low, high)):
         raise InvalidPattern(f"a repeat of more than {MAX_BOUND}", "use * or +")
-    return bool(comma) and not high
+    if not comma:
+        return 1
+    return int(high) - int(low or 0) + 1 if high else None
 
 
 def _unanchored(pattern: str) -> tuple[str, bool, bool]:

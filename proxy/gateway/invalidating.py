@@ -5,7 +5,17 @@ from dataclasses import replace
 
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.origin import OriginError
-from proxy.purging import LogUnreachable, Mode, PurgeLog, group_scope, tag_scope, url_scope
+from proxy.purging import (
+    LogUnreachable,
+    Mode,
+    PurgeLog,
+    Softened,
+    Valid,
+    group_scope,
+    scopes_of,
+    tag_scope,
+    url_scope,
+)
 from proxy.rfc9111 import groups, invalidation, keys
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
@@ -38,16 +48,24 @@ class Invalidator:
         """Forget what a request may have changed; `fetched`, perhaps born again.
 
         The answer to the request itself is newer than the change it made. So it counts as born
-        after the purge, unless something else was purged while it was on its way.
+        after the purge, unless it was purged by another while it was on its way.
         """
         request, response = exchange.request, fetched.response
         uris = invalidation.invalidated_uris(request, response)
         names = groups.invalidated_groups(request, response)
-        tags = _purged_tags(exchange, fetched) if uris else ()
         if not uris and not names:
             return fetched
+        tags = _purged_tags(exchange, fetched) if uris else ()
+        before = self._log.state.position if self._is_current(request, fetched) else None
         seq = await self._forget(request, uris, names, tags)
-        return replace(fetched, born=seq) if seq == fetched.born + 1 else fetched
+        return replace(fetched, born=seq) if before is not None and seq == before + 1 else fetched
+
+    def _is_current(self, request: Request, fetched: Fetched) -> bool:
+        """Whether nothing of the answer was purged while it was on its way."""
+        own = groups.parse_groups(fetched.response.headers)
+        scopes = [s for url in self._urls([request.uri]) for s in scopes_of(url, groups=own)]
+        judgement = self._log.state.judge(fetched.born, request.uri, scopes)
+        return isinstance(judgement, Valid | Softened)
 
     async def suspect(self, request: Request, error: OriginError) -> None:
         """Forget what `request` may have changed though no answer came.
@@ -64,14 +82,9 @@ class Invalidator:
         """Purge these; the purge's number, None where only this process could be told so far."""
         origin = f"{request.scheme}://{request.authority}"
         scopes = [
-            # A URI may be stored under a different key on each route.
-            *{
-                url_scope(keys.uri_key(uri, policy))
-                for uri in uris
-                for policy in self._key_policies
-            },
+            *map(url_scope, self._urls(uris)),
             *(group_scope(origin, name) for name in names),
-            *(tag_scope(tag) for tag in tags),
+            *map(tag_scope, tags),
         ]
         try:
             seq = await self._log.append(scopes, Mode.HARD)
@@ -80,6 +93,10 @@ class Invalidator:
             self._log.append_later(scopes, Mode.HARD)
             return None
         return seq
+
+    def _urls(self, uris: Sequence[str]) -> set[str]:
+        """A URI may be stored under a different key on each route."""
+        return {keys.uri_key(uri, policy) for uri in uris for policy in self._key_policies}
 
 
 def _purged_tags(exchange: Exchange, fetched: Fetched) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ def test_url(text: str, urls: tuple[str, ...]) -> None:
         "http:///a",
         "http://u:p@h/",
         "http://h:99999/",
+        "http://[::1:80/",
+        "http://[1::2::3]/",
         "http://h:x/",
         "http://[::z]/",
         "http://h/a b",
@@ -92,7 +94,9 @@ def test_host(text: str, hosts: tuple[str, ...]) -> None:
     assert items.host(text) == hosts
 
 
-@pytest.mark.parametrize("text", ["", "*.example", "h/", "http://h", "h:", "h:0x1", "::1", "a b"])
+@pytest.mark.parametrize(
+    "text", ["", "*.example", "h/", "http://h", "h:", "h:0x1", "::1", "a b", "h:65536"]
+)
 def test_host_refused(text: str) -> None:
     with pytest.raises(InvalidItem):
         items.host(text)

@@ -464,6 +464,12 @@ async def test_souin_lists(admin: Admin) -> None:
     assert (await admin.ask("PURGE", "/souin-api/souin/mapping")).status == 204
 
 
+async def test_one_purge_has_a_bound(admin: Admin) -> None:
+    body = {"tags": [str(n) for n in range(1001)]}
+    assert (await admin.ask("POST", "/client/v4/zones/1/purge_cache", body=body)).status == 422
+    assert not admin.shelf.orders
+
+
 async def test_forms_cannot_drive_the_shims(admin: Admin, shelf: Shelf) -> None:
     body = json.dumps({"surrogate_keys": ["a"]}).encode()
     for kind in ("text/plain", "application/x-www-form-urlencoded"):

@@ -155,6 +155,23 @@ class TestPosts:
         assert (mine.hit, mine.body) == (True, b"posted")
         assert (nobody_s.hit, nobody_s.body) == (False, b"nobody's")
 
+    async def test_a_write_elsewhere_does_not_keep_it_out(self) -> None:
+        await self.while_posting("/elsewhere", stored=True)
+
+    async def test_another_write_to_the_same_url_does(self) -> None:
+        await self.while_posting("/a", stored=False)
+
+    async def while_posting(self, target: str, *, stored: bool) -> None:
+        gate = asyncio.Event()
+        async with proxied() as front:
+            front.origin.will(replace(self.own(), wait=gate), Reply(status=204))
+            posting = asyncio.create_task(front.ask("POST", "/a", body=b""))
+            await front.origin.asked()
+            await front.ask("PUT", target, body=b"")
+            gate.set()
+            await posting
+            assert (await front.get("/a")).hit is stored
+
     async def test_nothing_is_stored_for_gets_that_are_not_cached(self) -> None:
         posts = Route(name="posts", methods=frozenset({"POST"}))
         async with proxied(Policy(cache=False), [posts]) as front:

@@ -14,7 +14,7 @@ A pattern matches whole path segments unless it has anchors of its own: `product
 import re
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Final
+from typing import Final, assert_never
 
 from pydantic import BaseModel, ConfigDict
 
@@ -76,8 +76,10 @@ async def purge_matching(ask: Ask) -> Outgoing:
     if url is not None:
         return await _purge(ask, Wanted(urls=[url]))
     text = reading.decoded(raw)
+    if text.startswith("http") and "|" not in text:
+        text = f"^{text}"  # a URL from its beginning
     try:
-        pattern = patterns.by_segments(patterns.check(text))
+        pattern = patterns.by_segments(patterns.check(text, followed=True))
     except InvalidPattern as error:
         fault = Fault(where="path", what=error.what, how=error.how)
         raise unprocessable("This pattern is not accepted.", fault) from None
@@ -97,6 +99,8 @@ async def invalidate(ask: Ask) -> Outgoing:
             wanted.hosts = [_bare(selector) for selector in wish.selectors]
         case _Type.GROUP:
             wanted.tags = wish.groups
+        case _:
+            assert_never(wish.type)
     return await _purge(ask, wanted, done=HTTPStatus.OK)
 
 
