@@ -14,6 +14,7 @@ from proxy.events import Emit
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import ForwardingOptions, Gateway
 from proxy.origin import OriginClient, OriginOptions, parser_is_native
+from proxy.purging import MemoryPurgeLog
 from proxy.routes import RouteTable
 from proxy.server import Listener, ServerOptions
 from proxy.settings import ListenAddress, Settings, SettingsError, TcpAddress, routes_of
@@ -34,7 +35,8 @@ class App:
         self._settings = settings
         self._emit: Emit = logs.event_log(access=settings.log.access)
         self._background = Background(self._emit)
-        self._store = MemoryStore(settings.store.memory.max_size, wall)
+        self._log = MemoryPurgeLog(wall)
+        self._store = MemoryStore(settings.store.memory.max_size, wall, self._log.state)
         self._origin: OriginClient | None = None
         self._gateway: Gateway | None = None
         self._tls: ssl.SSLContext | None = None
@@ -114,6 +116,7 @@ class App:
         return Gateway(
             origin=origin,
             store=self._store,
+            log=self._log,
             routes=RouteTable(routes, fallback),
             background=self._background,
             forwarding_options=ForwardingOptions(

@@ -49,6 +49,18 @@ class NotStored:
 
 
 @dataclass(frozen=True, slots=True)
+class TagsRefused:
+    """A response was not stored, since not all of its tags can be used to purge it.
+
+    Attributes:
+        problem: Which field or template, and what is wrong with it.
+    """
+
+    uri: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class BackgroundFailed:
     """A bug or a failure in work that no client waits for."""
 
@@ -86,6 +98,12 @@ class PurgeLogChanged:
 
 
 Event: TypeAlias = (
-    Answered | OriginFailed | NotStored | BackgroundFailed | RedisChanged | PurgeLogChanged
+    Answered
+    | OriginFailed
+    | NotStored
+    | TagsRefused
+    | BackgroundFailed
+    | RedisChanged
+    | PurgeLogChanged
 )
 Emit: TypeAlias = Callable[[Event], None]

@@ -16,6 +16,7 @@ from proxy.events import (
     OriginFailed,
     PurgeLogChanged,
     RedisChanged,
+    TagsRefused,
 )
 
 
@@ -70,6 +71,8 @@ def event_log(*, access: bool) -> Emit:
                 )
             case NotStored():
                 log.debug("not stored", uri=event.uri, reason=event.reason.value)
+            case TagsRefused():
+                log.warning("not stored: tags refused", uri=event.uri, problem=event.problem)
             case BackgroundFailed():
                 log.error("background work failed", work=event.name, exc_info=event.error)
             case RedisChanged():

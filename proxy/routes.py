@@ -190,6 +190,7 @@ class Route:
         tags: Templates of the tags that a response is stored under.
         purge: Templates of the tags that a successful write purges.
         response_headers: Edits of what the client gets, made as it is sent.
+        strip_tags: Keep the fields that name tags from the client.
     """
 
     name: str
@@ -201,6 +202,7 @@ class Route:
     tags: tuple[str, ...] = ()
     purge: tuple[str, ...] = ()
     response_headers: HeaderEdits = field(default_factory=HeaderEdits)
+    strip_tags: bool = True
 
 
 @dataclass(frozen=True, slots=True)

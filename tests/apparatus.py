@@ -14,6 +14,7 @@ from proxy.background import Background
 from proxy.events import Event
 from proxy.gateway import ForwardingOptions, Gateway
 from proxy.origin import OriginClient, OriginOptions
+from proxy.purging import MemoryPurgeLog
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.policy import Policy
@@ -273,6 +274,7 @@ class Front:
     gateway: Gateway
     listener: Listener
     store: MemoryStore
+    log: MemoryPurgeLog
     background: Background
     events: list[Event]
 
@@ -296,10 +298,12 @@ async def fronted(
     client = OriginClient(origin)
     events: list[Event] = []
     background = Background(events.append)
-    store = MemoryStore(max_size, clock)
+    log = MemoryPurgeLog(clock)
+    store = MemoryStore(max_size, clock, log.state)
     gateway = Gateway(
         origin=client,
         store=store,
+        log=log,
         routes=RouteTable(routes, Route(name="default", policy=policy or Policy())),
         background=background,
         forwarding_options=forwarding
@@ -311,7 +315,7 @@ async def fronted(
     listener = Listener(gateway.respond, server or ServerOptions())
     await listener.start(listen, tls=tls)
     try:
-        yield Front(gateway, listener, store, background, events)
+        yield Front(gateway, listener, store, log, background, events)
     finally:
         await listener.close()
         await background.close()

@@ -7,9 +7,9 @@ from proxy.exchange import Incoming
 from proxy.gateway import forwarding
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.origin import OriginClient, Outbound
+from proxy.purging import PurgeLog
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers, Response
-from proxy.stores import Store
 
 
 class Contact:
@@ -22,12 +22,12 @@ class Contact:
     def __init__(
         self,
         origin: OriginClient,
-        store: Store,
+        log: PurgeLog,
         options: forwarding.ForwardingOptions,
         clock: Callable[[], float],
     ) -> None:
         self._origin = origin
-        self._store = store
+        self._log = log
         self._options = options
         self._clock = clock
 
@@ -43,7 +43,7 @@ class Contact:
             expects_continue=incoming.expects_continue,
             upgrade=incoming.upgrade,
         )
-        born, request_time = self._store.sequence(), self._clock()
+        born, request_time = self._log.state.position, self._clock()
         origin = await self._origin.fetch(outbound)
         response_time = self._clock()
         headers = forwarding.end_to_end(origin.headers)

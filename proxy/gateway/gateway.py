@@ -16,6 +16,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import assert_never
 
+from proxy import tags
 from proxy.background import Background
 from proxy.events import Answered, Emit, OriginFailed
 from proxy.exchange import Incoming, Outgoing
@@ -29,9 +30,11 @@ from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Exchange, Fetched, Found
 from proxy.origin import OriginClient, OriginError, OriginResponse
+from proxy.purging import Invalid, PurgeLog, scopes_of
 from proxy.rfc9111 import keys, ranges, reuse, storing, validation
 from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
 from proxy.rfc9111.dates import format_http_date
+from proxy.rfc9111.directives import request_directives
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
@@ -42,7 +45,9 @@ class Gateway:
     """Answers requests: from the store where HTTP allows it, else from the origin.
 
     Args:
+        log: What was purged; `store` knows it too.
         max_object_size: Bytes of body above which a response is not stored.
+        write_wait: Seconds that the answer to a write waits for other processes to forget, too.
         clock: POSIX time.
     """
 
@@ -51,17 +56,20 @@ class Gateway:
         *,
         origin: OriginClient,
         store: Store,
+        log: PurgeLog,
         routes: RouteTable,
         background: Background,
         forwarding_options: forwarding.ForwardingOptions,
         max_object_size: int,
+        write_wait: float = 0.25,
         clock: Callable[[], float],
         emit: Emit,
     ) -> None:
         self._store = store
+        self._log = log
         self._routes = routes
         self._forwarding = forwarding_options
-        self._contact = Contact(origin, store, forwarding_options, clock)
+        self._contact = Contact(origin, log, forwarding_options, clock)
         self._landing = Landing(store, max_object_size, background, emit)
         self._freshening = Freshening(store)
         self._refresher = Refresher(
@@ -72,7 +80,7 @@ class Gateway:
             background=background,
             emit=emit,
         )
-        self._invalidator = Invalidator(store, routes)
+        self._invalidator = Invalidator(log, routes, write_wait)
         self._clock = clock
         self._emit = emit
 
@@ -119,6 +127,8 @@ class Gateway:
             now=exchange.started,
             any_variant=True,
         )
+        if not self._log.trusted:
+            decision = _distrusting(decision, exchange.request)
         match decision:
             case reuse.Fresh():
                 return self._hit(exchange, found, Reason.FRESH)
@@ -178,7 +188,7 @@ class Gateway:
             return self._failed(exchange, error, reason)
         if fetched.origin.tunnel is not None:
             return _tunnel(fetched.origin, reason)
-        fetched = await self._invalidator.invalidate(exchange.request, fetched)
+        fetched = await self._invalidator.invalidate(exchange, fetched)
         if reason is not Reason.METHOD:
             return self._relay_unstored(exchange, fetched, reason)
         return await self._relay(self._for_later_gets(exchange), fetched, reason)
@@ -246,7 +256,7 @@ class Gateway:
             if conditional is None:  # the client asked
                 return self._relay_unstored(exchange, fetched, reason)
             return await self._not_modified(exchange, found, fetched, reason)
-        if status in reuse.STALE_IF_ERROR_STATUSES:
+        if status in reuse.STALE_IF_ERROR_STATUSES and self._may_bridge(exchange, found):
             stale = reuse.after_failure(
                 stored,
                 exchange.policy,
@@ -329,6 +339,16 @@ class Gateway:
         )
         return Answer(_relayed(exchange.request, fetched), status)
 
+    def _may_bridge(self, exchange: Exchange, found: Found) -> bool:
+        """Whether the stored response may stand in for the origin, for all that was purged.
+
+        It was looked up before the origin was asked, and purges may have come since.
+        """
+        response = found.entry.response
+        scopes = scopes_of(exchange.key.url, response.tags, response.groups)
+        judgement = self._log.state.judge(response.born, exchange.key.url, scopes)
+        return self._log.trusted and not isinstance(judgement, Invalid)
+
     # Endings.
 
     def _failed(
@@ -340,7 +360,7 @@ class Gateway:
     ) -> Answer:
         """The origin gave no usable answer: a stale one, or 502 or 504."""
         self._emit(OriginFailed(exchange.uri, error.reason, error.detail))
-        if found is not None:
+        if found is not None and self._may_bridge(exchange, found):
             stale = reuse.after_failure(
                 found.entry.response,
                 exchange.policy,
@@ -362,6 +382,8 @@ class Gateway:
             headers["Date"] = format_http_date(now)
         if exchange.policy.surrogate_control:
             headers.popall("Surrogate-Control", None)
+        if route.strip_tags:
+            headers = tags.strip(headers)
         headers = route.response_headers.apply(headers)
         cache_status = answer.cache_status.render()
         headers.add("Cache-Status", cache_status)
@@ -377,6 +399,15 @@ class Gateway:
             )
         )
         return outgoing
+
+
+def _distrusting(decision: reuse.ReuseDecision, request: Request) -> reuse.ReuseDecision:
+    """What to do instead where a purge may have been missed: ask the origin in any case."""
+    if not isinstance(decision, reuse.Fresh | reuse.ServeStale):
+        return decision
+    if request_directives(request.headers).only_if_cached:
+        return reuse.GatewayTimeout(Reason.PURGES_UNKNOWN)
+    return reuse.Revalidate(Reason.PURGES_UNKNOWN)
 
 
 def _own_answer(status: HTTPStatus, reason: Reason) -> Answer:

@@ -1,16 +1,26 @@
-"""What a successful unsafe request makes the store forget (§4.4, RFC 9875)."""
+"""What a successful unsafe request makes every process forget (§4.4, RFC 9875, routes)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxy.gateway.steps import Fetched
+from proxy.gateway.steps import Exchange, Fetched
 from proxy.origin import OriginError
+from proxy.purging import (
+    LogUnreachable,
+    Mode,
+    PurgeLog,
+    Softened,
+    Valid,
+    group_scope,
+    scopes_of,
+    tag_scope,
+    url_scope,
+)
 from proxy.rfc9111 import groups, invalidation, keys
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
-from proxy.stores import Store
-from proxy.stores.entry import group_scope
+from proxy.tags import InvalidTags, expand_tag
 
 _NEVER_SENT = frozenset(
     {
@@ -23,28 +33,39 @@ _NEVER_SENT = frozenset(
 
 
 class Invalidator:
-    """Forgets URLs and groups that an origin's answer says have changed."""
+    """Purges what an origin's answer says has changed.
 
-    def __init__(self, store: Store, routes: RouteTable) -> None:
-        self._store = store
+    Args:
+        wait: Seconds that the answer to a write waits for the other processes to forget, too.
+    """
+
+    def __init__(self, log: PurgeLog, routes: RouteTable, wait: float) -> None:
+        self._log = log
         self._key_policies = routes.key_policies
+        self._wait = wait
 
-    async def invalidate(self, request: Request, fetched: Fetched) -> Fetched:
-        """Forget what `request` may have changed; `fetched`, perhaps born again.
+    async def invalidate(self, exchange: Exchange, fetched: Fetched) -> Fetched:
+        """Forget what a request may have changed; `fetched`, perhaps born again.
 
         The answer to the request itself is newer than the change it made. So it counts as born
-        after the invalidation, unless another one of it came while it was on its way.
+        after the purge, unless it was purged by another while it was on its way.
         """
-        uris = invalidation.invalidated_uris(request, fetched.response)
-        names = groups.invalidated_groups(request, fetched.response)
+        request, response = exchange.request, fetched.response
+        uris = invalidation.invalidated_uris(request, response)
+        names = groups.invalidated_groups(request, response)
         if not uris and not names:
             return fetched
+        tags = _purged_tags(exchange, fetched) if uris else ()
+        before = self._log.state.position if self._is_current(request, fetched) else None
+        seq = await self._forget(request, uris, names, tags)
+        return replace(fetched, born=seq) if before is not None and seq == before + 1 else fetched
+
+    def _is_current(self, request: Request, fetched: Fetched) -> bool:
+        """Whether nothing of the answer was purged while it was on its way."""
         own = groups.parse_groups(fetched.response.headers)
-        undisturbed = self._store.permits(
-            fetched.born, self._urls([request.uri]) | _group_scopes(request, own)
-        )
-        await self._forget(request, uris, names)
-        return replace(fetched, born=self._store.sequence()) if undisturbed else fetched
+        scopes = [s for url in self._urls([request.uri]) for s in scopes_of(url, groups=own)]
+        judgement = self._log.state.judge(fetched.born, request.uri, scopes)
+        return isinstance(judgement, Valid | Softened)
 
     async def suspect(self, request: Request, error: OriginError) -> None:
         """Forget what `request` may have changed though no answer came.
@@ -53,16 +74,38 @@ class Invalidator:
         """
         uris = invalidation.suspect_uris(request)
         if uris and error.reason not in _NEVER_SENT:
-            await self._forget(request, uris, ())
+            await self._forget(request, uris, (), ())
 
-    async def _forget(self, request: Request, uris: Sequence[str], names: Sequence[str]) -> None:
-        await self._store.invalidate(self._urls(uris), _group_scopes(request, names))
+    async def _forget(
+        self, request: Request, uris: Sequence[str], names: Sequence[str], tags: Sequence[str]
+    ) -> int | None:
+        """Purge these; the purge's number, None where only this process could be told so far."""
+        origin = f"{request.scheme}://{request.authority}"
+        scopes = [
+            *map(url_scope, self._urls(uris)),
+            *(group_scope(origin, name) for name in names),
+            *map(tag_scope, tags),
+        ]
+        try:
+            seq = await self._log.append(scopes, Mode.HARD)
+            await self._log.wait(seq, self._wait)
+        except LogUnreachable:
+            self._log.append_later(scopes, Mode.HARD)
+            return None
+        return seq
 
     def _urls(self, uris: Sequence[str]) -> set[str]:
         """A URI may be stored under a different key on each route."""
         return {keys.uri_key(uri, policy) for uri in uris for policy in self._key_policies}
 
 
-def _group_scopes(request: Request, names: Sequence[str]) -> set[str]:
-    origin = f"{request.scheme}://{request.authority}"
-    return {group_scope(origin, name) for name in names}
+def _purged_tags(exchange: Exchange, fetched: Fetched) -> tuple[str, ...]:
+    """Tags that the route purges; a template that cannot be filled names none."""
+    matched = exchange.matched
+    query = exchange.request.target.partition("?")[2]
+    tags: dict[str, None] = {}
+    for template in matched.route.purge:
+        expanded = expand_tag(template, matched.variables, query, fetched.response.headers)
+        if not isinstance(expanded, InvalidTags):
+            tags.update(dict.fromkeys(expanded))
+    return tuple(tags)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from proxy.background import Background
-from proxy.events import Emit, NotStored
+from proxy.events import Emit, NotStored, TagsRefused
 from proxy.exchange import BodyAborted
 from proxy.gateway.filling import Filling
 from proxy.gateway.steps import Exchange, Fetched
@@ -13,8 +13,8 @@ from proxy.origin import OriginResponse
 from proxy.rfc9111 import groups, ranges, storing, validation
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
-from proxy.routes import expand
 from proxy.stores import Entry, Store
+from proxy.tags import InvalidTags, Tags, response_tags
 
 
 class Landing:
@@ -33,7 +33,7 @@ class Landing:
         self._emit = emit
 
     def decide(self, exchange: Exchange, fetched: Fetched) -> storing.StorageDecision:
-        """What §3 says, and whether an announced length fits."""
+        """What §3 says, whether an announced length fits, and whether the tags make sense."""
         decision = storing.decide(
             exchange.request, fetched.response, exchange.policy, **fetched.times
         )
@@ -41,6 +41,10 @@ class Landing:
             length = fetched.origin.length
             if length is not None and length > self._max_object_size:
                 return storing.NotStorable(Reason.TOO_LARGE)
+            tags = _tags(exchange, fetched)
+            if isinstance(tags, InvalidTags):
+                self._emit(TagsRefused(exchange.uri, tags.reason))
+                return storing.NotStorable(Reason.INVALID_TAGS)
         return decision
 
     async def fill(
@@ -164,15 +168,20 @@ def _has_more(held: Entry, part: Entry, fetched: Fetched) -> bool:
     )
 
 
+def _tags(exchange: Exchange, fetched: Fetched) -> Tags | InvalidTags:
+    matched = exchange.matched
+    query = exchange.request.target.partition("?")[2]
+    return response_tags(matched.route.tags, matched.variables, query, fetched.response.headers)
+
+
 def _stored(exchange: Exchange, fetched: Fetched, storable: storing.Storable) -> StoredResponse:
-    variables = exchange.matched.variables
-    tags = (expand(template, variables) for template in exchange.matched.route.tags)
+    tags = _tags(exchange, fetched)
     return storing.stored_response(
         exchange.request,
         fetched.response,
         storable,
         **fetched.times,
-        tags=tuple(dict.fromkeys(tag for tag in tags if tag is not None)),
+        tags=() if isinstance(tags, InvalidTags) else tags,
         groups=groups.parse_groups(fetched.response.headers),
         born=fetched.born,
     )

@@ -112,16 +112,19 @@ class PurgeState:
         position: Number of the last purge applied.
         floor: Nothing born below it is valid.
         known_from: Every purge with a greater number, up to `position`, is known here.
+        changes: Grows whenever a judgement may come out otherwise than before.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.position = 0
         self.floor = 0
         self.known_from = 0
+        self.changes = 0
         self._limits = limits or Limits()
-        # Both are in the order of the numbers, so that the first is the oldest.
-        self._hard: dict[str, int] = {}
-        self._soft: dict[str, tuple[int, float]] = {}
+        # Both are in the order of the numbers, so that the first is the oldest. Their keys are
+        # hashes of scopes, since a URL can be long: two that collide cost a refetch at most.
+        self._hard: dict[int, int] = {}
+        self._soft: dict[int, tuple[int, float]] = {}
         self._bans: dict[tuple[Mode, str], _Ban] = {}
 
     @property
@@ -157,6 +160,7 @@ class PurgeState:
 
     def raise_floor(self, floor: int) -> None:
         """Take note that the log has forgotten purges up to `floor`."""
+        self.changes += 1
         self.floor = max(self.floor, floor)
 
     def reset(
@@ -169,6 +173,7 @@ class PurgeState:
             floor: Of the log; by default nothing from before is valid.
             patterns: All patterns that the log still holds, oldest first.
         """
+        self.changes += 1
         self.position = self.known_from = position
         self.floor = position if floor is None else floor
         self._hard.clear()
@@ -210,7 +215,7 @@ class PurgeState:
         hard = self._hard
         return (
             born < self.floor
-            or any(hard.get(scope, 0) > born for scope in scopes)
+            or any(hard.get(hash(scope), 0) > born for scope in scopes)
             or any(True for _ in self._bans_on(Mode.HARD, born, url))
         )
 
@@ -220,7 +225,7 @@ class PurgeState:
         through = max(born, self.position)
         since = [] if at is None else [at]
         if self._soft:
-            found = (self._soft.get(scope) for scope in scopes)
+            found = (self._soft.get(hash(scope)) for scope in scopes)
             since += [soft[1] for soft in found if soft is not None and soft[0] > born]
         since += [ban.at for ban in self._bans_on(Mode.SOFT, born, url)]
         return Softened(min(since), through) if since else Valid(through)
@@ -235,6 +240,7 @@ class PurgeState:
         )
 
     def _remember(self, purge: Purge) -> None:
+        self.changes += 1
         scopes: Iterable[str] = purge.scopes
         if purge.pattern is not None:
             try:
@@ -243,11 +249,11 @@ class PurgeState:
                 # Another release of Python may read what this one cannot: take it for all.
                 scopes = (*scopes, ALL)
         if purge.mode is Mode.HARD:
-            for scope in scopes:
+            for scope in map(hash, scopes):
                 self._hard.pop(scope, None)
                 self._hard[scope] = purge.seq
         else:
-            for scope in scopes:
+            for scope in map(hash, scopes):
                 self._soft.pop(scope, None)
                 self._soft[scope] = (purge.seq, purge.at)
         self._trim()

@@ -58,6 +58,10 @@ class Reason(StrEnum):
         "If-Match or If-Unmodified-Since are for the origin to judge (§4.3.2).",
     )
     REQUEST_UPGRADE = "request-upgrade", "The client asks to switch protocols."
+    PURGES_UNKNOWN = (
+        "purges-unknown",
+        "The purge log cannot be read: what is stored may have been purged.",
+    )
     ONLY_IF_CACHED = "only-if-cached", "The client wants a stored response or none (§5.2.1.7)."
 
     # Why a response was not stored.
@@ -99,6 +103,7 @@ class Reason(StrEnum):
         "A 206 without one valid Content-Range cannot be reused (§3.3).",
     )
     TOO_LARGE = "too-large", "The body is larger than store.memory.max_object_size."
+    INVALID_TAGS = "invalid-tags", "A tag cannot be read, so no purge by it could be relied on."
     OUTDATED = "outdated", "It was invalidated, or a newer response came, while it was on its way."
     ABANDONED = "abandoned", "The client left before the end, and nobody could read on."
 

@@ -1,7 +1,7 @@
 """What stores keep, and what they promise."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from proxy.rfc9111.reasons import Reason
@@ -69,21 +69,23 @@ class Entry:
         return freshness.response_time - freshness.initial_age + freshness.lifetime + window
 
 
+def softened(entry: Entry, at: float) -> Entry:
+    """The entry as stale since `at` (POSIX seconds): its windows for stale use begin then."""
+    freshness = entry.response.freshness
+    lifetime = min(freshness.lifetime, freshness.current_age(at))
+    if lifetime == freshness.lifetime:
+        return entry
+    response = entry.response.with_changes(freshness=replace(freshness, lifetime=lifetime))
+    return Entry(response, entry.body)
+
+
 class Store(Protocol):
     """The contract of every store.
 
-    A store remembers what was invalidated for as long as it takes: `put` refuses an entry that
-    was `born` before the last invalidation of any of its scopes, whenever it arrives. What
-    `lookup` returns does not change afterwards.
+    Whatever a purge concerns is never found again, wherever it was on its way when the purge was
+    applied; what a soft purge concerns is found as stale since then. What `lookup` returns does
+    not change afterwards.
     """
-
-    def sequence(self) -> int:
-        """Number of the last invalidation; an entry's `born` is what this said beforehand."""
-        ...
-
-    def permits(self, born: int, scopes: Iterable[str]) -> bool:
-        """Whether none of these URLs and scoped groups was invalidated after `born`."""
-        ...
 
     async def lookup(self, key: CacheKey) -> Sequence[Entry]:
         """All variants under `key`, oldest first; () for none."""
@@ -107,17 +109,3 @@ class Store(Protocol):
     async def remove(self, key: CacheKey, entry: Entry) -> None:
         """Drop this very entry, if it is still there."""
         ...
-
-    async def invalidate(self, urls: Iterable[str], groups: Iterable[str] = ()) -> int:
-        """Drop everything under these URL keys and in these groups (RFC 9875); how many URLs.
-
-        Args:
-            urls: URL parts of keys.
-            groups: Scoped group names, see `group_scope`.
-        """
-        ...
-
-
-def group_scope(origin: str, group: str) -> str:
-    """A cache group's name within its origin (`scheme://authority`): groups never cross it."""
-    return f"{origin} {group}"

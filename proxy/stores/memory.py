@@ -2,50 +2,49 @@
 
 One URL is one unit of bookkeeping: its variants live, move and leave together, except that a
 URL whose variants alone exceed the bound loses its oldest variants first.
+
+Purges reach it through what the process knows of the purge log: an entry is judged when it comes,
+and again before it is used if anything was purged since. So a purge costs the same however many
+entries it concerns; their memory is reclaimed afterwards.
 """
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
+from proxy.purging.scopes import scopes_of, tag_scope, url_scope
+from proxy.purging.state import Invalid, Purge, PurgeState, Softened, Unknown
 from proxy.rfc9111.reasons import Reason
-from proxy.stores.entry import CacheKey, Entry, group_scope
-
-_REMEMBERED_INVALIDATIONS = 65_536
+from proxy.stores.entry import CacheKey, Entry, softened
 
 _MOST_VARIANTS = 128
 """Under one key: every lookup compares with all of them, and clients can make up any number."""
 
+_URL_SCOPE = url_scope("")
+_TAG_SCOPE = tag_scope("")
 
-_Resource: TypeAlias = dict[str, tuple[Entry, ...]]
-"""All that is stored for one URL: the variants under each key's extra part, oldest first."""
 
+@dataclass(slots=True)
+class Held:
+    """An entry with what this store knows of it.
 
-class _Invalidations:
-    """When each scope was last invalidated, as ever-growing numbers, bounded.
-
-    What was trimmed lies below the floor: nothing born below the floor can be proven valid.
-    Scopes are kept as hashes, since a URL can be long: two that collide cost a refill at most.
+    Attributes:
+        through: Number of the last purge that it is known to have outlived.
+        judged: The state's `changes` when it was judged.
+        hits: How often a lookup found it.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._last: OrderedDict[int, int] = OrderedDict()
-        self._floor = 0
-        self.sequence = 0
+    entry: Entry
+    through: int
+    judged: int
+    hits: int = 0
 
-    def record(self, scopes: Iterable[str]) -> None:
-        self.sequence += 1
-        for scope in map(hash, scopes):
-            self._last[scope] = self.sequence
-            self._last.move_to_end(scope)
-        while len(self._last) > self._limit:
-            _, self._floor = self._last.popitem(last=False)
 
-    def permits(self, born: int, scopes: Iterable[str]) -> bool:
-        latest = (self._last.get(hash(scope), 0) for scope in scopes)
-        return born >= self._floor and all(number <= born for number in latest)
+_Resource: TypeAlias = dict[str, tuple[Held, ...]]
+"""All that is stored for one URL: the variants under each key's extra part, oldest first."""
 
 
 class MemoryStore:
@@ -57,66 +56,71 @@ class MemoryStore:
         evictions: How many URLs have left to make room.
     """
 
-    def __init__(self, max_size: int, clock: Callable[[], float]) -> None:
+    def __init__(self, max_size: int, clock: Callable[[], float], state: PurgeState) -> None:
         self.max_size = max_size
         self.size = 0
         self.evictions = 0
         self._entries = 0
         self._clock = clock
+        self._state = state
         self._resources: OrderedDict[str, _Resource] = OrderedDict()
-        self._groups: dict[str, Counter[str]] = {}
+        self._tags: dict[str, Counter[str]] = {}
         self._expiry: list[tuple[float, str, str]] = []
-        self._invalidations = _Invalidations(_REMEMBERED_INVALIDATIONS)
 
     def __len__(self) -> int:
-        """How many URLs are stored."""
-        return len(self._resources)
-
-    def sequence(self) -> int:
-        """See Store."""
-        return self._invalidations.sequence
-
-    def permits(self, born: int, scopes: Iterable[str]) -> bool:
-        """See Store."""
-        return self._invalidations.permits(born, scopes)
+        """How many entries are stored."""
+        return self._entries
 
     async def lookup(self, key: CacheKey) -> Sequence[Entry]:
         """See Store; counts as a use."""
         held = self._held(key)
+        if not held:
+            return ()
+        changes = self._state.changes
+        if any(one.judged != changes for one in held):
+            held = self._judged(key)
         if held:
             self._resources.move_to_end(key.url)
-        return held
+        for one in held:
+            one.hits += 1
+        return [one.entry for one in held]
 
     async def put(
-        self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
+        self,
+        key: CacheKey,
+        entry: Entry,
+        *,
+        replaces: Entry | None = None,
+        through: int | None = None,
     ) -> Reason | None:
-        """See Store; room is made by dropping what was used least recently."""
+        """See Store; room is made by dropping what was used least recently.
+
+        Args:
+            key: See Store.
+            entry: See Store.
+            replaces: See Store.
+            through: Number of the last purge that the entry has outlived by the log's own word,
+                where that is more than `born`.
+        """
         if replaces is not None:
-            self._drop(key, lambda old: old is replaces)
+            self._drop(key, lambda old: old.entry is replaces)
         if _cost(key, entry) > self.max_size:
             return Reason.TOO_LARGE
-        if not self._is_current(key, entry):
+        born = entry.response.born
+        coming = Held(entry, born if through is None else through, judged=-1)
+        if not self._judge(key, coming) or self._is_outdone(key, entry):
             return Reason.OUTDATED
-        self._drop(key, lambda old: old.response.variant == entry.response.variant)
+        self._drop(key, lambda old: old.entry.response.variant == entry.response.variant)
         crowd = self._held(key)[: 1 - _MOST_VARIANTS]
         self._drop(key, lambda old: any(old is one for one in crowd))
-        self._add(key, entry)
+        self._add(key, coming)
         self._note_expiry(key, entry)
         self._make_room(key.url)
         return None
 
     async def remove(self, key: CacheKey, entry: Entry) -> None:
         """See Store."""
-        self._drop(key, lambda old: old is entry)
-
-    async def invalidate(self, urls: Iterable[str], groups: Iterable[str] = ()) -> int:
-        """See Store."""
-        scopes = list(groups)
-        doomed = set(urls)
-        self._invalidations.record([*doomed, *scopes])
-        for scope in scopes:
-            doomed.update(self._groups.get(scope, ()))
-        return sum(self._drop_resource(url) for url in doomed)
+        self._drop(key, lambda old: old.entry is entry)
 
     def resize(self, max_size: int) -> None:
         """Change the bound; what no longer fits leaves at once."""
@@ -129,22 +133,83 @@ class MemoryStore:
         looked_at = 0
         while self._expiry and self._expiry[0][0] <= now:
             _, url, extra = heapq.heappop(self._expiry)
-            self._drop(CacheKey(url, extra), lambda entry: entry.useless_after <= now)
+            self._drop(CacheKey(url, extra), lambda held: held.entry.useless_after <= now)
             looked_at += 1
         return looked_at
 
-    def _held(self, key: CacheKey) -> tuple[Entry, ...]:
+    def reclaim(self, purge: Purge | None) -> Iterator[None]:
+        """Drop what `purge` (None: any purge) has made invalid; yields between small steps."""
+        urls = iter(self._concerned(purge))
+        while step := list(islice(urls, 256)):
+            for url in step:
+                for extra in list(self._resources.get(url, ())):
+                    self._judged(CacheKey(url, extra))
+            yield
+
+    # Looking in, for operators.
+
+    def tags(self) -> dict[str, int]:
+        """How many URLs carry each tag."""
+        return {tag: len(urls) for tag, urls in self._tags.items()}
+
+    def urls(self, tag: str | None = None) -> Sequence[str]:
+        """All stored URLs, or those that carry `tag`."""
+        return list(self._resources) if tag is None else list(self._tags.get(tag, ()))
+
+    def variants(self, url: str) -> Sequence[Held]:
+        """All that is stored for one URL and still valid, without counting as a use."""
+        for extra in list(self._resources.get(url, ())):
+            self._judged(CacheKey(url, extra))
+        return [one for held in self._resources.get(url, {}).values() for one in held]
+
+    # Inside.
+
+    def _held(self, key: CacheKey) -> tuple[Held, ...]:
         resource = self._resources.get(key.url)
         return () if resource is None else resource.get(key.extra, ())
 
-    def _is_current(self, key: CacheKey, entry: Entry) -> bool:
-        """Whether nothing was invalidated, and no newer answer stored, since it was asked for."""
+    def _judged(self, key: CacheKey) -> tuple[Held, ...]:
+        """What is held under `key` less what was purged."""
+        self._drop(key, lambda held: not self._judge(key, held))
+        return self._held(key)
+
+    def _judge(self, key: CacheKey, held: Held) -> bool:
+        """Whether it may be used; a soft purge makes it stale."""
+        state = self._state
+        if held.judged == state.changes:
+            return True
+        response = held.entry.response
+        scopes = scopes_of(key.url, response.tags, response.groups)
+        judgement = state.judge(held.through, key.url, scopes)
+        if isinstance(judgement, Invalid | Unknown):
+            return False
+        if isinstance(judgement, Softened):
+            held.entry = softened(held.entry, judgement.at)
+        held.through, held.judged = judgement.through, state.changes
+        return True
+
+    def _is_outdone(self, key: CacheKey, entry: Entry) -> bool:
+        """Whether a newer answer was stored since it was asked for."""
         response = entry.response
-        return self.permits(response.born, (key.url, *_group_scopes(key, entry))) and not any(
-            old.response.variant == response.variant
-            and old.response.request_time > response.request_time
+        return any(
+            old.entry.response.variant == response.variant
+            and old.entry.response.request_time > response.request_time
             for old in self._held(key)
         )
+
+    def _concerned(self, purge: Purge | None) -> Sequence[str]:
+        """URLs among which all are that `purge` concerns."""
+        if purge is None or purge.pattern is not None:
+            return self.urls()
+        concerned: list[str] = []
+        for scope in purge.scopes:
+            if scope.startswith(_URL_SCOPE):
+                concerned.append(scope.removeprefix(_URL_SCOPE))
+            elif scope.startswith(_TAG_SCOPE):
+                concerned += self.urls(scope.removeprefix(_TAG_SCOPE))
+            else:
+                return self.urls()
+        return concerned
 
     def _make_room(self, newest: str) -> None:
         while self.size > self.max_size:
@@ -152,76 +217,60 @@ class MemoryStore:
             if url == newest:
                 extra, held = next(iter(resource.items()))
                 oldest = held[0]
-                self._drop(CacheKey(url, extra), lambda entry, oldest=oldest: entry is oldest)  # type: ignore[misc]
+                self._drop(CacheKey(url, extra), lambda one, oldest=oldest: one is oldest)  # type: ignore[misc]
             else:
-                self._drop_resource(url)
+                for extra in list(resource):
+                    self._drop(CacheKey(url, extra), lambda _one: True)
                 self.evictions += 1
 
-    def _add(self, key: CacheKey, entry: Entry) -> None:
+    def _add(self, key: CacheKey, held: Held) -> None:
         """Put it last, the key's extra part and the URL too."""
         resource = self._resources.setdefault(key.url, {})
         self._resources.move_to_end(key.url)
-        resource[key.extra] = (*resource.pop(key.extra, ()), entry)
-        self._count(key, entry, 1)
+        resource[key.extra] = (*resource.pop(key.extra, ()), held)
+        self._count(key, held.entry, 1)
 
-    def _drop(self, key: CacheKey, doomed: Callable[[Entry], bool]) -> None:
+    def _drop(self, key: CacheKey, doomed: Callable[[Held], bool]) -> None:
         """Drop the variants under `key` that are `doomed`."""
         held = self._held(key)
-        gone = [entry for entry in held if doomed(entry)]
+        gone = [one for one in held if doomed(one)]
         if not gone:
             return
         resource = self._resources[key.url]
-        kept = tuple(entry for entry in held if not any(entry is one for one in gone))
+        kept = tuple(one for one in held if not any(one is other for other in gone))
         if kept:
             resource[key.extra] = kept
         else:
             del resource[key.extra]
-        for entry in gone:
-            self._count(key, entry, -1)
+        for one in gone:
+            self._count(key, one.entry, -1)
         if not resource:
             del self._resources[key.url]
-
-    def _drop_resource(self, url: str) -> bool:
-        """Drop everything under `url`; whether there was anything."""
-        resource = self._resources.get(url)
-        if resource is None:
-            return False
-        for extra in list(resource):
-            self._drop(CacheKey(url, extra), lambda _entry: True)
-        return True
 
     def _count(self, key: CacheKey, entry: Entry, sign: int) -> None:
         """Enter an entry's coming (1) or going (-1) in the books."""
         self.size += sign * _cost(key, entry)
         self._entries += sign
-        for scope in _group_scopes(key, entry):
-            members = self._groups.setdefault(scope, Counter())
+        for tag in entry.response.tags:
+            members = self._tags.setdefault(tag, Counter())
             members[key.url] += sign
             if not members[key.url]:
                 del members[key.url]
             if not members:
-                del self._groups[scope]
+                del self._tags[tag]
 
     def _note_expiry(self, key: CacheKey, entry: Entry) -> None:
         heapq.heappush(self._expiry, (entry.useless_after, key.url, key.extra))
         if len(self._expiry) > 2 * self._entries + 1024:
             # Renewed entries leave old notes behind; start over before they outnumber the rest.
             self._expiry = [
-                (entry.useless_after, url, extra)
+                (one.entry.useless_after, url, extra)
                 for url, resource in self._resources.items()
                 for extra, held in resource.items()
-                for entry in held
+                for one in held
             ]
             heapq.heapify(self._expiry)
 
 
 def _cost(key: CacheKey, entry: Entry) -> int:
     return entry.size + len(key.url) + len(key.extra)
-
-
-def _group_scopes(key: CacheKey, entry: Entry) -> tuple[str, ...]:
-    if not entry.response.groups:
-        return ()
-    scheme, _, rest = key.url.partition("://")
-    origin = f"{scheme}://{rest.partition('/')[0]}"
-    return tuple(group_scope(origin, group) for group in entry.response.groups)

@@ -19,7 +19,7 @@ from proxy.purging.state import Judgement, Softened, Valid
 from proxy.redis_link import Access, LinkError
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import VariantKey
-from proxy.stores.entry import CacheKey, Entry
+from proxy.stores.entry import CacheKey, Entry, softened
 from proxy.stores.fill_lock import FillLocks, Lease, Waited
 from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, renews
@@ -44,9 +44,14 @@ class Memory(Protocol):
         ...
 
     def put(
-        self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
+        self,
+        key: CacheKey,
+        entry: Entry,
+        *,
+        replaces: Entry | None = None,
+        through: int | None = None,
     ) -> Awaitable[Reason | None] | Reason | None:
-        """See Store."""
+        """See MemoryStore."""
         ...
 
     def remove(self, key: CacheKey, entry: Entry) -> Awaitable[None] | None:
@@ -127,15 +132,15 @@ class TieredStore:
             for entry in (*read, *self.writes.pending(key))
             if _identity(key, entry) not in self._removed
         ]
-        found = [entry for entry in candidates if await self._may_be_used(key, entry)]
-        if not found:
+        judged = [one for entry in candidates if (one := await self._judged(key, entry))]
+        if not judged:
             self.counts.nowhere += 1
             return held
         self.counts.shared += 1
-        merged = _newest(key, [*held, *found])
-        for entry in merged:
-            if not any(entry is old for old in held):
-                await _settled(self._memory.put(key, entry))
+        merged = _newest(key, [*held, *(entry for entry, _ in judged)])
+        for entry, through in judged:
+            if any(entry is one for one in merged):
+                await _settled(self._memory.put(key, entry, through=through))
         return merged
 
     async def put(
@@ -231,15 +236,19 @@ class TieredStore:
         if not task.cancelled():
             task.exception()  # marked as seen: whoever waited may have left
 
-    async def _may_be_used(self, key: CacheKey, entry: Entry) -> bool:
+    async def _judged(self, key: CacheKey, entry: Entry) -> tuple[Entry, int] | None:
+        """The entry as it may be used, and the last purge that it outlived; None for not at all."""
         response = entry.response
         scopes = scopes_of(key.url, response.tags, response.groups)
         judgement = await self._judge(response.born, key.url, scopes)
-        if isinstance(judgement, Valid | Softened):
-            return True
+        match judgement:
+            case Valid(through=through):
+                return entry, through
+            case Softened(at=at, through=through):
+                return softened(entry, at), through
         self.counts.purged += 1
         self._forget(key, entry)
-        return False
+        return None
 
     async def _put_shared(self, key: CacheKey, entry: Entry) -> None:
         refused = await self._shared.put(key, entry)

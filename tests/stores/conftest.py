@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from proxy.purging.state import Valid
+from proxy.purging.state import PurgeState, Valid
 from proxy.redis_link import RedisLink, RedisOptions
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
@@ -115,14 +115,14 @@ async def all_valid(_born: int, _url: str, _scopes: Sequence[str]) -> Valid:
 
 @pytest.fixture
 async def tiered(redis_store: RedisStore, clock: Clock) -> AsyncIterator[TieredStore]:
-    store = TieredStore(MemoryStore(1 << 20, clock), redis_store, all_valid)
+    store = TieredStore(MemoryStore(1 << 20, clock, PurgeState()), redis_store, all_valid)
     yield store
     await store.close()
 
 
 @pytest.fixture
 def memory(clock: Clock) -> Store:
-    return MemoryStore(1 << 20, clock)
+    return MemoryStore(1 << 20, clock, PurgeState())
 
 
 @pytest.fixture(params=["memory", "redis_store", "tiered"])

@@ -4,8 +4,7 @@ Forgetting by URL or group is asked of the store in memory only: Redis leaves it
 """
 
 from proxy.rfc9111.reasons import Reason
-from proxy.stores import CacheKey, Store
-from proxy.stores.entry import group_scope
+from proxy.stores import CacheKey
 from tests.stores.conftest import NOW, Keeps, make_entry
 
 KEY = CacheKey("http://api/a")
@@ -61,62 +60,6 @@ async def test_remove_drops_only_this_very_entry(store: Keeps) -> None:
     await store.remove(KEY, german)
     await store.remove(CacheKey("http://api/unknown"), german)
     assert list(await store.lookup(KEY)) == [french]
-
-
-async def test_invalidating_a_url_takes_all_its_variants(memory: Store) -> None:
-    other = CacheKey("http://api/ab")
-    await memory.put(KEY, make_entry(variant=GERMAN))
-    await memory.put(CacheKey(KEY.url, "x-tenant=a"), make_entry(variant=FRENCH))
-    await memory.put(other, make_entry(b"other"))
-    assert await memory.invalidate([KEY.url, "http://api/unknown"]) == 1
-    assert list(await memory.lookup(KEY)) == []
-    assert list(await memory.lookup(CacheKey(KEY.url, "x-tenant=a"))) == []
-    assert [entry.body for entry in await memory.lookup(other)] == [b"other"]
-
-
-async def test_invalidating_a_group_takes_its_members_of_the_same_origin(memory: Store) -> None:
-    other, foreign = CacheKey("http://api/b"), CacheKey("http://elsewhere/a")
-    await memory.put(KEY, make_entry(groups=("g", "h")))
-    await memory.put(other, make_entry(groups=("h",)))
-    await memory.put(foreign, make_entry(groups=("g",)))
-    assert await memory.invalidate([], [group_scope("http://api", "g")]) == 1
-    assert list(await memory.lookup(KEY)) == []
-    assert list(await memory.lookup(other)) != []
-    assert list(await memory.lookup(foreign)) != []
-
-
-async def test_a_fill_born_before_an_invalidation_is_refused_whenever_it_lands(
-    memory: Store,
-) -> None:
-    born = memory.sequence()
-    await memory.invalidate([KEY.url])
-    assert await memory.put(KEY, make_entry(born=born)) is Reason.OUTDATED
-    assert list(await memory.lookup(KEY)) == []
-    assert await memory.put(KEY, make_entry(born=memory.sequence())) is None
-
-
-async def test_a_fill_of_an_invalidated_group_is_refused(memory: Store) -> None:
-    born = memory.sequence()
-    await memory.invalidate([], [group_scope("http://api", "g")])
-    assert await memory.put(KEY, make_entry(born=born, groups=("g",))) is Reason.OUTDATED
-    assert await memory.put(KEY, make_entry(born=born, groups=("h",))) is None
-
-
-async def test_an_invalidation_elsewhere_disturbs_no_fill(memory: Store) -> None:
-    born = memory.sequence()
-    await memory.invalidate(["http://api/b"])
-    assert await memory.put(KEY, make_entry(born=born)) is None
-
-
-async def test_what_was_invalidated_since_is_no_longer_permitted(memory: Store) -> None:
-    born = memory.sequence()
-    scopes = [KEY.url, group_scope("http://api", "g")]
-    await memory.invalidate(["http://api/b"])
-    assert memory.permits(born, scopes)
-    await memory.invalidate([], scopes[1:])
-    assert not memory.permits(born, scopes)
-    assert memory.permits(born, scopes[:1])
-    assert memory.permits(memory.sequence(), scopes)
 
 
 async def test_the_answer_that_was_asked_for_last_stays_whichever_comes_last(store: Keeps) -> None:

@@ -7,6 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.purging import (
+    MemoryPurgeLog,
+    Mode,
+    Purge,
+    PurgeState,
+    host_scope,
+    prefix_scope,
+    tag_scope,
+    url_scope,
+)
 from proxy.rfc9111.reasons import Reason
 from proxy.stores import CacheKey, Entry, MemoryStore, memory
 from tests.stores.conftest import NOW, Clock, make_entry
@@ -30,7 +40,7 @@ async def urls_of(store: MemoryStore, numbers: range) -> list[int]:
 
 
 async def test_the_least_recently_used_url_leaves_first(clock: Clock) -> None:
-    store = MemoryStore(room_for(3), clock)
+    store = MemoryStore(room_for(3), clock, PurgeState())
     for number in range(3):
         await store.put(key(number), make_entry())
     await store.lookup(key(0))
@@ -41,7 +51,7 @@ async def test_the_least_recently_used_url_leaves_first(clock: Clock) -> None:
 
 
 async def test_an_entry_larger_than_the_store_is_refused_and_nothing_lost(clock: Clock) -> None:
-    store = MemoryStore(room_for(2), clock)
+    store = MemoryStore(room_for(2), clock, PurgeState())
     await store.put(key(0), make_entry())
     assert await store.put(key(1), make_entry(b"x" * room_for(2))) is Reason.TOO_LARGE
     assert await urls_of(store, range(2)) == [0]
@@ -56,7 +66,7 @@ async def held_variants(store: MemoryStore, at: CacheKey) -> list[str | None]:
 
 
 async def test_a_url_whose_variants_alone_exceed_the_bound_loses_its_oldest(clock: Clock) -> None:
-    store = MemoryStore(3 * cost_of(variant(0)), clock)
+    store = MemoryStore(3 * cost_of(variant(0)), clock, PurgeState())
     for number in range(5):
         await store.put(key(0), variant(number))
     assert await held_variants(store, key(0)) == ["2", "3", "4"]
@@ -66,7 +76,7 @@ async def test_clients_cannot_make_a_lookup_slow_by_making_up_variants(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "_MOST_VARIANTS", 3)
-    store = MemoryStore(1 << 20, clock)
+    store = MemoryStore(1 << 20, clock, PurgeState())
     for number in range(9):
         await store.put(key(0), variant(number))
     assert await held_variants(store, key(0)) == ["6", "7", "8"]
@@ -78,7 +88,7 @@ async def test_the_variants_of_one_tenant_do_not_crowd_out_another_s(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "_MOST_VARIANTS", 2)
-    store = MemoryStore(1 << 20, clock)
+    store = MemoryStore(1 << 20, clock, PurgeState())
     for tenant in "ab":
         for number in range(3):
             await store.put(CacheKey("http://api/", tenant), variant(number))
@@ -87,7 +97,7 @@ async def test_the_variants_of_one_tenant_do_not_crowd_out_another_s(
 
 
 async def test_long_keys_and_compared_values_count(clock: Clock) -> None:
-    store = MemoryStore(1 << 20, clock)
+    store = MemoryStore(1 << 20, clock, PurgeState())
     await store.put(CacheKey("http://api/" + "u" * 1000, "e" * 500), make_entry())
     before = store.size
     assert before >= make_entry().size + 1500
@@ -95,7 +105,7 @@ async def test_long_keys_and_compared_values_count(clock: Clock) -> None:
 
 
 async def test_a_smaller_bound_takes_effect_at_once(clock: Clock) -> None:
-    store = MemoryStore(room_for(3), clock)
+    store = MemoryStore(room_for(3), clock, PurgeState())
     for number in range(3):
         await store.put(key(number), make_entry())
     store.resize(room_for(1))
@@ -105,7 +115,7 @@ async def test_a_smaller_bound_takes_effect_at_once(clock: Clock) -> None:
 
 
 async def test_renewing_counts_the_bytes_once(clock: Clock) -> None:
-    store = MemoryStore(1 << 20, clock)
+    store = MemoryStore(1 << 20, clock, PurgeState())
     await store.put(key(0), make_entry(b"x" * 1000))
     await store.put(key(0), make_entry(b"y"))
     assert store.size == cost_of(make_entry(b"y"))
@@ -113,7 +123,7 @@ async def test_renewing_counts_the_bytes_once(clock: Clock) -> None:
 
 
 async def test_useless_entries_are_swept_when_their_time_has_come(clock: Clock) -> None:
-    store = MemoryStore(1 << 20, clock)
+    store = MemoryStore(1 << 20, clock, PurgeState())
     await store.put(key(0), make_entry(lifetime=10))
     await store.put(key(1), make_entry(lifetime=10, swr=20))
     await store.put(key(2), make_entry(lifetime=10, grace=60))
@@ -136,7 +146,7 @@ async def test_useless_entries_are_swept_when_their_time_has_come(clock: Clock) 
 
 
 async def test_sweeping_one_variant_leaves_the_others(clock: Clock) -> None:
-    store = MemoryStore(1 << 20, clock)
+    store = MemoryStore(1 << 20, clock, PurgeState())
     await store.put(key(0), make_entry(lifetime=10, variant=(("x", "1"),)))
     await store.put(key(0), make_entry(lifetime=50, variant=(("x", "2"),)))
     clock.now = NOW + 11
@@ -148,7 +158,7 @@ async def test_sweeping_one_variant_leaves_the_others(clock: Clock) -> None:
 
 
 async def test_renewing_for_ever_keeps_the_bookkeeping_bounded(clock: Clock) -> None:
-    store = MemoryStore(1 << 20, clock)
+    store = MemoryStore(1 << 20, clock, PurgeState())
     for lifetime in range(5000):
         await store.put(key(0), make_entry(lifetime=lifetime))
     assert len(store._expiry) < 2000
@@ -157,36 +167,11 @@ async def test_renewing_for_ever_keeps_the_bookkeeping_bounded(clock: Clock) -> 
     assert len(store) == 0
 
 
-async def test_what_the_log_no_longer_remembers_is_not_trusted(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "_REMEMBERED_INVALIDATIONS", 2)
-    store = MemoryStore(1 << 20, clock)
-    born = store.sequence()
-    for number in range(3):
-        await store.invalidate([f"http://api/other{number}"])
-    assert await store.put(key(0), make_entry(born=born)) is Reason.OUTDATED
-    assert await store.put(key(0), make_entry(born=store.sequence())) is None
-
-
-async def test_remembering_what_was_invalidated_costs_little_however_long_its_url(
-    clock: Clock,
-) -> None:
-    store = MemoryStore(1 << 20, clock)
-    tracemalloc.start()
-    try:
-        for number in range(1000):
-            await store.invalidate([f"http://api/{number}" + "x" * 8000])
-        assert tracemalloc.get_traced_memory()[0] < 1_000_000
-    finally:
-        tracemalloc.stop()
-
-
 @settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["put", "lookup", "remove", "invalidate", "group"]),
+            st.sampled_from(["put", "lookup", "remove", "purge", "soften", "reclaim"]),
             st.integers(0, 4),
             st.integers(0, 2),
             st.integers(0, 3000),
@@ -198,15 +183,16 @@ async def test_remembering_what_was_invalidated_costs_little_however_long_its_ur
 async def test_the_books_balance_after_anything(
     steps: list[tuple[str, int, int, int, int]],
 ) -> None:
-    store = MemoryStore(room_for(4), Clock())
+    log = MemoryPurgeLog(Clock())
+    store = MemoryStore(room_for(4), Clock(), log.state)
     places = [CacheKey(f"http://api/{url}", extra) for url in range(5) for extra in ("", "a", "b")]
     for step, url, number, size, tenant in steps:
         place = CacheKey(f"http://api/{url}", ("", "a", "b")[tenant])
         entry = make_entry(
             b"x" * size,
             variant=(("v", str(number)),),
-            groups=(f"g{number}",),
-            born=store.sequence(),
+            tags=(f"t{number}",),
+            born=log.state.position,
         )
         if step == "put":
             await store.put(place, entry)
@@ -215,15 +201,17 @@ async def test_the_books_balance_after_anything(
         elif step == "remove":
             for found in (await store.lookup(place))[:1]:
                 await store.remove(place, found)
-        elif step == "invalidate":
-            await store.invalidate([place.url])
+        elif step == "purge":
+            await log.append([tag_scope(f"t{number}")], Mode.HARD)
+        elif step == "soften":
+            await log.append([url_scope(place.url)], Mode.SOFT)
         else:
-            await store.invalidate([], [f"http://api g{number}"])
+            for _ in store.reclaim(None):
+                pass
         held = [(at, entry) for at in places for entry in await store.lookup(at)]
         assert store.size == sum(cost_of(entry, at) for at, entry in held) <= store.max_size
-        assert store._entries == len(held)
-        assert len(store) == len({at.url for at, _ in held})
-        assert set(store._groups) == {f"http://api {g}" for _, e in held for g in e.response.groups}
+        assert len(store) == len(held)
+        assert set(store.tags()) == {tag for _, entry in held for tag in entry.response.tags}
 
 
 async def test_the_size_of_an_entry_covers_what_it_really_takes() -> None:
@@ -231,7 +219,7 @@ async def test_the_size_of_an_entry_covers_what_it_really_takes() -> None:
         headers = {f"X-Header-{number}-{i}": f"value {number} {i}" for i in range(12)}
         return make_entry(bytes(1024), headers=headers, variant=(("accept", f"text/{number}"),))
 
-    store = MemoryStore(1 << 30, Clock())
+    store = MemoryStore(1 << 30, Clock(), PurgeState())
     gc.collect()
     tracemalloc.start()
     try:
@@ -243,3 +231,99 @@ async def test_the_size_of_an_entry_covers_what_it_really_takes() -> None:
     finally:
         tracemalloc.stop()
     assert 0.5 * store.size < taken < store.size
+
+
+def purged(store: MemoryStore, purge: Purge | None) -> None:
+    for _ in store.reclaim(purge):
+        pass
+
+
+async def test_a_url_purge_takes_all_its_variants_and_nothing_else(clock: Clock) -> None:
+    log = MemoryPurgeLog(clock)
+    store = MemoryStore(1 << 20, clock, log.state)
+    tenant, other = CacheKey(key(1).url, "header x-tenant: a"), key(11)
+    for place in (key(1), tenant, other):
+        await store.put(place, variant(1))
+        await store.put(place, variant(2))
+    await log.append([url_scope(key(1).url)], Mode.HARD)
+    assert [len(await store.lookup(place)) for place in (key(1), tenant, other)] == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        (tag_scope("odd"), [0, 2]),
+        (url_scope(key(2).url), [0, 1, 3]),
+        (prefix_scope("/"), []),
+        (prefix_scope("/1"), [0, 2, 3]),
+        (host_scope("api"), []),
+        (host_scope("elsewhere"), [0, 1, 2, 3]),
+        ("*", []),
+    ],
+)
+async def test_memory_is_reclaimed_without_a_lookup(
+    clock: Clock, scope: str, left: list[int]
+) -> None:
+    log = MemoryPurgeLog(clock)
+    store = MemoryStore(1 << 20, clock, log.state)
+    purges: list[Purge] = []
+    log.on_purge.append(purges.append)
+    for number in range(4):
+        await store.put(key(number), make_entry(tags=("odd",) if number % 2 else ()))
+    await log.append([scope], Mode.HARD)
+    purged(store, purges[0])
+    assert len(store) == len(left)
+    assert await urls_of(store, range(4)) == left
+    purged(store, None)
+    assert len(store) == len(left)
+
+
+async def test_a_soft_purge_makes_stale_from_then_on(clock: Clock) -> None:
+    log = MemoryPurgeLog(clock)
+    store = MemoryStore(1 << 20, clock, log.state)
+    await store.put(key(0), make_entry(lifetime=60, swr=30))
+    clock.now += 10
+    await log.append([url_scope(key(0).url)], Mode.SOFT)
+    clock.now += 5
+    (entry,) = await store.lookup(key(0))
+    assert entry.response.freshness.ttl(clock.now) == -5
+    assert entry.response.freshness.stale_while_revalidate == 30
+    assert (await store.lookup(key(0)))[0] is entry
+
+
+async def test_a_fill_born_before_a_purge_is_refused_whenever_it_lands(clock: Clock) -> None:
+    log = MemoryPurgeLog(clock)
+    store = MemoryStore(1 << 20, clock, log.state)
+    born = log.state.position
+    await log.append([tag_scope("t")], Mode.HARD)
+    assert await store.put(key(0), make_entry(born=born, tags=("t",))) is Reason.OUTDATED
+    assert await store.put(key(0), make_entry(born=born, tags=("u",))) is None
+    reborn = make_entry(born=log.state.position, tags=("t",))
+    assert await store.put(key(0), reborn) is None
+
+
+async def test_what_the_log_itself_has_vouched_for_counts_from_there(clock: Clock) -> None:
+    state = PurgeState()
+    state.reset(10, floor=0)
+    store = MemoryStore(1 << 20, clock, state)
+    old = make_entry(born=3)
+    assert await store.put(key(0), old) is Reason.OUTDATED
+    assert await store.put(key(0), old, through=10) is None
+    state.apply(Purge(11, (tag_scope("other"),), Mode.HARD, NOW))
+    assert list(await store.lookup(key(0))) == [old]
+    state.apply(Purge(12, (url_scope(key(0).url),), Mode.HARD, NOW))
+    assert list(await store.lookup(key(0))) == []
+
+
+async def test_looking_in_counts_hits_and_shows_no_purged_entry(clock: Clock) -> None:
+    log = MemoryPurgeLog(clock)
+    store = MemoryStore(1 << 20, clock, log.state)
+    await store.put(key(0), make_entry(tags=("a", "b")))
+    await store.put(key(1), make_entry(tags=("b",)))
+    await store.lookup(key(0))
+    assert [held.hits for held in store.variants(key(0).url)] == [1]
+    assert store.tags() == {"a": 1, "b": 2}
+    assert sorted(store.urls("b")) == [key(0).url, key(1).url]
+    await log.append([tag_scope("a")], Mode.HARD)
+    assert list(store.variants(key(0).url)) == []
+    assert store.urls() == [key(1).url]

@@ -230,6 +230,6 @@ async def test_redis_gives_its_memory_back_when_entries_have_come_and_gone() -> 
             options, raw, entries=200, tags=20
         )  # what a server keeps once and for all
         report = await come_and_go(options, raw, entries=4_000, tags=400)
-    assert report.keys_at_peak > 4_000
+    assert report.keys_at_peak > 1_000
     assert report.keys_left == 0
     assert report.memory_left < 0.1 * report.memory_at_peak, report
