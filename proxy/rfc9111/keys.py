@@ -39,6 +39,9 @@ _NEWLINE = "\n"
 _OF_THE_WAY = frozenset({"forwarded", "via", "x-forwarded-for"})
 """What every intermediary adds to: the origin has seen other values than those that came in."""
 
+_REMEMBERED_LENGTH = 256
+"""Longer values are normalised anew each time, so that nobody fills memory with odd ones."""
+
 _SINGLE_VALUES = frozenset({"authorization", "cookie", "referer", "user-agent"})
 """Fields that are no lists though commas are common in them."""
 
@@ -205,6 +208,13 @@ def _normalised(name: str, headers: Headers) -> str | None:
     if name in _SINGLE_VALUES:
         return _NEWLINE.join(line.strip(_OWS) for line in lines)
     value = ", ".join(lines).strip(_OWS)
+    short = len(value) <= _REMEMBERED_LENGTH
+    return _normalised_list(name, value) if short else _normalised_list.__wrapped__(name, value)
+
+
+@lru_cache(maxsize=4096)
+def _normalised_list(name: str, value: str) -> str:
+    """Remembered, since clients send few different ones and every hit compares them."""
     members = _split(value, ",")
     if members is None:
         return value
