@@ -180,7 +180,8 @@ class Gateway:
     async def _pass_on(self, exchange: Exchange, reason: Reason) -> Answer:
         """Send a request past the cache; a successful unsafe one invalidates what it changed."""
         if forwarding.is_last_hop(exchange.request):
-            return Answer(forwarding.last_hop_answer(exchange.request), CacheStatus())
+            status = CacheStatus(detail=Reason.MAX_FORWARDS)
+            return Answer(forwarding.last_hop_answer(exchange.request), status)
         try:
             fetched = await self._contact.ask(exchange, exchange.request.headers)
         except OriginError as error:

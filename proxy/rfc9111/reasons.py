@@ -57,6 +57,7 @@ class Reason(StrEnum):
         "request-precondition",
         "If-Match or If-Unmodified-Since are for the origin to judge (§4.3.2).",
     )
+    MAX_FORWARDS = "max-forwards", "The request was to go no further than here (RFC 9110 §7.6.2)."
     REQUEST_UPGRADE = "request-upgrade", "The client asks to switch protocols."
     PURGES_UNKNOWN = (
         "purges-unknown",
@@ -83,7 +84,7 @@ class Reason(StrEnum):
     )
     STATUS_NEVER_STORED = (
         "status-never-stored",
-        "Responses with status 428, 429, 431 or 511 must not be stored (RFC 6585).",
+        "The status is about this one request, not about the resource (RFC 6585, RFC 9110 §15.5).",
     )
     NOT_MODIFIED_PASSED = (
         "not-modified-passed",

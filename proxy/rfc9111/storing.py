@@ -36,8 +36,15 @@ UNDERSTOOD = frozenset(
 )
 """Status codes whose caching requirements this cache implements (§5.2.2.3)."""
 
-NEVER_STORED = frozenset({428, 429, 431, 511})
-"""What RFC 6585 forbids to store: each answers one client's conduct, not the resource."""
+NEVER_STORED = frozenset(
+    {
+        *(428, 429, 431, 511),  # RFC 6585 forbids it
+        *(401, 407, 408, 411, 412, 413, 416, 417, 421, 425, 426),
+    }
+)
+"""What answers one client's conduct, not the resource: its credentials, Range, Expect, content
+or connection. None of that is in the key, so anybody could make it the answer for everybody.
+"""
 
 _FIRST_FINAL = 200
 _OK = 200

@@ -632,6 +632,7 @@ class TestThePathThrough:
         async with proxied() as front:
             answer = await front.ask("OPTIONS", "/", ("Max-Forwards", "0"))
         assert (answer.status, front.origin.seen) == (200, [])
+        assert answer.cache_status == "warmfront; detail=max-forwards"
 
     async def test_an_answer_without_date_gets_one(self) -> None:
         async with proxied() as front:

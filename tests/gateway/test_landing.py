@@ -129,6 +129,14 @@ class TestParts:
         assert (joined.hit, joined.body) == (True, WHOLE)
         assert len(front.origin.seen) == 3
 
+    async def test_a_range_that_cannot_be_satisfied_is_nobody_else_s_answer(self) -> None:
+        async with proxied() as front:
+            front.origin.will(Reply(status=416, headers=[MAX_AGE]), Reply(body=WHOLE))
+            refused = await front.get("/", ("Range", "bytes=99-"))
+            answer = await front.get()
+        assert "detail=status-never-stored" in refused.cache_status
+        assert (answer.status, answer.body) == (200, WHOLE)
+
     async def test_a_stale_part_is_validated_as_it_is(self) -> None:
         async with proxied() as front:
             front.origin.will(part(0, 4), Reply(status=304, headers=[ETAG]))

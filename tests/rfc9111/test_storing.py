@@ -71,7 +71,7 @@ def refusal(found: StorageDecision) -> Reason | None:
 
 @pytest.mark.parametrize(
     "status",
-    [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 416, 499, 500, 502, 503, 504, 599],
+    [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599],
 )
 def test_3_any_final_status_with_explicit_freshness(status: int) -> None:
     assert refusal(decision([FRESH], status=status)) is None
@@ -83,7 +83,9 @@ def test_3_any_final_status_with_explicit_freshness(status: int) -> None:
         pytest.param([FRESH], 103, Reason.STATUS_NOT_FINAL, id="3-interim"),
         pytest.param([FRESH], 304, Reason.NOT_MODIFIED_PASSED, id="4.3.3-304 on its own"),
         *(
-            pytest.param([FRESH], status, Reason.STATUS_NEVER_STORED, id=f"RFC6585-{status}")
+            pytest.param(
+                [FRESH], status, Reason.STATUS_NEVER_STORED, id=f"3-{status} is about one request"
+            )
             for status in sorted(NEVER_STORED)
         ),
         pytest.param([(CC, "max-age=9, No-Store")], 200, Reason.NO_STORE, id="5.2.2.5-no-store"),
