@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
+from proxy.purging.log import PurgeLog
 from proxy.purging.scopes import scopes_of
-from proxy.purging.state import Judgement, Softened, Valid
+from proxy.purging.state import Softened, Valid
 from proxy.redis_link import Access, LinkError
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import VariantKey
@@ -26,9 +27,6 @@ from proxy.stores.redis import RedisStore, renews
 from proxy.stores.write_behind import WriteBehind
 
 T = TypeVar("T")
-
-Judge: TypeAlias = Callable[[int, str, Sequence[str]], Awaitable[Judgement]]
-"""(born, URL, scopes) to what the purge log says of an entry."""
 
 Enough: TypeAlias = Callable[[Sequence[Entry]], bool]
 """Whether these entries answer the question; if not, the next tier is asked too."""
@@ -90,7 +88,7 @@ class TieredStore:
         self,
         memory: Memory,
         shared: RedisStore,
-        judge: Judge,
+        log: PurgeLog,
         *,
         index: TagIndex | None = None,
         locks: FillLocks | None = None,
@@ -103,7 +101,7 @@ class TieredStore:
         )
         self._memory = memory
         self._shared = shared
-        self._judge = judge
+        self._log = log
         self._index = index
         self._locks = locks
         self._reads: dict[CacheKey, asyncio.Task[Sequence[Entry]]] = {}
@@ -118,27 +116,33 @@ class TieredStore:
         if enough(held):
             self.counts.memory += 1
             return held
-        return await self.lookup_shared(key, held)
+        return await self.lookup_shared(key)
 
-    async def lookup_shared(self, key: CacheKey, held: Sequence[Entry] = ()) -> Sequence[Entry]:
-        """What is `held` together with what Redis has, which is kept in memory from now on."""
+    async def lookup_shared(self, key: CacheKey) -> Sequence[Entry]:
+        """What memory and Redis have together; what Redis had is kept in memory from now on."""
+        judged: list[tuple[Entry, int]] = []
         try:
             read = await self._read(key)
         except LinkError:
             self.counts.helpless += 1
-            return held
-        candidates = [
-            entry
-            for entry in (*read, *self.writes.pending(key))
-            if _identity(key, entry) not in self._removed
+        else:
+            judged = [
+                one
+                for entry in (*read, *self.writes.pending(key))
+                if _identity(key, entry) not in self._removed
+                and (one := await self._judged(key, entry))
+            ]
+            self.counts.shared += bool(judged)
+            self.counts.nowhere += not judged
+        # Nothing below gives way to others: a purge that came meanwhile is known here by now.
+        found = [
+            (current, through)
+            for entry, through in judged
+            if (current := self._current(key, entry, through))
         ]
-        judged = [one for entry in candidates if (one := await self._judged(key, entry))]
-        if not judged:
-            self.counts.nowhere += 1
-            return held
-        self.counts.shared += 1
-        merged = _newest(key, [*held, *(entry for entry, _ in judged)])
-        for entry, through in judged:
+        held = await _settled(self._memory.lookup(key))
+        merged = _newest(key, [*held, *(entry for entry, _ in found)])
+        for entry, through in found:
             if any(entry is one for one in merged):
                 await _settled(self._memory.put(key, entry, through=through))
         return merged
@@ -240,7 +244,7 @@ class TieredStore:
         """The entry as it may be used, and the last purge that it outlived; None for not at all."""
         response = entry.response
         scopes = scopes_of(key.url, response.tags, response.groups)
-        judgement = await self._judge(response.born, key.url, scopes)
+        judgement = await self._log.judge(response.born, key.url, scopes)
         match judgement:
             case Valid(through=through):
                 return entry, through
@@ -249,6 +253,15 @@ class TieredStore:
         self.counts.purged += 1
         self._forget(key, entry)
         return None
+
+    def _current(self, key: CacheKey, entry: Entry, through: int) -> Entry | None:
+        """The entry, unless it was purged since it was judged."""
+        response = entry.response
+        scopes = scopes_of(key.url, response.tags, response.groups)
+        judgement = self._log.state.judge(through, key.url, scopes)
+        if isinstance(judgement, Softened):
+            return softened(entry, judgement.at)
+        return entry if isinstance(judgement, Valid) else None
 
     async def _put_shared(self, key: CacheKey, entry: Entry) -> None:
         refused = await self._shared.put(key, entry)

@@ -1,0 +1,118 @@
+"""What keeps entries and knows of purges: this process's memory, or that with Redis behind it."""
+
+import asyncio
+from collections.abc import Callable
+
+from proxy.background import Background
+from proxy.events import Emit
+from proxy.purging import TAIL_TIMEOUT, MemoryPurgeLog, Purge, PurgeLog, RedisPurgeLog, Timing
+from proxy.redis_link import Client, RedisLink, RedisOptions, connect
+from proxy.stores import MemoryStore, Store
+from proxy.stores.fill_lock import FillLocks
+from proxy.stores.index import TagIndex
+from proxy.stores.redis import RedisStore, RedisStoreOptions
+from proxy.stores.tiered import TieredStore
+
+_MOST_WAITING = 64
+"""Purges whose memory is yet to be reclaimed; with more, all that is held is looked through."""
+
+
+class Backing:
+    """The purge log and the store, with what they stand on.
+
+    Attributes:
+        log: What was purged.
+        memory: The store in this process.
+        store: What the gateway uses: `memory`, or `shared` behind it.
+        link: The way to Redis; None without.
+        shared: The store in Redis; None without.
+        index: Which keys carry which tag in Redis; None without.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_size: int,
+        clock: Callable[[], float],
+        background: Background,
+    ) -> None:
+        self.log: PurgeLog = MemoryPurgeLog(clock)
+        self.memory = MemoryStore(max_size, clock, self.log.state)
+        self.store: Store = self.memory
+        self.link: RedisLink | None = None
+        self.shared: RedisStore | None = None
+        self.index: TagIndex | None = None
+        self._background = background
+        self._to_reclaim: list[Purge | None] = []
+        self._clients: tuple[Client, ...] = ()
+        self._watch()
+
+    @classmethod
+    def with_redis(
+        cls,
+        options: RedisOptions,
+        *,
+        max_size: int,
+        store: RedisStoreOptions,
+        timing: Timing,
+        tag_index: bool,
+        fill_lock: bool,
+        clock: Callable[[], float],
+        background: Background,
+        emit: Emit,
+    ) -> "Backing":
+        """Redis behind memory; must be made while an event loop runs."""
+        backing = cls(max_size=max_size, clock=clock, background=background)
+        client = connect(options)
+        tail = connect(options, socket_timeout=TAIL_TIMEOUT, max_connections=1)
+        log = RedisPurgeLog(
+            client, tail, emit=emit, namespace=options.prefix.rstrip(":"), timing=timing
+        )
+        link = RedisLink(options, emit)
+        backing.log = log
+        backing.memory = MemoryStore(max_size, clock, log.state)
+        backing.link = link
+        backing.shared = RedisStore(link, clock, store)
+        backing.index = TagIndex(link, clock) if tag_index else None
+        backing.store = TieredStore(
+            backing.memory,
+            backing.shared,
+            log,
+            index=backing.index,
+            locks=FillLocks(link) if fill_lock else None,
+        )
+        backing._clients = (client, tail)
+        backing._watch()
+        return backing
+
+    async def start(self) -> None:
+        """Begin to read the log."""
+        if self.link is not None:
+            await self.link.start()
+        await self.log.start()
+
+    async def close(self) -> None:
+        """Let go of Redis, after what is on its way there has had a moment."""
+        if isinstance(self.store, TieredStore):
+            await self.store.close()
+        await self.log.close()
+        if self.link is not None:
+            await self.link.close()
+        for client in self._clients:
+            await client.aclose()
+
+    def _watch(self) -> None:
+        self.log.on_purge.append(self._reclaim_later)
+        self.log.on_reset.append(lambda: self._reclaim_later(None))
+
+    def _reclaim_later(self, purge: Purge | None) -> None:
+        self._to_reclaim.append(purge)
+        if len(self._to_reclaim) > _MOST_WAITING:
+            self._to_reclaim[:] = [None]
+        self._background.start("reclaim", self._reclaim())
+
+    async def _reclaim(self) -> None:
+        """Give memory back a little at a time: requests come first."""
+        while self._to_reclaim:
+            for _ in self.memory.reclaim(self._to_reclaim.pop(0)):
+                await asyncio.sleep(0)

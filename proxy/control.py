@@ -1,0 +1,276 @@
+"""The proxy as the admin API drives it."""
+
+import os
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+from proxy import __version__, admin
+from proxy.backing import Backing
+from proxy.events import Answered, Event
+from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
+from proxy.purging import (
+    ALL,
+    Invalid,
+    LogUnreachable,
+    Mode,
+    host_scope,
+    prefix_scope,
+    scopes_of,
+    tag_scope,
+    url_scope,
+)
+from proxy.redis_link import LinkError, LinkState
+from proxy.rfc9111 import keys
+from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.policy import KeyPolicy
+from proxy.server import Respond
+from proxy.stores import CacheKey, Entry
+
+_DETAIL = re.compile(r"; detail=([^;,]+)")
+_FORWARD = re.compile(r"; fwd=([^;,]+)")
+
+
+class Tally:
+    """Counts answered requests by what the cache did."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, Answered):
+            self.requests[_outcome(event.cache_status)] += 1
+
+
+def _outcome(cache_status: str) -> str:
+    """`hit`, `stale`, `validated`, or the reason why the origin was asked (RFC 9211 §2.2)."""
+    detail = _DETAIL.search(cache_status)
+    if "; hit" in cache_status:
+        return "hit" if detail is not None and detail[1] == "fresh" else "stale"
+    if detail is not None and detail[1] in {"validated", "grace", "stale-if-error"}:
+        return "validated" if detail[1] == "validated" else "stale"
+    forward = _FORWARD.search(cache_status)
+    return "own" if forward is None else forward[1]
+
+
+class ProxyControl:
+    """See `admin.Control`.
+
+    Args:
+        respond: Answers a request as the public listener would.
+        key_policies: All ways in which routes make keys, as they are now.
+        draining: Whether the proxy is on its way out.
+        clock: POSIX time.
+    """
+
+    def __init__(
+        self,
+        backing: Backing,
+        *,
+        respond: Respond,
+        key_policies: Callable[[], Iterable[KeyPolicy]],
+        draining: Callable[[], bool],
+        tally: Tally,
+        clock: Callable[[], float],
+    ) -> None:
+        self._backing = backing
+        self._respond = respond
+        self._key_policies = key_policies
+        self._draining = draining
+        self._tally = tally
+        self._clock = clock
+        self._started = time.monotonic()
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+
+    async def purge(self, order: admin.PurgeOrder, *, wait: float) -> admin.PurgeReceipt:
+        """See Control."""
+        countable = not (order.prefixes or order.hosts or order.pattern or order.everything)
+        entries = (await self.preview(order, limit=0)).entries if countable else None
+        log = self._backing.log
+        mode = Mode.SOFT if order.soft else Mode.HARD
+        try:
+            seq = await log.append(self._scopes(order), mode, order.pattern)
+            told = await log.wait(seq, wait)
+        except LogUnreachable as error:
+            raise admin.LogUnreachable(str(error)) from error
+        return admin.PurgeReceipt(seq, told.acked, told.nodes, told.pending, entries)
+
+    async def preview(self, order: admin.PurgeOrder, *, limit: int) -> admin.Preview:
+        """See Control: what memory holds, and by tag what Redis holds too."""
+        named = set(self._scopes(order))
+        pattern = None if order.pattern is None else re.compile(order.pattern)
+        urls: list[str] = []
+        entries = 0
+        for url in self._backing.memory.urls():
+            held = (one.entry for one in self._backing.memory.variants(url))
+            found = sum(_concerns(named, pattern, url, entry) for entry in held)
+            entries += found
+            if found and len(urls) <= limit:
+                urls.append(url)
+        for tag in order.tags:
+            for key in await self._indexed(tag, limit):
+                if key.url not in urls and not self._backing.memory.variants(key.url):
+                    urls.append(key.url)
+                    entries += 1
+        complete = len(urls) <= limit and self._backing.shared is None
+        return admin.Preview(entries, tuple(urls[:limit]), complete)
+
+    async def tags(self, *, prefix: str, limit: int) -> admin.TagPage:
+        """See Control: the tags in memory, and those in Redis where it keeps an index."""
+        counts: dict[str, int | None] = dict(self._backing.memory.tags())
+        index = self._backing.index
+        if index is not None:
+            try:
+                for tag in await index.tags(10_000):
+                    counts.setdefault(tag, None)
+            except LinkError as error:
+                raise admin.LogUnreachable(str(error)) from error
+        names = sorted(tag for tag in counts if tag.startswith(prefix))
+        page = tuple(admin.TagCount(tag, counts[tag]) for tag in names[:limit])
+        return admin.TagPage(page, complete=len(names) <= limit)
+
+    async def tag(self, tag: str, *, limit: int) -> admin.Preview:
+        """See Control."""
+        return await self.preview(admin.PurgeOrder(tags=(tag,)), limit=limit)
+
+    async def entries(self, url: str) -> Sequence[admin.EntryView]:
+        """See Control."""
+        views: list[admin.EntryView] = []
+        for at in sorted({keys.uri_key(url, policy) for policy in self._key_policies()}):
+            held = self._backing.memory.variants(at)
+            views += [self._view(at, one.entry, admin.Tier.MEMORY, one.hits) for one in held]
+            shared = [entry async for entry in self._shared_entries(at)]
+            views += [self._view(at, entry, admin.Tier.REDIS, None) for entry in shared]
+        return views
+
+    async def warm(self, url: str) -> admin.Warmed:
+        """See Control."""
+        scheme, _, rest = url.partition("://")
+        authority, slash, path = rest.partition("/")
+        headers = Headers({"Host": authority})
+        request = Request("GET", scheme, authority, f"/{path}" if slash else "/", headers)
+        outgoing = await self._respond(Incoming(request, Client("", (1, 1)), None, _no_interim))
+        try:
+            await _read_out(outgoing)
+        except BodyAborted as aborted:
+            return admin.Warmed(admin.WarmOutcome.FAILED, outgoing.status, aborted.reason.value)
+        return _warmed(outgoing)
+
+    async def readiness(self) -> admin.Readiness:
+        """See Control: without the log requests still go to the origin, so that is no reason."""
+        return admin.Readiness(
+            not self._draining(),
+            {"accepting": not self._draining(), "purge_log": self._backing.log.trusted},
+        )
+
+    async def stats(self) -> admin.Stats:
+        """See Control."""
+        backing = self._backing
+        memory, log, link = backing.memory, backing.log, backing.link
+        state = log.state
+        return admin.Stats(
+            version=__version__,
+            node=getattr(log, "name", self._name),
+            uptime=time.monotonic() - self._started,
+            requests=dict(self._tally.requests),
+            memory=admin.TierStats(len(memory), memory.size, memory.max_size),
+            redis=None
+            if link is None
+            else admin.TierStats(None, None, None, available=link.state is LinkState.UP),
+            log=admin.LogStats(
+                "memory" if link is None else "redis",
+                state.position,
+                state.floor,
+                log.trusted,
+                state.patterns,
+                (),
+            ),
+        )
+
+    def _scopes(self, order: admin.PurgeOrder) -> list[str]:
+        policies = list(self._key_policies())
+        return [
+            *([ALL] if order.everything else []),
+            *map(tag_scope, order.tags),
+            *dict.fromkeys(
+                url_scope(keys.uri_key(url, policy)) for url in order.urls for policy in policies
+            ),
+            *map(prefix_scope, order.prefixes),
+            *map(host_scope, order.hosts),
+        ]
+
+    async def _indexed(self, tag: str, limit: int) -> Sequence[CacheKey]:
+        if self._backing.index is None:
+            return ()
+        try:
+            return await self._backing.index.members(tag, limit + 1)
+        except LinkError:
+            return ()
+
+    async def _shared_entries(self, url: str) -> AsyncIterator[Entry]:
+        backing = self._backing
+        if backing.shared is None:
+            return
+        try:
+            found = [CacheKey(url)]
+            if backing.index is not None:
+                found += [k for k in await backing.index.variants_of(url, 1000) if k.extra]
+            for key in found:
+                for entry in await backing.shared.lookup(key):
+                    response = entry.response
+                    scopes = scopes_of(url, response.tags, response.groups)
+                    judgement = await backing.log.judge(response.born, url, scopes)
+                    if not isinstance(judgement, Invalid):
+                        yield entry
+        except LinkError:
+            return
+
+    def _view(self, url: str, entry: Entry, tier: admin.Tier, hits: int | None) -> admin.EntryView:
+        response, now = entry.response, self._clock()
+        return admin.EntryView(
+            url=url,
+            status=response.status,
+            headers=tuple(response.headers.items()),
+            vary=response.variant,
+            age=response.freshness.current_age(now),
+            ttl=response.freshness.ttl(now),
+            tags=response.tags,
+            groups=response.groups,
+            size=entry.size,
+            tier=tier,
+            hits=hits,
+            born=response.born,
+        )
+
+
+def _concerns(named: set[str], pattern: re.Pattern[str] | None, url: str, entry: Entry) -> bool:
+    response = entry.response
+    if named.intersection(scopes_of(url, response.tags, response.groups)):
+        return True
+    return pattern is not None and pattern.search(url) is not None
+
+
+async def _read_out(outgoing: Outgoing) -> None:
+    if not isinstance(outgoing.body, bytes):
+        async for _ in outgoing.body:
+            pass
+
+
+def _warmed(outgoing: Outgoing) -> admin.Warmed:
+    status = outgoing.headers.getall("Cache-Status", [""])[-1]
+    detail = _DETAIL.search(status)
+    why = "" if detail is None else detail[1]
+    if "; hit" in status:
+        return admin.Warmed(admin.WarmOutcome.HIT, outgoing.status)
+    if "; stored" in status:
+        return admin.Warmed(admin.WarmOutcome.STORED, outgoing.status)
+    if "; fwd-status=" not in status:
+        return admin.Warmed(admin.WarmOutcome.FAILED, outgoing.status, why)
+    return admin.Warmed(admin.WarmOutcome.NOT_STORED, outgoing.status, why)
+
+
+def _no_interim(status: int, reason: str, headers: Headers) -> None:
+    """Nobody waits for a 1xx."""
