@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import assert_never
 
+from proxy.gateway.landing import tags_to_store
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.rfc9111 import validation
 from proxy.stores import Entry, Store
+from proxy.tags import InvalidTags
 
 _WITHDRAWN = frozenset({403, 404, 410, 451})
 """The errors of a client's that are about the resource; the others are about its request."""
@@ -43,10 +45,11 @@ class Freshening:
             exchange.request, old, fetched.response, exchange.policy, **fetched.times
         )
         stored = False
-        if freshened is None:
+        tags = () if freshened is None else tags_to_store(exchange, freshened.headers)
+        if freshened is None or isinstance(tags, InvalidTags):
             await self._store.remove(exchange.key, entry)
         elif freshened is not old:
-            renewed = Entry(freshened.with_changes(born=fetched.born), entry.body)
+            renewed = Entry(freshened.with_changes(born=fetched.born, tags=tags), entry.body)
             stored = await self._store.put(exchange.key, renewed, replaces=entry) is None
         return Validated(Entry(now, entry.body), stored)
 

@@ -13,6 +13,7 @@ in the background, the client still gets the origin's answer.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import assert_never
 
@@ -23,12 +24,14 @@ from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Contact
 from proxy.gateway.delivery import deliver
+from proxy.gateway.filling import Filling
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Exchange, Fetched, Found
+from proxy.gateway.unstorable import Unstorable
 from proxy.origin import OriginClient, OriginError, OriginResponse
 from proxy.purging import Invalid, PurgeLog, scopes_of
 from proxy.rfc9111 import keys, ranges, reuse, storing, validation
@@ -38,7 +41,7 @@ from proxy.rfc9111.directives import request_directives
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
-from proxy.stores import CacheKey, Entry, Store
+from proxy.stores import CacheKey, Entry, Lease, Store
 
 
 class Gateway:
@@ -81,6 +84,7 @@ class Gateway:
             emit=emit,
         )
         self._invalidator = Invalidator(log, routes, write_wait)
+        self._unstorable = Unstorable(clock)
         self._clock = clock
         self._emit = emit
 
@@ -101,7 +105,7 @@ class Gateway:
         )
         if bypass is not None:
             return await self._pass_on(exchange, bypass)
-        entries = await self._store.lookup(exchange.key)
+        entries = await self._store.lookup(exchange.key, partial(self._suffice, exchange))
         found = self._select(exchange, entries)
         if found is None or not found.usable:
             return await self._without_stored(exchange, found, any_variant=bool(entries))
@@ -117,6 +121,8 @@ class Gateway:
             return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, Reason.ONLY_IF_CACHED)
         if found is not None:
             return await self._fetch_missing_part(exchange, found)
+        if exchange.request.method == "GET" and exchange.key not in self._unstorable:
+            return await self._fetch_for_all(exchange, decision.reason)
         return await self._fetch(exchange, decision.reason)
 
     async def _with_stored(self, exchange: Exchange, found: Found) -> Answer:
@@ -200,6 +206,29 @@ class Gateway:
         matched = self._routes.find(replace(request, method="GET"))
         key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
         return replace(exchange, matched=matched, key=key)
+
+    async def _fetch_for_all(self, exchange: Exchange, reason: Reason) -> Answer:
+        """Fetch, unless another process is about to store what answers this request too."""
+        leave = await self._store.begin_fill(exchange.key, partial(self._suffice, exchange))
+        if not isinstance(leave, Lease):
+            found = self._select(exchange, leave)
+            if found is None or not found.usable:
+                return await self._fetch(exchange, reason)
+            return await self._with_stored(exchange, found)
+        exchange.lease = leave
+        fills = False
+        try:
+            answer = await self._fetch(exchange, reason)
+            self._unstorable.note(exchange.key, stored=answer.cache_status.stored)
+            fills = isinstance(answer.outgoing.body, Filling)
+        finally:
+            if not fills:
+                self._landing.release(exchange)
+        return answer
+
+    def _suffice(self, exchange: Exchange, entries: Sequence[Entry]) -> bool:
+        found = self._select(exchange, entries)
+        return found is not None and found.usable
 
     async def _fetch(self, exchange: Exchange, reason: Reason) -> Answer:
         """Forward a request for which nothing is stored, conditions and all."""

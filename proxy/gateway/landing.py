@@ -11,6 +11,7 @@ from proxy.gateway.filling import Filling
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.origin import OriginResponse
 from proxy.rfc9111 import groups, ranges, storing, validation
+from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
 from proxy.stores import Entry, Store
@@ -41,7 +42,7 @@ class Landing:
             length = fetched.origin.length
             if length is not None and length > self._max_object_size:
                 return storing.NotStorable(Reason.TOO_LARGE)
-            tags = _tags(exchange, fetched)
+            tags = tags_to_store(exchange, fetched.response.headers)
             if isinstance(tags, InvalidTags):
                 self._emit(TagsRefused(exchange.uri, tags.reason))
                 return storing.NotStorable(Reason.INVALID_TAGS)
@@ -110,11 +111,13 @@ class Landing:
             held = [one for one in await self._store.lookup(exchange.key) if one is not replaces]
             entry = self._combined(exchange, fetched, storable, storable.part, body=body, held=held)
             if entry is not None and any(_has_more(one, entry, fetched) for one in held):
+                self.release(exchange, stored=True)
                 return
         refusal = Reason.PARTIAL_UNUSABLE
         if entry is not None:
             refused = await self._store.put(exchange.key, entry, replaces=replaces)
             if refused is None:
+                self.release(exchange, stored=True)
                 return
             refusal = refused
         self._not_landed(exchange, refusal)
@@ -149,7 +152,14 @@ class Landing:
                 break
         return Entry(ranges.with_part(stored, part, len(body)), body)
 
+    def release(self, exchange: Exchange, *, stored: bool = False) -> None:
+        """Let those go on that wait for this fill, if anybody does."""
+        lease, exchange.lease = exchange.lease, None
+        if lease is not None:
+            self._store.end_fill(lease, stored=stored)
+
     def _not_landed(self, exchange: Exchange, reason: Reason) -> None:
+        self.release(exchange)
         self._emit(NotStored(exchange.uri, reason))
 
     def _finish_later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> bool:
@@ -168,14 +178,15 @@ def _has_more(held: Entry, part: Entry, fetched: Fetched) -> bool:
     )
 
 
-def _tags(exchange: Exchange, fetched: Fetched) -> Tags | InvalidTags:
+def tags_to_store(exchange: Exchange, headers: Headers) -> Tags | InvalidTags:
+    """The tags of a response with these headers: its route's and its own."""
     matched = exchange.matched
     query = exchange.request.target.partition("?")[2]
-    return response_tags(matched.route.tags, matched.variables, query, fetched.response.headers)
+    return response_tags(matched.route.tags, matched.variables, query, headers)
 
 
 def _stored(exchange: Exchange, fetched: Fetched, storable: storing.Storable) -> StoredResponse:
-    tags = _tags(exchange, fetched)
+    tags = tags_to_store(exchange, fetched.response.headers)
     return storing.stored_response(
         exchange.request,
         fetched.response,

@@ -10,7 +10,7 @@ from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.messages import Request, Response
 from proxy.rfc9111.policy import Policy
 from proxy.routes import Matched
-from proxy.stores import CacheKey, Entry
+from proxy.stores import CacheKey, Entry, Lease
 
 
 @dataclass(slots=True)
@@ -19,12 +19,14 @@ class Exchange:
 
     Attributes:
         started: POSIX time at which it came in.
+        lease: Leave to fill the store that others wait for; None where nobody does.
     """
 
     incoming: Incoming
     matched: Matched
     key: CacheKey
     started: float
+    lease: Lease | None = None
 
     @property
     def request(self) -> Request:

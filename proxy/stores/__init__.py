@@ -4,7 +4,7 @@
 this process, bounded by bytes.
 """
 
-from proxy.stores.entry import CacheKey, Entry, Store
+from proxy.stores.entry import CacheKey, Entry, Lease, Store
 from proxy.stores.memory import MemoryStore
 
-__all__ = ["CacheKey", "Entry", "MemoryStore", "Store"]
+__all__ = ["CacheKey", "Entry", "Lease", "MemoryStore", "Store"]

@@ -1,8 +1,8 @@
 """What stores keep, and what they promise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
@@ -79,6 +79,24 @@ def softened(entry: Entry, at: float) -> Entry:
     return Entry(response, entry.body)
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Leave to ask the origin.
+
+    Attributes:
+        token: "" where nobody else was told: Redis is away, or the wait was in vain.
+        stored: Something was stored when it was taken; a fill may have just ended.
+    """
+
+    key: CacheKey
+    token: str = ""
+    stored: bool = False
+
+
+Enough: TypeAlias = Callable[[Sequence[Entry]], bool]
+"""Whether these entries answer the question; if not, the next tier is asked too."""
+
+
 class Store(Protocol):
     """The contract of every store.
 
@@ -87,8 +105,13 @@ class Store(Protocol):
     not change afterwards.
     """
 
-    async def lookup(self, key: CacheKey) -> Sequence[Entry]:
-        """All variants under `key`, oldest first; () for none."""
+    async def lookup(self, key: CacheKey, enough: Enough = bool) -> Sequence[Entry]:
+        """All variants under `key`, oldest first; () for none.
+
+        Args:
+            key: Where they belong.
+            enough: Whether the first tier's entries will do; by default, any.
+        """
         ...
 
     async def put(
@@ -108,4 +131,15 @@ class Store(Protocol):
 
     async def remove(self, key: CacheKey, entry: Entry) -> None:
         """Drop this very entry, if it is still there."""
+        ...
+
+    async def begin_fill(self, key: CacheKey, enough: Enough = bool) -> Lease | Sequence[Entry]:
+        """Leave to ask the origin, or what another process has stored meanwhile.
+
+        Who gets a lease ends it with `end_fill`, whatever becomes of the fill.
+        """
+        ...
+
+    def end_fill(self, lease: Lease, *, stored: bool) -> None:
+        """Let those go on that wait for the fill; `stored` says whether they should look."""
         ...

@@ -9,34 +9,19 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from time import monotonic
 
 from redis.exceptions import RedisClusterException, RedisError
 
 from proxy.redis_link import Access, LinkError, PubSubClient, RedisLink, listener, pubsub
-from proxy.stores.entry import CacheKey
+from proxy.stores.entry import CacheKey, Lease
 from proxy.stores.lua import RELEASE, TAKE
 from proxy.stores.names import Names
 
 _POLL = 0.2
 _RECONNECT_PAUSE = 0.5
 _IDLE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Leave to ask the origin.
-
-    Attributes:
-        token: "" where nobody else was told: Redis is away, or the wait was in vain.
-        stored: Something was stored when it was taken; a fill may have just ended.
-    """
-
-    key: CacheKey
-    token: str = ""
-    stored: bool = False
 
 
 class Waited(Enum):

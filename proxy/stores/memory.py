@@ -18,7 +18,7 @@ from typing import TypeAlias
 from proxy.purging.scopes import scopes_of, tag_scope, url_scope
 from proxy.purging.state import Invalid, Purge, PurgeState, Softened, Unknown
 from proxy.rfc9111.reasons import Reason
-from proxy.stores.entry import CacheKey, Entry, softened
+from proxy.stores.entry import CacheKey, Enough, Entry, Lease, softened
 
 _MOST_VARIANTS = 128
 """Under one key: every lookup compares with all of them, and clients can make up any number."""
@@ -71,7 +71,7 @@ class MemoryStore:
         """How many entries are stored."""
         return self._entries
 
-    async def lookup(self, key: CacheKey) -> Sequence[Entry]:
+    async def lookup(self, key: CacheKey, enough: Enough = bool) -> Sequence[Entry]:  # noqa: ARG002
         """See Store; counts as a use."""
         held = self._held(key)
         if not held:
@@ -121,6 +121,13 @@ class MemoryStore:
     async def remove(self, key: CacheKey, entry: Entry) -> None:
         """See Store."""
         self._drop(key, lambda old: old.entry is entry)
+
+    async def begin_fill(self, key: CacheKey, enough: Enough = bool) -> Lease:  # noqa: ARG002
+        """See Store; nobody else could fill this one."""
+        return Lease(key)
+
+    def end_fill(self, lease: Lease, *, stored: bool) -> None:
+        """See Store; nobody waits."""
 
     def resize(self, max_size: int) -> None:
         """Change the bound; what no longer fits leaves at once."""

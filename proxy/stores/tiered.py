@@ -10,7 +10,7 @@
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -20,16 +20,13 @@ from proxy.purging.state import Softened, Valid
 from proxy.redis_link import Access, LinkError
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import VariantKey
-from proxy.stores.entry import CacheKey, Entry, softened
-from proxy.stores.fill_lock import FillLocks, Lease, Waited
+from proxy.stores.entry import CacheKey, Enough, Entry, Lease, softened
+from proxy.stores.fill_lock import FillLocks, Waited
 from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, renews
 from proxy.stores.write_behind import WriteBehind
 
 T = TypeVar("T")
-
-Enough: TypeAlias = Callable[[Sequence[Entry]], bool]
-"""Whether these entries answer the question; if not, the next tier is asked too."""
 
 _REMEMBERED_REMOVALS = 4096
 
