@@ -186,6 +186,7 @@ class Proxied:
         self.gateway = front.gateway
         self.listener = front.listener
         self.store = front.store
+        self.log = front.log
         self.background = front.background
         self.events = front.events
 
