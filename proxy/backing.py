@@ -77,7 +77,7 @@ class Backing:
         backing.store = TieredStore(
             backing.memory,
             backing.shared,
-            log,
+            log.judge,
             index=backing.index,
             locks=FillLocks(link) if fill_lock else None,
         )

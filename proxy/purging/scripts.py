@@ -161,7 +161,7 @@ if intact then
   redis.call('HDEL', nodes, ARGV[1])
   redis.call('HSET', head, 'shape', shape())
 end
-return 1
+return {1}
 """
 
 
@@ -188,4 +188,4 @@ STATUS = _script(_STATUS)
 """new id, (name, record)... -> id, seq, settled, nodes flat; forgets nodes whose record is that."""
 
 LEAVE = _script(_LEAVE)
-"""name -> 1"""
+"""name -> (1,)"""

@@ -1,10 +1,12 @@
 """The way to Redis, for whoever stores or tells something there.
 
-`options` says where it is (one URL for all modes), `client` sets redis-py up, `breaker` decides
-when to stop asking, `link` is what others use, `scripts` runs Lua.
+`options` says where it is (one URL for all modes), `client` sets redis-py up for it, `cluster`
+finds a key's node, `breaker` decides when to stop asking, `link` is what others use, `scripts`
+runs Lua.
 """
 
-from proxy.redis_link.client import Client, PubSubClient, Word, connect, listener, pubsub
+from proxy.redis_link.client import Client, PubSubClient, connect, listener, pubsub
+from proxy.redis_link.cluster import Word
 from proxy.redis_link.link import (
     Access,
     LinkBusy,

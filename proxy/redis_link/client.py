@@ -7,17 +7,14 @@
 """
 
 from collections.abc import Awaitable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
-from redis.asyncio import Redis, RedisCluster, Sentinel
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio import Redis, Sentinel
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException
 
+from proxy.redis_link.cluster import ClusterClient, Word
 from proxy.redis_link.options import Mode, RedisOptions
-
-Word: TypeAlias = str | bytes | int | float
 
 
 class Client(Protocol):
@@ -79,8 +76,7 @@ def connect(
         case Mode.SENTINEL:
             return _through_sentinels(options, common)
         case Mode.CLUSTER:
-            nodes = [ClusterNode(host, port) for host, port in options.nodes]
-            return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **common)
+            return _cluster(options, common)
 
 
 def listener(options: RedisOptions, attempt: int = 0) -> Client:
@@ -102,13 +98,19 @@ def pubsub(client: Client) -> PubSubClient:
     return made
 
 
-def node_name(cluster: Client, key: str) -> str:
-    """Which node of a cluster holds `key`, "" while that is not known."""
-    try:
-        node = cluster.get_node_from_key(key)  # type: ignore[attr-defined]
-    except RedisClusterException:
-        return ""
-    return str(node.name) if node is not None else ""
+def node_name(client: Client, key: str) -> str:
+    """Which of several nodes has `key`; "" where there is but one, or that is not known."""
+    return client.node_of(key) if isinstance(client, ClusterClient) else ""
+
+
+class _WatchedRedis(Redis):
+    """Closes the connections to the sentinels too."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001
+        await super().aclose(close_connection_pool)
+        pool: Any = self.connection_pool
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def _standalone(options: RedisOptions, common: dict[str, Any]) -> Client:
@@ -130,8 +132,18 @@ def _through_sentinels(options: RedisOptions, common: dict[str, Any]) -> Client:
         **_tls(options),
     }
     sentinel: Any = Sentinel(list(options.nodes), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-    client: Client = sentinel.master_for(options.service, db=options.database, **common)
+    client: Client = sentinel.master_for(
+        options.service, redis_class=_WatchedRedis, db=options.database, **common
+    )
     return client
+
+
+def _cluster(options: RedisOptions, common: dict[str, Any]) -> Client:
+    def one(address: tuple[str, int]) -> Any:
+        node = options.with_changes(mode=Mode.STANDALONE, nodes=(address,))
+        return _standalone(node, common)
+
+    return ClusterClient(options.nodes, one)
 
 
 def _tls(options: RedisOptions) -> dict[str, Any]:

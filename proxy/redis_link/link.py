@@ -24,7 +24,6 @@ from redis.crc import key_slot
 from redis.exceptions import (
     ClusterDownError,
     ReadOnlyError,
-    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -40,6 +39,10 @@ T = TypeVar("T")
 _REFUSAL_PAUSE = 0.5
 _REFUSAL_PAUSE_LIMIT = 5.0
 _CAUSE_LENGTH = 200
+
+
+_FAILURES = (RedisError, OSError, EOFError)
+"""What redis-py raises for whatever is wrong with Redis or the way to it."""
 
 
 class LinkError(Exception):
@@ -181,7 +184,7 @@ class RedisLink:
     async def start(self) -> None:
         """Try once, so that an operator hears at start that Redis is away; raises nothing."""
         try:
-            await self._answer_in_time("")
+            self._replace_client(await self._proven_client(""))
         except LinkError as error:
             node = self._node("")
             node.breaker.trip(self._clock())
@@ -198,7 +201,7 @@ class RedisLink:
         await self._client.aclose()
 
     def _node(self, key: str) -> _Node:
-        name = node_name(self._client, key) if self.options.mode is Mode.CLUSTER else ""
+        name = node_name(self._client, key)
         if name not in self._nodes:
             self._nodes[name] = _Node(name, self.options)
         return self._nodes[name]
@@ -253,7 +256,7 @@ class RedisLink:
             case ResponseError() as error if not _speaks_of_absence(error):
                 self._refuse(access, error)
                 raise LinkRefused(_words(error)) from error
-            case (RedisError() | RedisClusterException() | OSError() | EOFError()) as error:
+            case error if isinstance(error, _FAILURES):
                 self._fail(node, key, _words(error))
                 raise LinkDown(_words(error)) from error
             case error:
@@ -277,11 +280,15 @@ class RedisLink:
             self._tell(_words(error))
         if isinstance(error, ReadOnlyError) and self.options.mode is Mode.STANDALONE:
             # The address may lead to another server by now; open connections stick to this one.
-            leaving, self._client = self._client, connect(self.options)
-            chore = self._close_when_idle(leaving, frozenset(self._running))
-            task = asyncio.get_running_loop().create_task(chore, name="redis leaving")
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._replace_client(connect(self.options))
+
+    def _replace_client(self, new: Client) -> None:
+        """Go on with `new`; what runs on the old one ends there."""
+        leaving, self._client = self._client, new
+        chore = self._close_when_idle(leaving, frozenset(self._running))
+        task = asyncio.get_running_loop().create_task(chore, name="redis leaving")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _close_when_idle(
         self, client: Client, running: frozenset["asyncio.Future[Any]"]
@@ -308,7 +315,7 @@ class RedisLink:
         while not node.breaker.closed:
             await asyncio.sleep(max(0.0, node.breaker.retry_at - self._clock()))
             try:
-                await self._answer_in_time(key)
+                self._replace_client(await self._proven_client(key))
             except LinkError:
                 node.breaker.failed(self._clock())
             else:
@@ -317,21 +324,31 @@ class RedisLink:
         for callback in self._on_up:
             callback()
 
-    async def _answer_in_time(self, key: str) -> None:
+    async def _proven_client(self, key: str) -> Client:
+        """A new client that has been answered in a request's time.
+
+        New, since it asks anew where the servers are.
+        """
+        client = connect(self.options)
+        try:
+            await self._prove(client, key or f"{self.options.prefix}probe")
+        except BaseException:
+            await client.aclose()
+            raise
+        return client
+
+    async def _prove(self, client: Client, key: str) -> None:
         """Ask twice: the first may have to connect, the second must come in a request's time."""
-        key = key or f"{self.options.prefix}probe"
-        patience = self.options.connect_timeout + self.options.background_timeout
+        patience = 2 * (self.options.connect_timeout + self.options.background_timeout)
         for limit in (patience, self.options.timeout):
-            await self._take_slot(limit)
-            task = self._begin(lambda client: client.execute_command("EXISTS", key))
-            await asyncio.wait((task,), timeout=limit)
-            if not task.done():
-                raise LinkDown(f"no answer within {limit:g} s")
-            error = None if task.cancelled() else task.exception()
-            if error is not None and (
-                not isinstance(error, ResponseError) or _speaks_of_absence(error)
-            ):
-                raise LinkDown(_words(error)) from error
+            try:
+                async with asyncio.timeout(limit):
+                    await client.execute_command("EXISTS", key)
+            except TimeoutError:
+                raise LinkDown(f"no answer within {limit:g} s") from None
+            except _FAILURES as error:
+                if not isinstance(error, ResponseError) or _speaks_of_absence(error):
+                    raise LinkDown(_words(error)) from error
 
     def _tell(self, cause: str) -> None:
         """Emit the state if it is another than the last one told."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from proxy.redis_link.client import Client, Word
+from proxy.redis_link.client import Client
+from proxy.redis_link.cluster import Word
 
 
 @dataclass(frozen=True, slots=True)

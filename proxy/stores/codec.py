@@ -66,7 +66,8 @@ _PART = struct.Struct(">3Q")
 _NO_CACHE, _MUST_REVALIDATE, _S_MAXAGE, _PUBLIC = 1, 2, 4, 8
 _ALL_MARKS = _NO_CACHE | _MUST_REVALIDATE | _S_MAXAGE | _PUBLIC
 
-_CHUNK_SIZE_AT, _BORN_AT, _HEAD_CRC_AT, _HEAD_AT = 20, 24, 48, 52
+_BODY_SIZE_AT, _CHUNK_SIZE_AT, _BORN_AT, _USELESS_AFTER_AT = 8, 20, 24, 40
+_HEAD_CRC_AT, _HEAD_AT = 48, 52
 _NOT_IN_A_LINE = re.compile("[\r\n\0]")
 _LOWEST_STATUS, _HIGHEST_STATUS = 100, 999
 
@@ -85,6 +86,7 @@ class Record:
         chunk_size: Bytes of each chunk but the last; 0 where the body follows.
         inline: The body, where it follows.
         stamp: Names this very record: its head and body.
+        identity: Names the answer of the origin that it holds, also when it has been made stale.
         useless_after: See Entry.
     """
 
@@ -95,6 +97,7 @@ class Record:
     chunk_size: int
     inline: bytes
     stamp: bytes
+    identity: bytes
     useless_after: float
 
     @property
@@ -120,10 +123,12 @@ class Encoded:
     Attributes:
         front: All but the body.
         stamp: See Record.
+        identity: See Record.
     """
 
     front: bytes
     stamp: bytes
+    identity: bytes
 
 
 def encode(key: CacheKey, entry: Entry, *, chunk_size: int = 0) -> Encoded:
@@ -141,7 +146,7 @@ def encode(key: CacheKey, entry: Entry, *, chunk_size: int = 0) -> Encoded:
     except struct.error as error:
         raise ValueError(f"beyond what the format holds: {error}") from error
     front = b"".join((fixed, _U32.pack(crc32(head, crc32(fixed))), head))
-    return Encoded(front, _stamp(front))
+    return Encoded(front, _stamp(front), _identity(front))
 
 
 def decode(record: bytes) -> Record:
@@ -164,8 +169,9 @@ def decode(record: bytes) -> Record:
     if len(inline) != (0 if chunk_size else body_size):
         raise CorruptRecord("body size")
     key, response = _decode_head(head, born, asked)
-    stamp = _stamp(record[: len(record) - len(inline)])
-    return Record(key, response, body_size, body_crc, chunk_size, inline, stamp, useless_after)
+    front = record[: len(record) - len(inline)]
+    names = (_stamp(front), _identity(front))
+    return Record(key, response, body_size, body_crc, chunk_size, inline, *names, useless_after)
 
 
 def variant_name(variant: VariantKey) -> bytes:
@@ -179,6 +185,11 @@ def _stamp(front: bytes) -> bytes:
     digest.update(front[_BORN_AT:_HEAD_CRC_AT])
     digest.update(front[_HEAD_AT:])
     return digest.digest()
+
+
+def _identity(front: bytes) -> bytes:
+    """Body size, body CRC, born and request time, as Lua finds them in a record."""
+    return front[_BODY_SIZE_AT:_CHUNK_SIZE_AT] + front[_BORN_AT:_USELESS_AFTER_AT]
 
 
 def _encode_head(key: CacheKey, response: StoredResponse) -> bytes:

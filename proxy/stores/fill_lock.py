@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from time import monotonic
 
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 
 from proxy.redis_link import Access, LinkError, PubSubClient, RedisLink, listener, pubsub
 from proxy.stores.entry import CacheKey, Lease
@@ -153,7 +153,7 @@ class _Ears:
             connection = pubsub(client)
             try:
                 await self._hear(connection)
-            except (RedisError, RedisClusterException, OSError):
+            except (RedisError, OSError):
                 attempt += 1
                 await asyncio.sleep(_RECONNECT_PAUSE)
             finally:

@@ -30,7 +30,10 @@ PUT = Script(
     + """
 -- KEYS: entries. ARGV: chunk prefix, field, stamp and record, TTL in ms, most variants, now.
 -- 1 when kept; 0 when the same variant was asked for later by somebody else.
-if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('UNLINK', KEYS[1]) end
+-- Nothing is written before HINCRBY unless it must be: after a first write, a full server lets the
+-- script go on.
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('UNLINK', KEYS[1]) end
 local new = ARGV[3]
 local old = redis.call('HGET', KEYS[1], ARGV[2])
 if old and #old >= 24 + 52 and string.sub(old, 25, 27) == string.sub(new, 17, 19)
@@ -39,6 +42,7 @@ if old and #old >= 24 + 52 and string.sub(old, 25, 27) == string.sub(new, 17, 19
 end
 local order = redis.pcall('HINCRBY', KEYS[1], '#', 1)
 if type(order) ~= 'number' then
+  if not string.find(order.err, 'not an integer') then return order end
   redis.call('HSET', KEYS[1], '#', 1)
   order = 1
 end
@@ -71,9 +75,12 @@ return 1
 REMOVE = Script(
     _FORGET
     + """
--- KEYS: entries. ARGV: chunk prefix, field, stamp. Drops this very record.
+-- KEYS: entries. ARGV: chunk prefix, field, identity. Drops the record with this identity.
 local frame = redis.call('HGET', KEYS[1], ARGV[2])
-if not frame or string.sub(frame, 9, 24) ~= ARGV[3] then return 0 end
+if not frame or #frame < 24 + 52 then return 0 end
+if string.sub(frame, 24 + 9, 24 + 20) .. string.sub(frame, 24 + 25, 24 + 40) ~= ARGV[3] then
+  return 0
+end
 forget(ARGV[2], frame)
 if redis.call('HLEN', KEYS[1]) <= 1 then redis.call('UNLINK', KEYS[1]) end
 return 1

@@ -157,16 +157,15 @@ class RedisStore:
         Raises:
             LinkError: Redis is of no help now.
         """
-        stamp = encode(key, entry).stamp
-        await self._remove(key, entry.response.variant, stamp)
+        await self._remove(key, entry.response.variant, encode(key, entry).identity)
 
     def _refusal(self, entry: Entry) -> Reason | None:
         if len(entry.body) > self._options.max_object_size:
             return Reason.TOO_LARGE
         return Reason.OUTDATED if entry.useless_after <= self._clock() else None
 
-    async def _remove(self, key: CacheKey, variant: VariantKey, stamp: bytes) -> None:
-        await self._write(lua.REMOVE, key, self._names.chunks(key), variant_name(variant), stamp)
+    async def _remove(self, key: CacheKey, variant: VariantKey, identity: bytes) -> None:
+        await self._write(lua.REMOVE, key, self._names.chunks(key), variant_name(variant), identity)
 
     async def _whole(self, record: Record) -> Entry | None:
         """The record with its body; None, and the record dropped, where that is not all there."""
@@ -177,7 +176,7 @@ class RedisStore:
             return record.with_body(body)
         except CorruptRecord:
             self.incomplete += 1
-            await self._quietly(self._remove(record.key, record.response.variant, record.stamp))
+            await self._quietly(self._remove(record.key, record.response.variant, record.identity))
             return None
 
     async def _read_chunks(self, record: Record) -> bytes:

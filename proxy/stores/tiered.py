@@ -10,13 +10,12 @@
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
-from proxy.purging.log import PurgeLog
 from proxy.purging.scopes import scopes_of
-from proxy.purging.state import Softened, Valid
+from proxy.purging.state import Invalid, Judgement, Softened, Unknown, Valid
 from proxy.redis_link import Access, LinkError
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import VariantKey
@@ -27,6 +26,9 @@ from proxy.stores.redis import RedisStore, renews
 from proxy.stores.write_behind import WriteBehind
 
 T = TypeVar("T")
+
+Judge: TypeAlias = Callable[[int, str, Sequence[str]], Awaitable[Judgement]]
+"""(born, URL, scopes) to what the purge log says of an entry."""
 
 _REMEMBERED_REMOVALS = 4096
 
@@ -62,7 +64,7 @@ class TierCounts:
         memory: In memory.
         shared: In Redis.
         nowhere: Nowhere.
-        helpless: In memory with nothing, since Redis was of no help.
+        helpless: Nowhere in memory, and Redis was of no help.
         purged: Entries in Redis that a purge had made worthless.
     """
 
@@ -71,6 +73,14 @@ class TierCounts:
     nowhere: int = 0
     helpless: int = 0
     purged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outlived:
+    """An entry, and the number of the last purge that it has outlived."""
+
+    entry: Entry
+    through: int
 
 
 class TieredStore:
@@ -85,7 +95,7 @@ class TieredStore:
         self,
         memory: Memory,
         shared: RedisStore,
-        log: PurgeLog,
+        judge: Judge,
         *,
         index: TagIndex | None = None,
         locks: FillLocks | None = None,
@@ -98,7 +108,7 @@ class TieredStore:
         )
         self._memory = memory
         self._shared = shared
-        self._log = log
+        self._judge = judge
         self._index = index
         self._locks = locks
         self._reads: dict[CacheKey, asyncio.Task[Sequence[Entry]]] = {}
@@ -116,33 +126,24 @@ class TieredStore:
         return await self.lookup_shared(key)
 
     async def lookup_shared(self, key: CacheKey) -> Sequence[Entry]:
-        """What memory and Redis have together; what Redis had is kept in memory from now on."""
-        judged: list[tuple[Entry, int]] = []
+        """What memory has when it has been given what Redis has."""
+        on_their_way = self.writes.pending(key)
         try:
             read = await self._read(key)
         except LinkError:
             self.counts.helpless += 1
-        else:
-            judged = [
-                one
-                for entry in (*read, *self.writes.pending(key))
-                if _identity(key, entry) not in self._removed
-                and (one := await self._judged(key, entry))
-            ]
-            self.counts.shared += bool(judged)
-            self.counts.nowhere += not judged
-        # Nothing below gives way to others: a purge that came meanwhile is known here by now.
+            return await self._promote(key, ())
         found = [
-            (current, through)
-            for entry, through in judged
-            if (current := self._current(key, entry, through))
+            judged
+            for entry in (*read, *on_their_way)
+            if _identity(key, entry) not in self._removed
+            and (judged := await self._judged(key, entry, entry.response.born)) is not None
         ]
-        held = await _settled(self._memory.lookup(key))
-        merged = _newest(key, [*held, *(entry for entry, _ in found)])
-        for entry, through in found:
-            if any(entry is one for one in merged):
-                await _settled(self._memory.put(key, entry, through=through))
-        return merged
+        if found:
+            self.counts.shared += 1
+        else:
+            self.counts.nowhere += 1
+        return await self._promote(key, found)
 
     async def put(
         self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
@@ -237,28 +238,43 @@ class TieredStore:
         if not task.cancelled():
             task.exception()  # marked as seen: whoever waited may have left
 
-    async def _judged(self, key: CacheKey, entry: Entry) -> tuple[Entry, int] | None:
-        """The entry as it may be used, and the last purge that it outlived; None for not at all."""
-        response = entry.response
-        scopes = scopes_of(key.url, response.tags, response.groups)
-        judgement = await self._log.judge(response.born, key.url, scopes)
-        match judgement:
-            case Valid(through=through):
-                return entry, through
-            case Softened(at=at, through=through):
-                return softened(entry, at), through
-        self.counts.purged += 1
-        self._forget(key, entry)
-        return None
+    async def _judged(self, key: CacheKey, entry: Entry, since: int) -> _Outlived | None:
+        """The entry as the purge log leaves it, None where it must not be used.
 
-    def _current(self, key: CacheKey, entry: Entry, through: int) -> Entry | None:
-        """The entry, unless it was purged since it was judged."""
+        Args:
+            key: Where it belongs.
+            entry: What to judge.
+            since: Number of the last purge that it is known to have outlived.
+        """
         response = entry.response
         scopes = scopes_of(key.url, response.tags, response.groups)
-        judgement = self._log.state.judge(through, key.url, scopes)
-        if isinstance(judgement, Softened):
-            return softened(entry, judgement.at)
-        return entry if isinstance(judgement, Valid) else None
+        match await self._judge(since, key.url, scopes):
+            case Valid(through=through):
+                return _Outlived(entry, through)
+            case Softened(at=at, through=through):
+                return _Outlived(softened(entry, at), through)
+            case Invalid() | Unknown():
+                self.counts.purged += 1
+                self._remove_soon(key, entry)
+                return None
+
+    async def _promote(self, key: CacheKey, found: Sequence[_Outlived]) -> Sequence[Entry]:
+        """Put into memory what was found, and look there.
+
+        Memory judges anew, as purges may have come while Redis was asked; what is too large for
+        memory is judged once more at the end.
+        """
+        known = {_identity(key, entry) for entry in await _settled(self._memory.lookup(key))}
+        large = []
+        for one in found:
+            if _identity(key, one.entry) in known:
+                continue
+            outcome = await _settled(self._memory.put(key, one.entry, through=one.through))
+            if outcome is Reason.TOO_LARGE:
+                large.append(one)
+        again = [await self._judged(key, one.entry, one.through) for one in large]
+        held = await _settled(self._memory.lookup(key))
+        return _newest(key, [*held, *(one.entry for one in again if one is not None)])
 
     async def _put_shared(self, key: CacheKey, entry: Entry) -> None:
         refused = await self._shared.put(key, entry)
@@ -277,7 +293,11 @@ class TieredStore:
         self._removed[_identity(key, entry)] = None
         while len(self._removed) > _REMEMBERED_REMOVALS:
             self._removed.popitem(last=False)
-        if in_redis and self._shared.usable(key, Access.WRITE):
+        if in_redis:
+            self._remove_soon(key, entry)
+
+    def _remove_soon(self, key: CacheKey, entry: Entry) -> None:
+        if self._shared.usable(key, Access.WRITE):
             self.writes.remove(key, entry)
 
 

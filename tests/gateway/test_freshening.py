@@ -99,6 +99,62 @@ async def test_a_head_freshens_the_stored_get() -> None:
     assert (answer.hit, answer.body, answer.headers["X-New"]) == (True, b"one", "1")
 
 
+async def test_a_head_that_says_nothing_of_it_leaves_the_stored_get() -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG], body=b"one"),
+            Reply(headers=[MAX_AGE], body=b"one"),
+            Reply(status=304, headers=[ETAG]),
+        )
+        await front.get()
+        front.clock.now += 61
+        await front.ask("HEAD")
+        answer = await front.get()
+    assert (answer.status, answer.body) == (200, b"one")
+    assert "fwd-status=304" in answer.cache_status
+
+
+async def test_a_304_that_weakens_the_date_of_a_part_ends_its_if_range() -> None:
+    part = [MAX_AGE, ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")]
+    asked = [("Range", "bytes=0-1"), ("If-Range", "Sun, 06 Nov 1994 08:49:37 GMT")]
+    async with proxied() as front:
+        front.origin.will(
+            Reply(status=206, headers=[*part, ("Content-Range", "bytes 0-1/4")], body=b"01"),
+            Reply(status=304, headers=[("Date", "Sun, 06 Nov 1994 08:49:38 GMT")]),
+            Reply(headers=[MAX_AGE], body=b"0123"),
+        )
+        await front.get("/", *asked)
+        front.clock.now += 61
+        answer = await front.get("/", *asked)
+    assert (answer.status, answer.body) == (200, b"0123")
+    assert "fwd=partial; fwd-status=200" in answer.cache_status
+
+
+async def test_only_if_cached_does_not_wait_for_validation() -> None:
+    async with proxied() as front:
+        front.origin.will(Reply(headers=[MAX_AGE, ETAG], body=b"one"))
+        await front.get()
+        front.clock.now += 61
+        answer = await front.get("/", ("Cache-Control", "only-if-cached"))
+    assert answer.status == 504
+    assert len(front.origin.seen) == 1
+
+
+async def test_without_a_validator_a_304_answers_the_client_s_own_question() -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE], body=b"one"),
+            Reply(status=304, headers=[ETAG]),
+            Reply(headers=[MAX_AGE], body=b"two"),
+        )
+        await front.get()
+        front.clock.now += 61
+        own = await front.get("/", ("If-None-Match", '"v"'))
+        answer = await front.get()
+    assert (own.status, own.headers["ETag"]) == (304, '"v"')
+    assert (answer.hit, answer.body) == (False, b"two")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_conditions_of_every_method_are_answered_after_validation(method: str) -> None:
     async with proxied() as front:

@@ -129,6 +129,62 @@ class TestParts:
         assert (joined.hit, joined.body) == (True, WHOLE)
         assert len(front.origin.seen) == 3
 
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            pytest.param(
+                Reply(
+                    raw=b'HTTP/1.1 206 Partial\r\nCache-Control: max-age=60\r\nETag: "v"\r\n'
+                    b"Content-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\n56"
+                ),
+                id="3.3-cut short",
+            ),
+            pytest.param(part(5, 9, ("Set-Cookie", "a=b")), id="7.3-not to be stored"),
+            pytest.param(
+                Reply(status=416, headers=[("Content-Range", "bytes */5")]), id="3.4-it ends here"
+            ),
+            pytest.param(
+                Reply(status=206, headers=[MAX_AGE, ETAG, ("Content-Range", "bytes 7-9/10")]),
+                id="3.4-a gap",
+            ),
+        ],
+    )
+    async def test_what_does_not_complete_a_part_is_no_answer(self, rest: Reply) -> None:
+        async with proxied() as front:
+            front.origin.will(part(0, 4), rest, Reply(headers=[MAX_AGE], body=b"all new"))
+            await front.get("/", ("Range", "bytes=0-4"))
+            whole = await front.get()
+            again = await front.get()
+        assert (whole.status, whole.body, whole.complete) == (200, b"all new", True)
+        assert front.origin.seen[2].values("Range") == []
+        assert (again.hit, again.body) == (True, b"all new")
+
+    async def test_what_grows_too_large_is_fetched_and_passed_on(self) -> None:
+        async with proxied(max_object_size=8) as front:
+            front.origin.will(part(0, 4), part(5, 9), Reply(headers=[MAX_AGE], body=WHOLE))
+            await front.get("/", ("Range", "bytes=0-4"))
+            whole = await front.get()
+        assert (whole.status, whole.body) == (200, WHOLE)
+        assert "detail=too-large" in whole.cache_status
+
+    async def test_an_origin_that_fails_does_not_take_the_part(self) -> None:
+        async with proxied() as front:
+            front.origin.will(part(0, 4), Reply(raw=b"not HTTP\r\n\r\n"))
+            await front.get("/", ("Range", "bytes=0-4"))
+            failed = await front.get()
+            held = await front.get("/", ("Range", "bytes=1-2"))
+        assert failed.status == 502
+        assert "fwd=partial" in failed.cache_status
+        assert (held.hit, held.body) == (True, b"12")
+
+    async def test_a_head_is_not_answered_from_a_part(self) -> None:
+        async with proxied() as front:
+            front.origin.will(part(0, 4), Reply(headers=[MAX_AGE], body=WHOLE))
+            await front.get("/", ("Range", "bytes=0-4"))
+            answer = await front.ask("HEAD")
+        assert (answer.status, answer.headers["Content-Length"]) == (200, "10")
+        assert front.origin.seen[1].values("Range") == []
+
     async def test_a_range_that_cannot_be_satisfied_is_nobody_else_s_answer(self) -> None:
         async with proxied() as front:
             front.origin.will(Reply(status=416, headers=[MAX_AGE]), Reply(body=WHOLE))

@@ -10,7 +10,7 @@ of `PurgeLog` demands; the log is the real `RedisPurgeLog`. `Fleet` counts as a 
 import asyncio
 import random
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,8 +45,38 @@ TARGETS = (
     "*",
 )
 TIMING = Timing(max_lag=0.6)
-LIMITS = Limits(scopes=4, patterns=3)
 PATIENCE = 4.0
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What kind of world it is; each seed has one of its own, since dangers hide each other.
+
+    Attributes:
+        remembered: How many scopes a process remembers, of `recorded` that the log does.
+        stream: How many records can be tailed.
+        purges: Share of the steps that purge; `faults`: that break something.
+        replication: How likely the replica is up to date after a command.
+    """
+
+    recorded: int
+    remembered: int
+    stream: int
+    purges: float
+    faults: float
+    replication: float
+
+    @classmethod
+    def of(cls, dice: random.Random) -> "Weather":
+        recorded = dice.choice((4, 1000))
+        return cls(
+            recorded=recorded,
+            remembered=dice.choice((3, recorded)),
+            stream=dice.choice((3, 1000)),
+            purges=dice.choice((0.03, 0.11)),
+            faults=dice.choice((0.005, 0.015)),
+            replication=dice.choice((0.3, 0.03)),
+        )
 
 
 @dataclass(frozen=True)
@@ -87,10 +117,12 @@ class Process:
             self.clients[1],
             emit=fleet.events.append,
             timing=fleet.timing,
-            limits=LIMITS,
+            limits=Limits(scopes=fleet.weather.recorded, patterns=3),
             name=name,
             clock=lambda: fleet.loop.time() * rate,
         )
+        remembered = Limits(scopes=fleet.weather.remembered, patterns=3)
+        self.log.state = type(self.log.state)(remembered)
         self.log.on_reset.append(self.forget_all)
         self.tasks: set[asyncio.Task[None]] = set()
         self.run(self.log.start())
@@ -221,8 +253,10 @@ class Fleet:
 
     def __init__(self, seed: int, size: int = 4) -> None:
         self.dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.weather = Weather.of(self.dice)
         self.loop = VirtualLoop()
-        self.redis = self.redis_type(self.loop.time, stream_limit=3)
+        self.redis = self.redis_type(self.loop.time, stream_limit=self.weather.stream)
+        self.redis.replication = self.weather.replication
         self.shared: dict[str, Entry] = {}
         self.events: list[Event] = []
         self.violations: list[str] = []
@@ -258,16 +292,18 @@ class Fleet:
         process = self.dice.choice(self.processes)
         # Some are asked for all the time, some are nearly forgotten.
         url = URLS[int(len(URLS) * self.dice.random() ** 3)]
-        if dice < 0.80:
-            process.run(process.answer(url))
-        elif dice < 0.86:
-            process.run(process.refresh(url))
-        elif dice < 0.97:
-            self._purge(process)
-        elif dice < 0.985:
-            process.log.append_later((self.dice.choice(TARGETS),), Mode.HARD)
-        else:
-            self._fault(process)
+        acts: tuple[tuple[float, Callable[[], None]], ...] = (
+            (self.weather.faults, lambda: self._fault(process)),
+            (self.weather.purges, lambda: self._purge(process)),
+            (0.01, lambda: process.log.append_later((self.dice.choice(TARGETS),), Mode.HARD)),
+            (0.06, lambda: process.run(process.refresh(url))),
+            (1.0, lambda: process.run(process.answer(url))),
+        )
+        for share, act in acts:
+            if dice < share:
+                return act()
+            dice -= share
+        return None
 
     def _purge(self, process: Process) -> None:
         mode = self.dice.choice(tuple(Mode))
@@ -288,7 +324,8 @@ class Fleet:
             (4, self._redis_failover),
             (2, self._redis_freeze),
             (1, self._redis_flush),
-            (1, self._redis_evict),
+            (3, self._redis_evict),
+            (2, self._power_cut),
         )
         (fault,) = self.dice.choices([f for _, f in faults], [weight for weight, _ in faults])
         self.counts.faults[fault.__name__] = self.counts.faults.get(fault.__name__, 0) + 1
@@ -319,11 +356,17 @@ class Fleet:
     def _redis_failover(self, _process: Process) -> None:
         self.start(self._redis_down(self.redis.fail_over))
 
-    async def _redis_down(self, comes_back: Any) -> None:
+    async def _redis_down(self, comes_back: Callable[[], None]) -> None:
         self.redis.available = False
         await asyncio.sleep(self.dice.choice((0.0, 0.05, 0.3, 1.5)))
         comes_back()
         self.redis.available = True
+
+    def _power_cut(self, _process: Process) -> None:
+        """All processes at once, and what only the old server knew."""
+        for process in tuple(self.processes):
+            self._crash_process(process)
+        self._redis_failover(_process)
 
     def _redis_freeze(self, _process: Process) -> None:
         self.redis.frozen_until = self.loop.time() + self.dice.random() * 2

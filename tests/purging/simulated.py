@@ -69,6 +69,7 @@ class SimulatedRedis:
     Attributes:
         replica: What a failover would go on with: it lags behind by some writes.
         run_id: Changes with every server process.
+        replication: How likely the replica is up to date after a command.
     """
 
     def __init__(self, clock: Callable[[], float], stream_limit: int | None = None) -> None:
@@ -77,6 +78,7 @@ class SimulatedRedis:
         self.run_id = 1
         self.available = True
         self.frozen_until = 0.0
+        self.replication = 0.3
         self._clock = clock
         self._stream_limit = stream_limit
         self._grown: list[asyncio.Future[None]] = []
@@ -138,7 +140,8 @@ class SimulatedRedis:
 
     def first_number(self, seen: int) -> int:
         now = int((EPOCH + self._clock()) * 1_000_000)
-        return max(seen, self.data.head.get("seq", 0), now) + 1
+        last: int = self.data.head.get("seq", 0)
+        return max(seen, last, now) + 1
 
     def _open(self, seen: int, new_id: str) -> dict[str, Any]:
         if self._is_intact(seen):
@@ -283,14 +286,14 @@ class SimulatedClient:
             loop.call_at(self._redis.frozen_until + self._delay(), self._arrive, words, future)
             return
         answer: Any = RedisConnectionError("lost on the way")
-        if not self.cut_off and self._dice.random() > 0.01:  # noqa: PLR2004
+        if not self.cut_off and self._dice.random() > 0.01:
             try:
                 answer = self._redis.evaluate(words)
             except RedisConnectionError as error:
                 answer = error
-            if self._dice.random() < 0.3:  # noqa: PLR2004
+            if self._dice.random() < self._redis.replication:
                 self._redis.replicate()
-            if self._dice.random() < 0.01:  # noqa: PLR2004
+            if self._dice.random() < 0.01:
                 answer = RedisConnectionError("the reply got lost")
         if self._alive:
             loop.call_later(self._delay(), self._give, future, answer)
@@ -306,7 +309,7 @@ class SimulatedClient:
 
     async def _tail(self, position: int, limit: float) -> bool:
         await asyncio.sleep(self._delay())
-        if self.cut_off or not self._redis.available or self._dice.random() < 0.02:  # noqa: PLR2004
+        if self.cut_off or not self._redis.available or self._dice.random() < 0.02:
             raise RedisConnectionError("no tail")
         grown = await self._redis.grown_beyond(position, limit)
         await asyncio.sleep(self._delay())
@@ -315,6 +318,6 @@ class SimulatedClient:
     def _delay(self) -> float:
         """Mostly a millisecond; now and then longer than anybody waits."""
         dice = self._dice.random()
-        if dice < 0.97:  # noqa: PLR2004
+        if dice < 0.97:
             return self._dice.random() * 0.002
-        return self._dice.random() * (0.1 if dice < 0.995 else 1.5)  # noqa: PLR2004
+        return self._dice.random() * (0.1 if dice < 0.995 else 1.5)

@@ -23,12 +23,12 @@ from tests.purging.fleet import TIMING, Entry, Fleet, Process
 from tests.purging.simulated import SimulatedRedis
 
 STEPS = 20_000
-ROUNDS = 12
-STEPS_PER_ROUND = 8_000
+ROUNDS = 32
+STEPS_PER_ROUND = 5_000
 
 
 def test_no_answer_is_older_than_an_acknowledged_purge() -> None:
-    fleet = Fleet(seed=1)
+    fleet = Fleet(seed=2)
     fleet.run(STEPS)
     counts = fleet.counts
     assert fleet.violations == []
@@ -38,13 +38,13 @@ def test_no_answer_is_older_than_an_acknowledged_purge() -> None:
     assert set(counts.served_from) == {"memory", "shared", "flight", "origin"}
     assert counts.served_from["memory"] > 1_000
     assert counts.served_from["shared"] > 500
-    assert len(counts.faults) == 8
+    assert len(counts.faults) > 5
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [1, 3, 4, 5, 6])
 def test_other_luck(seed: int) -> None:
     fleet = Fleet(seed, size=seed)
-    fleet.run(5_000)
+    fleet.run(STEPS_PER_ROUND)
     assert fleet.violations == []
 
 
@@ -149,6 +149,14 @@ class HurriedTiming(Timing):
     @property
     def expiry(self) -> float:
         return self.max_lag / 4
+
+
+class PatientTiming(Timing):
+    """Waits long for answers, which is harmless unless trust is reckoned from them."""
+
+    @property
+    def patience(self) -> float:
+        return 2 * self.max_lag
 
 
 class UncheckedState(PurgeState):
@@ -266,37 +274,48 @@ class NoGapCheck(with_state(UncheckedState)):  # type: ignore[misc]
         return True
 
 
-BUGS: dict[str, dict[str, Any]] = {
-    "born is taken after the fetch": {"process_type": BornAfterFetch},
-    "born is taken after the validation": {"process_type": BornAfterValidation},
-    "promotion resets born": {"process_type": PromotionResetsBorn},
-    "shared entries are used unjudged": {"process_type": PromotionIsNotJudged},
-    "followers do not judge": {"process_type": FollowersDoNotJudge},
-    "fills are kept unjudged": {"process_type": FillsAreKeptUnjudged},
-    "nothing is dropped on reset": {"process_type": KeepsAllOnReset},
-    "trust never ends": {"log_type": TrustedLog},
-    "trust counts from the reply": {"log_type": TrustsFromTheReply},
-    "expiry before max_lag": {"timing": HurriedTiming(TIMING.max_lag)},
-    "no gap check": {"log_type": NoGapCheck},
-    "the log's word is final": {"log_type": with_state(CredulousState)},
-    "known_from stays when scopes are dropped": {"log_type": with_state(ForgetfulState)},
-    "patterns are not read at start": {"log_type": with_state(PatternlessState)},
-    "failover goes unnoticed": {"redis_type": SameServerForEver},
-    "eviction goes unnoticed": {"redis_type": NobodyCounts},
-    "a new log promises at once": {"redis_type": SettledFromTheStart},
-    "published before it is applied": {"redis_type": PublishesWhatItSends},
-    "a new log counts from 0": {"redis_type": NumbersFromZero},
-    "the floor never rises": {"redis_type": FloorNeverRises},
-    "half an append": {"redis_type": HalfAnAppend},
+PATIENT = PatientTiming(TIMING.max_lag)
+
+BUGS: dict[str, tuple[int, dict[str, Any]]] = {
+    "born is taken after the fetch": (5, {"process_type": BornAfterFetch}),
+    "born is taken after the validation": (2, {"process_type": BornAfterValidation}),
+    "promotion resets born": (7, {"process_type": PromotionResetsBorn}),
+    "shared entries are used unjudged": (2, {"process_type": PromotionIsNotJudged}),
+    "followers do not judge": (5, {"process_type": FollowersDoNotJudge}),
+    "fills are kept unjudged": (4, {"process_type": FillsAreKeptUnjudged}),
+    "nothing is dropped on reset": (4, {"process_type": KeepsAllOnReset}),
+    "trust never ends": (2, {"log_type": TrustedLog}),
+    "trust counts from the reply": (5, {"log_type": TrustsFromTheReply, "timing": PATIENT}),
+    "expiry before max_lag": (6, {"timing": HurriedTiming(TIMING.max_lag)}),
+    "no gap check": (4, {"log_type": NoGapCheck}),
+    "the log's word is final": (7, {"log_type": with_state(CredulousState)}),
+    "known_from stays when scopes are dropped": (2, {"log_type": with_state(ForgetfulState)}),
+    "patterns are not read at start": (7, {"log_type": with_state(PatternlessState)}),
+    "failover goes unnoticed": (1, {"redis_type": SameServerForEver}),
+    "eviction goes unnoticed": (15, {"redis_type": NobodyCounts}),
+    "a new log promises at once": (3, {"redis_type": SettledFromTheStart}),
+    "published before it is applied": (2, {"redis_type": PublishesWhatItSends}),
+    "a new log counts from 0": (4, {"redis_type": NumbersFromZero}),
+    "the floor never rises": (2, {"redis_type": FloorNeverRises}),
+    "half an append": (6, {"redis_type": HalfAnAppend}),
 }
+"""What is wrong, the luck that shows it soonest, and how it is planted."""
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
-    planted = type("Planted", (Fleet,), BUGS[bug])
-    for seed in range(ROUNDS):
-        fleet = planted(seed)
+    first, planted = BUGS[bug]
+    planted_fleet = type("PlantedFleet", (Fleet,), planted)
+    for seed in (first, *range(ROUNDS)):
+        fleet = planted_fleet(seed)
         fleet.run(STEPS_PER_ROUND, stop_early=True)
         if fleet.violations:
             return
-    pytest.fail(f"the model is blind: {ROUNDS * STEPS_PER_ROUND} steps, no violation")
+    pytest.fail(f"the model is blind: {ROUNDS} rounds of {STEPS_PER_ROUND} steps, no violation")
+
+
+def test_patience_alone_is_no_bug() -> None:
+    patient = type("PatientFleet", (Fleet,), {"timing": PATIENT})
+    fleet = patient(5)
+    fleet.run(STEPS_PER_ROUND)
+    assert fleet.violations == []
