@@ -74,6 +74,21 @@ class TagIndex:
         """
         return await self._range(_TAGS, limit, offset)
 
+    async def discard(self, tag: str, keys: Sequence[CacheKey]) -> None:
+        """Forget that these carry `tag`.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        name = self._names.index(f"tag:{tag}")
+        words = [_member(key).encode("utf-8", "surrogatepass") for key in keys]
+        await self._link.run(
+            lambda client: client.execute_command("ZREM", name, *words),
+            key=name,
+            access=Access.WRITE,
+            timeout=self._link.options.background_timeout,
+        )
+
     async def _note(self, pairs: Sequence[tuple[str, str]], useless_after: float) -> None:
         now = self._clock()
         names = [name for name, _ in pairs]

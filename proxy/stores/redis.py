@@ -159,6 +159,14 @@ class RedisStore:
         """
         await self._remove(key, entry.response.variant, encode(key, entry).identity)
 
+    async def drop(self, record: Record) -> None:
+        """Drop what `records` found, if it is still there.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        await self._remove(record.key, record.response.variant, record.identity)
+
     def _refusal(self, entry: Entry) -> Reason | None:
         if len(entry.body) > self._options.max_object_size:
             return Reason.TOO_LARGE
@@ -176,7 +184,7 @@ class RedisStore:
             return record.with_body(body)
         except CorruptRecord:
             self.incomplete += 1
-            await self._quietly(self._remove(record.key, record.response.variant, record.identity))
+            await self._quietly(self.drop(record))
             return None
 
     async def _read_chunks(self, record: Record) -> bytes:

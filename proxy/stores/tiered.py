@@ -18,7 +18,7 @@ from proxy.purging.scopes import scopes_of
 from proxy.purging.state import Invalid, Judgement, Softened, Unknown, Valid
 from proxy.redis_link import Access, LinkError
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import VariantKey
+from proxy.rfc9111.stored import StoredResponse, VariantKey
 from proxy.stores.entry import CacheKey, Enough, Entry, Lease, softened
 from proxy.stores.fill_lock import FillLocks, Waited
 from proxy.stores.index import TagIndex
@@ -31,6 +31,7 @@ Judge: TypeAlias = Callable[[int, str, Sequence[str]], Awaitable[Judgement]]
 """(born, URL, scopes) to what the purge log says of an entry."""
 
 _REMEMBERED_REMOVALS = 4096
+_RECLAIMED_AT_ONCE = 256
 
 
 class Memory(Protocol):
@@ -208,6 +209,36 @@ class TieredStore:
         if lease is not None:
             self.end_fill(lease, stored=True)
         return found
+
+    async def reclaim(self, tag: str) -> int:
+        """Drop from Redis what was purged among all that carries `tag`; how many entries.
+
+        It takes as long as there are entries: purges do not wait for it.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        dropped = offset = 0
+        while self._index is not None and (
+            keys := await self._index.members(tag, _RECLAIMED_AT_ONCE, offset)
+        ):
+            gone = []
+            for key in keys:
+                records = await self._shared.records(key)
+                purged = [one for one in records if await self._is_purged(key, one.response)]
+                for record in purged:
+                    await self._shared.drop(record)
+                dropped += len(purged)
+                if len(purged) == len(records):
+                    gone.append(key)
+            offset += len(keys) - len(gone)
+            if gone:
+                await self._index.discard(tag, gone)
+        return dropped
+
+    async def _is_purged(self, key: CacheKey, response: StoredResponse) -> bool:
+        scopes = scopes_of(key.url, response.tags, response.groups)
+        return isinstance(await self._judge(response.born, key.url, scopes), Invalid)
 
     async def close(self, limit: float = 1.0) -> None:
         """Give the queue `limit` seconds, then let go."""

@@ -19,7 +19,6 @@ from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, RedisStoreOptions
 from tests.redis_server import eventually, start_redis
 
-LIFETIME = 3.0
 WRITERS = 16
 
 
@@ -34,7 +33,9 @@ class Report:
     seconds: float
 
 
-async def come_and_go(options: RedisOptions, raw: Any, *, entries: int, tags: int) -> Report:
+async def come_and_go(
+    options: RedisOptions, raw: Any, *, entries: int, tags: int, lifetime: float = 3.0
+) -> Report:
     """Write entries that live for a few seconds, renew some, and wait until all have expired."""
     options = options.with_changes(timeout=5.0, background_timeout=10.0)
     link = RedisLink(options, lambda _: None)
@@ -46,7 +47,7 @@ async def come_and_go(options: RedisOptions, raw: Any, *, entries: int, tags: in
 
     async def write(first: int) -> None:
         for number in range(first, entries, WRITERS):
-            key, entry = _entry(number, tags)
+            key, entry = _entry(number, tags, lifetime)
             await store.put(key, entry)
             await index.add(key, entry)
             if number % 500 == 0:
@@ -58,7 +59,7 @@ async def come_and_go(options: RedisOptions, raw: Any, *, entries: int, tags: in
 
     try:
         await asyncio.gather(*(write(first) for first in range(WRITERS)))
-        await eventually(gone, "something stays", limit=LIFETIME + 30)
+        await eventually(gone, "something stays", limit=lifetime + 30)
     finally:
         await link.close()
     return Report(
@@ -70,7 +71,7 @@ async def come_and_go(options: RedisOptions, raw: Any, *, entries: int, tags: in
     )
 
 
-def _entry(number: int, tags: int) -> tuple[CacheKey, Entry]:
+def _entry(number: int, tags: int, lifetime: float) -> tuple[CacheKey, Entry]:
     """Every tenth is renewed with a later life, every twentieth is large enough for chunks."""
     now = wall()
     url = number - 1 if number % 10 == 0 else number
@@ -80,7 +81,7 @@ def _entry(number: int, tags: int) -> tuple[CacheKey, Entry]:
         headers=Headers([("content-type", "text/plain"), ("x-number", str(number))]),
         request_time=now,
         freshness=Freshness(
-            lifetime=LIFETIME, source=LifetimeSource.MAX_AGE, initial_age=0.0, response_time=now
+            lifetime=lifetime, source=LifetimeSource.MAX_AGE, initial_age=0.0, response_time=now
         ),
         variant=(("accept-language", "de" if number % 3 else "fr"),),
         date=now,

@@ -264,6 +264,27 @@ async def test_tags_are_counted_and_forget_by_themselves(make_node: MakeNode) ->
     assert list(await later.tags(limit=10)) == ["product"]
 
 
+async def test_memory_of_what_was_purged_is_reclaimed(make_node: MakeNode) -> None:
+    one = make_node()
+    for number in range(300):
+        key = CacheKey(f"http://api/{number}")
+        await one.store.put(key, make_entry(tags=("t", "other"), born=number % 2))
+        await one.store.put(key, make_entry(tags=("t",), born=1, variant=GERMAN))
+    await one.store.put(KEY, make_entry(tags=("t",), born=0))
+    await one.settle()
+    assert await one.index.count("t") == 301
+
+    async def judge(born: int, _url: str, _scopes: Sequence[str]) -> Judgement:
+        return Valid(7) if born else Invalid()
+
+    one.judge = judge  # type: ignore[assignment, method-assign]
+    assert await one.store.reclaim("t") == 151
+    assert await one.index.count("t") == 300
+    assert len(await one.shared.lookup(CacheKey("http://api/0"))) == 1
+    assert len(await one.shared.lookup(CacheKey("http://api/1"))) == 2
+    assert await one.shared.lookup(KEY) == []
+
+
 class TestFills:
     async def test_one_fetches_and_the_others_get_what_it_stored(self, make_node: MakeNode) -> None:
         nodes = [make_node() for _ in range(4)]
