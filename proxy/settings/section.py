@@ -10,7 +10,12 @@ from proxy.settings.scalars import EMPTY
 class Section(BaseModel):
     """A mapping with known keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # it may be a password
+    )
 
     empty_is_absent: ClassVar[bool] = True
 

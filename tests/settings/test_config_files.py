@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from proxy.settings import Settings, defaults, load, routes_of
+from proxy.redis_link.options import Mode, RedisOptions
+from proxy.settings import Redis, Settings, defaults, load, routes_of
 from proxy.settings import schema as schema_module
 from proxy.settings.loading import settings_from
 from proxy.settings.section import Section
@@ -17,6 +18,7 @@ from proxy.settings.section import Section
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
 DEFAULT = CONFIG / "default.yaml"
+SECRETS = {"PURGE_TOKEN": "0123456789abcdef", "READ_TOKEN": "fedcba9876543210"}
 EXAMPLES = sorted((CONFIG / "examples").glob("*.yaml"))
 
 
@@ -25,6 +27,14 @@ def with_sample_routes(text: str) -> str:
     start, end = text.index("routes: []"), text.index("\n\n", text.index("routes: []"))
     shown = text[start:end].replace("routes: []", "routes:")
     return text[:start] + re.sub("(?m)^#", "", shown) + text[end:]
+
+
+def with_sample_redis(text: str) -> str:
+    """`text` with Redis as it is shown as a comment."""
+    start = text.index("  redis: null")
+    end = text.index("\n\n", start)
+    shown = text[start:end].replace("redis: null", "redis:")
+    return text[:start] + re.sub("(?m)^#(?= +[a-z])", "", shown) + text[end:]
 
 
 def keys_of(node: object, path: str = "") -> set[str]:
@@ -66,8 +76,19 @@ def test_default_yaml_shows_routes_that_load() -> None:
     assert {"match", "purge"} <= second.model_fields_set
 
 
+def test_default_yaml_shows_redis_with_every_key_and_its_default() -> None:
+    text = with_sample_redis(DEFAULT.read_text())
+    redis = settings_from(text, file="default.yaml", env={}).store.redis
+    assert redis is not None
+    shown = YAML(typ="safe", pure=True).load(text)["store"]
+    assert keys_in(Redis, ".redis") <= keys_of(shown)
+    assert redis.options() == RedisOptions()
+    assert redis == Redis(url="redis://127.0.0.1:6379/0", mode=Mode.STANDALONE)
+
+
 def test_there_are_examples() -> None:
     assert [file.stem for file in EXAMPLES] == [
+        "fleet-redis",
         "json-api-with-tags",
         "one-origin",
         "static-and-api",
@@ -76,7 +97,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_example_loads(file: Path) -> None:
-    settings = load(file, {})
+    settings = load(file, SECRETS)
     assert settings.require_origin()
     assert len(routes_of(settings)[0]) == len(settings.routes)
 

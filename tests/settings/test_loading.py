@@ -441,7 +441,8 @@ _PIECES = st.sampled_from(
         "routes:\n", "  - ", "match: ", "path: ", "/a/{id}", "tags: ", "[", "]", "{", "}", ", ",
         "ttl: ", "30s", "5", "\n", "\n    ", "origin: ", "url: ", "http://a", "${X}", "'", '"',
         "listen: ", ":80", "limits: ", "headers: ", "&a ", "*a", "null", "cache: ", "off", "~(",
-        "store:\n  memory:\n    max_size: ", "negative_ttl: ", "404: ", "\ud7ff", "!x ", "<<: ",
+        "store:\n  memory:\n    max_size: ", "redis: ", "redis://a", "admin: ",
+        "token: ", "negative_ttl: ", "404: ", "\ud7ff", "!x ", "<<: ",
     ]
 )  # fmt: skip
 

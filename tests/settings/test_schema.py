@@ -50,6 +50,13 @@ def test_the_schema_is_one() -> None:
         "routes: [{match: {path: /a, headers: {X-A: 1}}, tags: [1.10], ttl: 5m}]",
         "routes: [{response_headers: {set: {X-A: no}}, cache: off}]",
         "log: {level: debug, format: json, access: off}",
+        "store: {redis: {url: redis+cluster://a, password: 1234, version: 2, fill_lock: off}}",
+        "store: {redis: {url: unix:/run/redis.sock, max_object_size: null}}",
+        "admin: off",
+        "admin: {listen: ':81', token: '${TOKEN:-0123456789abcdef}'}",
+        "admin: {listen: [':81'], tokens: [{token: 0123456789abcdef, role: read}]}",
+        "purge: {wait: 0, max_lag: 5s}",
+        "routes: [{tags: ['a:{query.b}:{header.X-C}'], strip_tags: off}]",
     ],
 )
 def test_both_accept(text: str) -> None:
@@ -78,6 +85,11 @@ def test_both_accept(text: str) -> None:
         "routes: [{match: {path: a}}]",
         "routes: [{tags: ['a b']}]",
         "log: {level: loud}",
+        "store: {redis: {}}",
+        "store: {redis: {url: http://a}}",
+        "admin: on",
+        "admin: {token: short}",
+        "admin: {tokens: [{token: 0123456789abcdef, role: root}]}",
     ],
 )
 def test_both_refuse(text: str) -> None:
@@ -95,6 +107,10 @@ def test_both_refuse(text: str) -> None:
         ("Caching", "cache", True),
         ("Caching", "set_cookie", "bypass"),
         ("Origin", "host", "preserve"),
+        ("Admin", "listen", "127.0.0.1:8081"),
+        ("Purge", "write_wait", "250ms"),
+        ("Redis", "namespace", "wf"),
+        ("TokenRole", "role", "admin"),
     ],
 )
 def test_defaults_read_as_in_yaml(definition: str, key: str, default: object) -> None:
