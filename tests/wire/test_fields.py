@@ -112,7 +112,7 @@ class TestUntouched:
         chain = await through(answering(reply(b"ok", tags, *many, b"X-Long: " + b"l" * 30_000)))
         answer = await chain.ask(request(b"GET / HTTP/1.1", tags, *many))
         (received,) = chain.origin.requests
-        assert received.get(b"X-Tags") == answer.get(b"Cache-Tag") == b"t" * 16_384
+        assert received.get(b"X-Tags") == answer.get(b"X-Tags") == b"t" * 16_384
         assert received.get(b"X-149") == answer.get(b"X-149") == b"149"
         assert len(answer.get(b"X-Long") or b"") == 30_000
 
