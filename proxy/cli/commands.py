@@ -77,6 +77,14 @@ def run(
         list[str] | None,
         typer.Option(metavar="ADDR", help="Where to answer, HOST:PORT; may be repeated."),
     ] = None,
+    admin: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR|off", help="Where the admin API answers, or off."),
+    ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Redis to share what is stored, as redis://HOST:6379/0."),
+    ] = None,
     log_level: Annotated[
         str | None,
         typer.Option(metavar="LEVEL", help="From debug, info, warning or error on."),
@@ -92,7 +100,9 @@ def run(
 
     def read() -> settings.Settings:
         base = settings.defaults() if config is None else settings.load(config, os.environ)
-        wanted = base.with_overrides(origin=origin, listen=listen, log_level=log_level)
+        wanted = base.with_overrides(
+            origin=origin, listen=listen, admin=admin, redis=redis, log_level=log_level
+        )
         wanted.require_origin()
         return wanted
 

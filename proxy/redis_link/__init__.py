@@ -1,13 +1,15 @@
 """The way to Redis, for whoever stores or tells something there.
 
 `options` says where it is (one URL for all modes), `client` sets redis-py up for it, `cluster`
-finds a key's node, `breaker` decides when to stop asking, `link` is what others use, `scripts`
-runs Lua.
+finds a key's node, `breaker` decides when to stop asking, `link` is what others use,
+`outcomes` names what comes of it, `scripts` runs Lua.
 """
 
 from proxy.redis_link.client import Client, PubSubClient, connect, listener, pubsub
 from proxy.redis_link.cluster import Word
-from proxy.redis_link.link import (
+from proxy.redis_link.link import RedisLink
+from proxy.redis_link.options import Mode, RedisOptions
+from proxy.redis_link.outcomes import (
     Access,
     LinkBusy,
     LinkCounts,
@@ -15,9 +17,7 @@ from proxy.redis_link.link import (
     LinkError,
     LinkRefused,
     LinkState,
-    RedisLink,
 )
-from proxy.redis_link.options import Mode, RedisOptions
 from proxy.redis_link.scripts import Script
 
 __all__ = [

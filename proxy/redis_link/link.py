@@ -15,84 +15,36 @@ Rules:
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from time import monotonic
 from typing import Any, TypeVar
 
 from redis.crc import key_slot
 from redis.exceptions import (
-    ClusterDownError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
-    TryAgainError,
 )
 
 from proxy.events import Emit, RedisChanged
 from proxy.redis_link.breaker import Breaker
 from proxy.redis_link.client import Client, connect, node_name
 from proxy.redis_link.options import Mode, RedisOptions
+from proxy.redis_link.outcomes import (
+    FAILURES,
+    Access,
+    LinkBusy,
+    LinkCounts,
+    LinkDown,
+    LinkError,
+    LinkRefused,
+    LinkState,
+    in_words,
+    speaks_of_absence,
+)
 
 T = TypeVar("T")
 
 _REFUSAL_PAUSE = 0.5
 _REFUSAL_PAUSE_LIMIT = 5.0
-_CAUSE_LENGTH = 200
-
-
-_FAILURES = (RedisError, OSError, EOFError)
-"""What redis-py raises for whatever is wrong with Redis or the way to it."""
-
-
-class LinkError(Exception):
-    """Redis is of no help now; the message says why, for operators."""
-
-
-class LinkDown(LinkError):  # noqa: N818 - the state is the name
-    """It cannot be reached, does not answer in time, or was not asked for that reason."""
-
-
-class LinkBusy(LinkError):  # noqa: N818 - the state is the name
-    """All connections were in use for as long as the caller would wait."""
-
-
-class LinkRefused(LinkError):  # noqa: N818 - the state is the name
-    """It answered with an error, or was not asked since it did a moment ago."""
-
-
-class Access(StrEnum):
-    """What a command does; a server can refuse one and allow the other."""
-
-    READ = "read"
-    WRITE = "write"
-
-
-class LinkState(StrEnum):
-    """What an operator needs to know."""
-
-    UP = "up"
-    REFUSING = "refusing"
-    DOWN = "down"
-
-
-@dataclass(slots=True)
-class LinkCounts:
-    """What has happened since the start.
-
-    Attributes:
-        commands: Pieces of work handed to Redis.
-        failures: Of these, without an answer or with none in time.
-        refusals: Of these, answered with an error.
-        skipped: Not handed to Redis, since it was down or refusing.
-        busy: Not handed to Redis for want of a free connection.
-    """
-
-    commands: int = 0
-    failures: int = 0
-    refusals: int = 0
-    skipped: int = 0
-    busy: int = 0
 
 
 class _Node:
@@ -253,12 +205,12 @@ class RedisLink:
             case None:
                 self._succeed(node, access)
                 return task.result()
-            case ResponseError() as error if not _speaks_of_absence(error):
+            case ResponseError() as error if not speaks_of_absence(error):
                 self._refuse(access, error)
-                raise LinkRefused(_words(error)) from error
-            case error if isinstance(error, _FAILURES):
-                self._fail(node, key, _words(error))
-                raise LinkDown(_words(error)) from error
+                raise LinkRefused(in_words(error)) from error
+            case error if isinstance(error, FAILURES):
+                self._fail(node, key, in_words(error))
+                raise LinkDown(in_words(error)) from error
             case error:
                 raise error
 
@@ -277,7 +229,7 @@ class RedisLink:
     def _refuse(self, access: Access, error: ResponseError) -> None:
         self.counts.refusals += 1
         if self._refusals[access].failed(self._clock()):
-            self._tell(_words(error))
+            self._tell(in_words(error))
         if isinstance(error, ReadOnlyError) and self.options.mode is Mode.STANDALONE:
             # The address may lead to another server by now; open connections stick to this one.
             self._replace_client(connect(self.options))
@@ -346,9 +298,9 @@ class RedisLink:
                     await client.execute_command("EXISTS", key)
             except TimeoutError:
                 raise LinkDown(f"no answer within {limit:g} s") from None
-            except _FAILURES as error:
-                if not isinstance(error, ResponseError) or _speaks_of_absence(error):
-                    raise LinkDown(_words(error)) from error
+            except FAILURES as error:
+                if not isinstance(error, ResponseError) or speaks_of_absence(error):
+                    raise LinkDown(in_words(error)) from error
 
     def _tell(self, cause: str) -> None:
         """Emit the state if it is another than the last one told."""
@@ -363,12 +315,3 @@ class RedisLink:
         self.state = state
         self._cause = "" if state is LinkState.UP else cause or self._cause
         self._emit(RedisChanged(self.options.address, state.value, self._cause))
-
-
-def _speaks_of_absence(error: ResponseError) -> bool:
-    """Whether an error answer means that the data's server is away, not that it refuses."""
-    return isinstance(error, ClusterDownError | TryAgainError)
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:_CAUSE_LENGTH].strip()

@@ -3,7 +3,10 @@
     loading           file -> Settings, or every problem at once
     document          YAML text -> a tree of texts that know their line and column
     variables         ${NAME} and ${NAME:-default} inside those texts
-    models            the keys, their defaults and what they mean
+    models            the keys, their defaults and what they mean; those of `store` and `admin`
+    stores, admin     in modules of their own, all of them made of
+    section           a mapping with known keys
+    listening         one address, or a list of them
     scalars           what one value may look like: durations, sizes, field names, ...
     units, addresses  the two richer kinds of value
     routing           Settings -> routes and the policy of each
@@ -15,6 +18,7 @@ A value stays text until the model that owns its key says what it is, so `hosts:
 """
 
 from proxy.settings.addresses import ListenAddress, TcpAddress, UnixAddress
+from proxy.settings.admin import Admin, Purge, TokenRole
 from proxy.settings.loading import defaults, load
 from proxy.settings.models import (
     Caching,
@@ -23,22 +27,23 @@ from proxy.settings.models import (
     Limits,
     Log,
     Match,
-    Memory,
     Origin,
     OriginTls,
     Pool,
     ResponseHeaders,
     Route,
     Settings,
-    Store,
     Timeouts,
     Tls,
 )
 from proxy.settings.problems import Problem, SettingsError
 from proxy.settings.routing import routes_of
-from proxy.settings.scalars import LogFormat, LogLevel
+from proxy.settings.scalars import AdminRole, LogFormat, LogLevel
+from proxy.settings.stores import Memory, Redis, RedisTls, SentinelUser, Store
 
 __all__ = [
+    "Admin",
+    "AdminRole",
     "Caching",
     "Forwarded",
     "Key",
@@ -53,14 +58,19 @@ __all__ = [
     "OriginTls",
     "Pool",
     "Problem",
+    "Purge",
+    "Redis",
+    "RedisTls",
     "ResponseHeaders",
     "Route",
+    "SentinelUser",
     "Settings",
     "SettingsError",
     "Store",
     "TcpAddress",
     "Timeouts",
     "Tls",
+    "TokenRole",
     "UnixAddress",
     "defaults",
     "load",

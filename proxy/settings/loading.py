@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.settings.document import Document, parse
-from proxy.settings.models import Section, Settings
+from proxy.settings.models import Settings
 from proxy.settings.problems import (
     Location,
     ManyRefused,
@@ -19,6 +19,7 @@ from proxy.settings.problems import (
     did_you_mean,
     path_text,
 )
+from proxy.settings.section import Section
 
 LARGEST_FILE = 1 << 20
 """Bytes; a file of settings beyond that is some other file."""

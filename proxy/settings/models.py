@@ -4,18 +4,19 @@ Frozen, and closed: an unknown key is a problem. A key without a value is as if 
 except in `match`, where dropping a condition would widen a route without a word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from proxy.rfc9111.policy import Policy
-from proxy.routes import PathPattern, template_names
+from proxy.routes import PathPattern
 from proxy.settings import addresses
+from proxy.settings.admin import Admin, Purge
+from proxy.settings.listening import ListenList
 from proxy.settings.problems import ManyRefused, Problem, Refused, SettingsError
 from proxy.settings.scalars import (
-    EMPTY,
     LOG_LEVEL,
     ClientDirectivesChoice,
     Count,
@@ -27,7 +28,6 @@ from proxy.settings.scalars import (
     Flag,
     HeaderText,
     HostText,
-    Listen,
     LogFormat,
     LogFormatChoice,
     LogLevel,
@@ -41,31 +41,17 @@ from proxy.settings.scalars import (
     QueryName,
     ServerName,
     SetCookieChoice,
-    Size,
     Tag,
     Token,
     Workers,
+    is_off,
 )
+from proxy.settings.section import Section
+from proxy.settings.stores import Store
+from proxy.tags import Source, placeholders
 
 _POLICY = Policy()
 """Where the defaults of the caching keys come from, so that there is one source of them."""
-
-
-class Section(BaseModel):
-    """A mapping with known keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    empty_is_absent: ClassVar[bool] = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _settle_empty(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        if cls.empty_is_absent:
-            return {key: value for key, value in data.items() if value is not None}
-        return {key: EMPTY if value is None else value for key, value in data.items()}
 
 
 class Tls(Section):
@@ -149,29 +135,6 @@ class Limits(Section):
     """Open client connections; one more is answered 503."""
 
 
-class Memory(Section):
-    """The store in this process's memory."""
-
-    max_size: Size = 256 * 2**20
-    """Bodies, headers and bookkeeping together; least recently used goes first."""
-    max_object_size: Size = 4 * 2**20
-    """A larger body passes through unstored."""
-
-    @model_validator(mode="after")
-    def _object_fits(self) -> "Memory":
-        if "max_object_size" in self.model_fields_set and self.max_object_size > self.max_size:
-            raise Refused(
-                "is larger than max_size", "write at most max_size", at=("max_object_size",)
-            )
-        return self
-
-
-class Store(Section):
-    """Where responses are kept."""
-
-    memory: Memory = Memory()
-
-
 class Key(Section):
     """What makes two requests the same for the cache; the origin gets every request unchanged."""
 
@@ -190,9 +153,9 @@ class ResponseHeaders(Section):
 
     remove: tuple[EditedFieldName, ...] = ()
     """Drop every line of these names."""
-    set: dict[EditedFieldName, FieldValue] = {}
+    set: dict[EditedFieldName, FieldValue] = Field(default_factory=dict)
     """Replace all lines of the name by one."""
-    add: dict[EditedFieldName, FieldValue] = {}
+    add: dict[EditedFieldName, FieldValue] = Field(default_factory=dict)
     """Append a line."""
 
 
@@ -205,7 +168,7 @@ class Caching(Section):
     """Lifetime in place of what the origin says; never revives no-store or private."""
     default_ttl: Duration | None = _POLICY.default_ttl
     """Lifetime where the origin says nothing."""
-    negative_ttl: dict[ErrorStatus, Duration] = {}
+    negative_ttl: dict[ErrorStatus, Duration] = Field(default_factory=dict)
     """Lifetime of errors (400 to 599) where the origin says nothing, by status."""
     stale_while_revalidate: Duration | None = _POLICY.stale_while_revalidate
     """Serve stale for so long while a refresh runs, where the origin says nothing."""
@@ -223,6 +186,8 @@ class Caching(Section):
     """Fields that speak to this cache before Cache-Control does, most important first."""
     surrogate_control: Flag = _POLICY.surrogate_control
     """Obey Surrogate-Control, and keep it from clients."""
+    strip_tags: Flag = True
+    """Keep the fields that name tags, such as Surrogate-Key, from clients."""
     key: Key = Key()
     response_headers: ResponseHeaders = ResponseHeaders()
 
@@ -238,7 +203,7 @@ class Match(Section):
     """One of these; GET stands for HEAD too."""
     hosts: tuple[HostText, ...] = ()
     """One of these, as example.com, *.example.com or example.com:8080."""
-    headers: dict[Token, HeaderText] = {}
+    headers: dict[Token, HeaderText] = Field(default_factory=dict)
     """Values of request fields; after ~ a regular expression for the whole value."""
 
 
@@ -247,19 +212,20 @@ class Route(Caching):
 
     match: Match = Match()
     tags: tuple[Tag, ...] = ()
-    """Tags that its responses are stored under; {name} is what the path captured. Not used yet."""
+    """Tags that its responses are stored under, besides those of their own fields.
+    {name} is what the path captured, {query.name} a parameter, {header.Name} of the response."""
     purge: tuple[Tag, ...] = ()
-    """Tags that a successful unsafe request purges. Not used yet."""
+    """Tags that a successful unsafe request purges, made in the same way."""
 
     @model_validator(mode="after")
     def _names_are_captured(self) -> "Route":
         captured = PathPattern(self.match.path).names if self.match.path else ()
         missing = [
-            _not_captured(name, captured, (key, index))
+            _not_captured(wanted.name, captured, (key, index))
             for key in ("tags", "purge")
             for index, template in enumerate(getattr(self, key))
-            for name in template_names(template)
-            if name not in captured
+            for wanted in placeholders(template)
+            if wanted.source is Source.PATH and wanted.name not in captured
         ]
         if missing:
             raise ManyRefused(missing)
@@ -283,30 +249,29 @@ class Log(Section):
     """One line for each request."""
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def _off_is_none(value: Any) -> Any:
+    return None if is_off(value) else value
 
 
-def _some_and_distinct(listen: tuple[Listen, ...]) -> tuple[Listen, ...]:
-    if not listen:
-        raise Refused("is an empty list", "write an address, such as 127.0.0.1:8080")
-    first = {address: index for index, address in reversed(list(enumerate(listen)))}
-    twice = [
-        Refused(f"{address} is listed twice", "remove it", at=(index,))
-        for index, address in enumerate(listen)
-        if first[address] != index and getattr(address, "port", None) != 0
-    ]
-    if twice:
-        raise ManyRefused(twice)
-    return listen
+class _Told:
+    """What is wrong with flags, each of which is read though another is wrong."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def read(self, flag: str, parse: Callable[[str], Any], text: str) -> Any:
+        try:
+            return parse(text)
+        except Refused as refused:
+            self.problems.append(
+                Problem(message=refused.message, suggestion=refused.suggestion, path=flag)
+            )
 
 
 class Settings(Section):
     """Configuration of Warmfront."""
 
-    listen: Annotated[
-        tuple[Listen, ...], BeforeValidator(_listed), AfterValidator(_some_and_distinct)
-    ] = (addresses.TcpAddress("127.0.0.1", 8080),)
+    listen: ListenList = (addresses.TcpAddress("127.0.0.1", 8080),)
     """Address or list of addresses: host:port, [::1]:port, :port for everywhere, unix:/path."""
     tls: Tls | None = None
     workers: Workers = 1
@@ -314,6 +279,8 @@ class Settings(Section):
     origin: Origin = Origin()
     limits: Limits = Limits()
     store: Store = Store()
+    admin: Annotated[Admin | None, BeforeValidator(_off_is_none)] = Admin()
+    purge: Purge = Purge()
     defaults: Caching = Caching()
     routes: tuple[Route, ...] = ()
     """Exceptions from `defaults`; the first route that matches a request applies."""
@@ -327,34 +294,38 @@ class Settings(Section):
         origin: str | None = None,
         listen: Sequence[str] | None = None,
         log_level: str | None = None,
+        admin: str | None = None,
+        redis: str | None = None,
     ) -> "Settings":
         """These settings with what the command line says instead; nothing given, nothing changed.
 
         Raises:
             SettingsError: A flag's value cannot be used; all that cannot are named.
         """
-        problems: list[Problem] = []
-
-        def read(flag: str, parse: Any, text: str) -> Any:
-            try:
-                return parse(text)
-            except Refused as refused:
-                problem = Problem(message=refused.message, suggestion=refused.suggestion, path=flag)
-                problems.append(problem)
-
+        told = _Told()
         changes: dict[str, Any] = {}
         if origin is not None:
-            url = read("--origin", addresses.parse_origin, origin)
+            url = told.read("--origin", addresses.parse_origin, origin)
             changes["origin"] = self.origin.model_copy(update={"url": url})
         if listen:
-            given = [read("--listen", addresses.parse_listen, text) for text in listen]
+            given = [told.read("--listen", addresses.parse_listen, text) for text in listen]
             changes["listen"] = tuple(dict.fromkeys(given))
         if log_level is not None:
-            level = read("--log-level", LOG_LEVEL.parse, log_level)
+            level = told.read("--log-level", LOG_LEVEL.parse, log_level)
             changes["log"] = self.log.model_copy(update={"level": level})
-        if problems:
-            raise SettingsError(problems)
+        if admin is not None:
+            changes["admin"] = told.read("--admin", self._admin_at, admin)
+        if redis is not None:
+            changes["store"] = told.read("--redis", self.store.with_redis, redis)
+        if told.problems:
+            raise SettingsError(told.problems)
         return self.model_copy(update=changes)
+
+    def _admin_at(self, text: str) -> Admin | None:
+        if is_off(text):
+            return None
+        address = addresses.parse_listen(text)
+        return (self.admin or Admin()).model_copy(update={"listen": (address,)})
 
     def require_origin(self) -> str:
         """The origin's URL, which nothing works without.

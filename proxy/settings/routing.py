@@ -4,7 +4,8 @@ from typing import TypeVar
 
 from proxy import routes
 from proxy.rfc9111.policy import KeyPolicy, Policy
-from proxy.settings.models import Caching, ResponseHeaders, Route, Section, Settings
+from proxy.settings.models import Caching, ResponseHeaders, Route, Settings
+from proxy.settings.section import Section
 
 S = TypeVar("S", bound=Section)
 
@@ -16,6 +17,7 @@ def routes_of(settings: Settings) -> tuple[list[routes.Route], routes.Route]:
         name="defaults",
         policy=policy_of(settings.defaults),
         response_headers=_edits(settings.defaults.response_headers),
+        strip_tags=settings.defaults.strip_tags,
     )
     return [_route(route, settings.defaults, f"routes[{n}]") for n, route in numbered], fallback
 
@@ -33,6 +35,7 @@ def _route(route: Route, defaults: Caching, name: str) -> routes.Route:
         tags=route.tags,
         purge=route.purge,
         response_headers=_edits(caching.response_headers),
+        strip_tags=caching.strip_tags,
     )
 
 

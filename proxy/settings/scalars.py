@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from proxy.redis_link.options import Mode
 from proxy.rfc9111.policy import ClientDirectives, SetCookie
-from proxy.routes import HostPattern, PathPattern, template_names
+from proxy.routes import HostPattern, PathPattern
 from proxy.settings import addresses, units
 from proxy.settings.document import Broken
 from proxy.settings.problems import Refused, did_you_mean, quoted
+from proxy.tags import placeholders
 
 KIND_KEY: Final = "x-kind"
 """Marks, in a JSON Schema under construction, what refers to a kind."""
@@ -91,6 +94,10 @@ _COMMON_METHODS = frozenset(
 )
 _ERROR_STATUS = re.compile(r"[45][0-9][0-9]")
 _MOST = 10_000_000
+_LEAST_LAG = 0.5
+_MOST_LAG = 60.0
+_REDIS_SCHEME = re.compile(r"rediss?(\+sentinel|\+cluster)?://.|unix:/", re.IGNORECASE)
+_ADMIN_TOKEN = re.compile(r"[!-9;-~]{16,512}")  # a colon would end the user name of Basic
 
 _FRAMING = frozenset(
     {
@@ -214,7 +221,7 @@ def _tag(text: str) -> str:
             f"{quoted(text)} is not a tag: no blanks, commas or control characters",
             'write "product:{id}", say',
         )
-    template_names(text)
+    placeholders(text)
     return text
 
 
@@ -222,6 +229,67 @@ def _query_name(text: str) -> str:
     if not text or not text.isprintable() or re.search(r"[\s&=#?]", text):
         raise Refused(f"{quoted(text)} is not the name of a query parameter", "write utm_*, say")
     return text
+
+
+def _redis_url(text: str) -> str:
+    """Nothing of `text` may be repeated: it may hold a password."""
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise Refused("is not a URL: it has blanks or non-ASCII characters")
+    if not _REDIS_SCHEME.match(text):
+        raise Refused(
+            "is not a URL of Redis",
+            "write redis://host:6379/0, or rediss, redis+sentinel, redis+cluster or unix",
+        )
+    try:
+        urlsplit(text)
+    except ValueError:
+        raise Refused("is not a URL: its brackets do not match") from None
+    return text
+
+
+def _redis_namespace(text: str) -> str:
+    if not re.fullmatch(r"[!-z|~]{1,64}", text):
+        raise Refused(
+            f"{quoted(text)} cannot begin keys: 1 to 64 printable ASCII characters, no braces"
+        )
+    return text
+
+
+def _user_name(text: str) -> str:
+    if re.search(r"\s", _filled(text)):
+        raise Refused(f"{quoted(text)} is not the name of a user: it has blanks")
+    return text
+
+
+def _secret(text: str) -> str:
+    if not text:
+        raise Refused("is empty", "write one, or remove the key")
+    return text
+
+
+def _admin_token(text: str) -> str:
+    if not _ADMIN_TOKEN.fullmatch(text):
+        raise Refused(
+            "is not fit: 16 to 512 printable ASCII characters, no blank, no colon",
+            "make one with `openssl rand -hex 32`",
+        )
+    return text
+
+
+def _admin_host(text: str) -> str:
+    return text if text == "*" else addresses.parse_server_name(text).lower()
+
+
+def _lag(text: str) -> float:
+    seconds = units.parse_duration(text)
+    if not _LEAST_LAG <= seconds <= _MOST_LAG:
+        raise Refused(f"{quoted(text)} is out of range", "write 500ms to 1m")
+    return seconds
+
+
+def is_off(value: object) -> bool:
+    """Whether it says `off`, where that stands for a whole section."""
+    return isinstance(value, str) and _FLAGS.get(value) is False
 
 
 def _choice(name: str, choices: type[Enum]) -> Kind:
@@ -234,6 +302,14 @@ def _choice(name: str, choices: type[Enum]) -> Kind:
         return choices(text)
 
     return Kind(name, parse, {"enum": names}, (choices,))
+
+
+class AdminRole(Enum):
+    """What a token allows; each includes those before it."""
+
+    READ = "read"
+    PURGE = "purge"
+    ADMIN = "admin"
 
 
 class LogLevel(Enum):
@@ -297,6 +373,19 @@ SET_COOKIE = _choice("set_cookie", SetCookie)
 CLIENT_DIRECTIVES = _choice("client_directives", ClientDirectives)
 LOG_LEVEL = _choice("log_level", LogLevel)
 LOG_FORMAT = _choice("log_format", LogFormat)
+REDIS_URL = Kind(
+    "redis_url",
+    _redis_url,
+    {"type": "string", "pattern": r"^(rediss?(\+(sentinel|cluster))?://|unix:/).+$"},
+)
+REDIS_MODE = _choice("redis_mode", Mode)
+REDIS_NAMESPACE = Kind("redis_namespace", _redis_namespace, _TEXT_SCHEMA)
+USER_NAME = Kind("user_name", _user_name, _TEXT_SCHEMA)
+SECRET = Kind("secret", _secret, _TEXT_SCHEMA)
+ADMIN_TOKEN = Kind("admin_token", _admin_token, {"type": "string", "minLength": 16})
+ADMIN_ROLE = _choice("admin_role", AdminRole)
+ADMIN_HOST = Kind("admin_host", _admin_host, _NON_EMPTY)
+LAG = replace(POSITIVE_DURATION, name="lag", parse=_lag)
 
 KINDS: Final = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
 
@@ -326,3 +415,12 @@ SetCookieChoice: TypeAlias = Annotated[SetCookie, SET_COOKIE]
 ClientDirectivesChoice: TypeAlias = Annotated[ClientDirectives, CLIENT_DIRECTIVES]
 LogLevelChoice: TypeAlias = Annotated[LogLevel, LOG_LEVEL]
 LogFormatChoice: TypeAlias = Annotated[LogFormat, LOG_FORMAT]
+RedisUrl: TypeAlias = Annotated[str, REDIS_URL]
+RedisModeChoice: TypeAlias = Annotated[Mode, REDIS_MODE]
+RedisNamespace: TypeAlias = Annotated[str, REDIS_NAMESPACE]
+UserName: TypeAlias = Annotated[str, USER_NAME]
+Secret: TypeAlias = Annotated[str, SECRET]
+AdminToken: TypeAlias = Annotated[str, ADMIN_TOKEN]
+AdminRoleChoice: TypeAlias = Annotated[AdminRole, ADMIN_ROLE]
+AdminHost: TypeAlias = Annotated[str, ADMIN_HOST]
+Lag: TypeAlias = Annotated[float, LAG]

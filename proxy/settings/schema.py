@@ -5,8 +5,11 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from proxy.settings.addresses import ListenAddress
+from proxy.settings.admin import Admin
 from proxy.settings.models import Settings
 from proxy.settings.scalars import KIND_KEY, KINDS
 from proxy.settings.variables import VARIABLE_PATTERN
@@ -29,7 +32,10 @@ def json_schema() -> dict[str, Any]:
         name: {"anyOf": [kind.schema, {"$ref": "#/$defs/variable"}]} for name, kind in KINDS.items()
     }
     definitions = schema.pop("$defs") | kinds | {"variable": _VARIABLE}
-    schema["properties"]["listen"] = _one_or_many(schema["properties"]["listen"])
+    top, admin = schema["properties"], definitions["Admin"]["properties"]
+    top["listen"] = _one_or_many(top["listen"], Settings().listen)
+    admin["listen"] = _one_or_many(admin["listen"], Admin().listen)
+    top["admin"]["anyOf"].append({"enum": [False, "off"]})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": _TITLE,
@@ -65,11 +71,11 @@ def _is_noise(key: str, value: Any) -> bool:
     )
 
 
-def _one_or_many(array: dict[str, Any]) -> dict[str, Any]:
+def _one_or_many(array: dict[str, Any], default: Sequence[ListenAddress]) -> dict[str, Any]:
     """An array of addresses, or one of them alone."""
     return {
         "description": array["description"],
-        "default": str(Settings().listen[0]),
+        "default": str(default[0]),
         "anyOf": [array["items"], {"type": "array", "minItems": 1, "items": array["items"]}],
     }
 

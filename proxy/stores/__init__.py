@@ -1,7 +1,11 @@
 """Where entries live.
 
 `entry` has what stores keep and the contract that every store honours; `memory` is the store in
-this process, bounded by bytes.
+this process, bounded by bytes; `redis` is the one that processes share, `tiered` is both as one.
+
+For `redis`: `codec` is the record format, `names` says what keys are called, `lua` what Redis does
+in one step. For `tiered`: `write_behind` is the queue of writes, `fill_lock` lets one process fill
+for all, `index` says which entries carry a tag.
 """
 
 from proxy.stores.entry import CacheKey, Entry, Lease, Store

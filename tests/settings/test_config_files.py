@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from proxy.settings import Settings, defaults, load, routes_of
 from proxy.settings import schema as schema_module
 from proxy.settings.loading import settings_from
-from proxy.settings.models import Section
+from proxy.settings.section import Section
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"

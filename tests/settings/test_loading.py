@@ -134,8 +134,9 @@ def test_text_stays_text() -> None:
             "store: {max_size: 1MiB}",
             "1:9: store.max_size: unknown key; did you mean memory.max_size?",
         ),
-        ("store: {redis: {url: x}}", "1:9: store.redis: unknown key"),
-        ("admin: {listen: x}", "1:1: admin: unknown key"),
+        ("store: {rediss: {url: x}}", "1:9: store.rediss: unknown key; did you mean redis?"),
+        ("admin: {listen: x}", "1:9: admin.listen: 'x' has no port; write x:8080"),
+        ("admin: on", "1:1: admin: must be a mapping; write key: value lines under it"),
         (
             "origin: {urls: [http://a]}",
             "1:10: origin.urls: unknown key; did you mean url?",

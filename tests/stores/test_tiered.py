@@ -20,8 +20,8 @@ from proxy.purging.state import (
 )
 from proxy.redis_link import LinkState, RedisLink, RedisOptions
 from proxy.rfc9111.reasons import Reason
-from proxy.stores import CacheKey, Entry, MemoryStore
-from proxy.stores.fill_lock import FillLocks, Lease
+from proxy.stores import CacheKey, Entry, Lease, MemoryStore
+from proxy.stores.fill_lock import FillLocks
 from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, RedisStoreOptions
 from proxy.stores.tiered import TieredStore

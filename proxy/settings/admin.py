@@ -1,0 +1,78 @@
+"""Who may ask the proxy to forget, where, and how long that waits."""
+
+from pydantic import Field, model_validator
+
+from proxy.settings.addresses import TcpAddress
+from proxy.settings.listening import ListenList
+from proxy.settings.problems import ManyRefused, Refused
+from proxy.settings.scalars import (
+    AdminHost,
+    AdminRole,
+    AdminRoleChoice,
+    AdminToken,
+    Duration,
+    FileName,
+    Lag,
+    Token,
+)
+from proxy.settings.section import Section
+
+
+class TokenRole(Section):
+    """A token, and what it allows."""
+
+    token: AdminToken = Field(repr=False)
+    """16 to 512 printable ASCII characters without blank and colon."""
+    role: AdminRoleChoice = AdminRole.ADMIN
+    """read (look), purge (forget, too) or admin (warm, too)."""
+    name: Token | None = None
+    """For the log; without it the role."""
+
+
+class Admin(Section):
+    """The admin API, on a listener of its own."""
+
+    listen: ListenList = (TcpAddress("127.0.0.1", 8081),)
+    """Address or list of addresses, as the one above; who can reach it needs a token still."""
+    token: AdminToken | None = Field(default=None, repr=False)
+    """A token that allows everything: ${NAME} keeps it out of the file."""
+    tokens: tuple[TokenRole, ...] = ()
+    """More tokens, each with a role."""
+    token_file: FileName | None = None
+    """Where the token is kept that is made if none is given; the command line finds the default."""
+    allowed_hosts: tuple[AdminHost, ...] = ()
+    """Names that clients on this machine may call it by, besides localhost; * for any."""
+
+    @property
+    def listen_given(self) -> bool:
+        """Whether the operator wrote where to listen, so that a taken port is an error."""
+        return "listen" in self.model_fields_set
+
+    def all_tokens(self) -> tuple[TokenRole, ...]:
+        """`token` and `tokens` alike."""
+        alone = () if self.token is None else (TokenRole(token=self.token),)
+        return (*alone, *self.tokens)
+
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> "Admin":
+        seen = {self.token}
+        twice = []
+        for index, one in enumerate(self.tokens):
+            if one.token in seen:
+                at = ("tokens", index, "token")
+                twice.append(Refused("the same token stands above", "make another", at))
+            seen.add(one.token)
+        if twice:
+            raise ManyRefused(twice)
+        return self
+
+
+class Purge(Section):
+    """What a purge waits for. It holds in the process that answers when it is answered."""
+
+    wait: Duration = 5.0
+    """So long a purge waits for all other processes, where its request does not say."""
+    write_wait: Duration = 0.25
+    """So long the answer to a write waits for them."""
+    max_lag: Lag = 3.0
+    """A process without news of the log for so long trusts nothing it kept; the same for all."""
