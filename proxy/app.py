@@ -4,27 +4,44 @@ import asyncio
 import signal
 import ssl
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import structlog
 
 from proxy import logs
+from proxy.admin import AdminOptions, AdminServer, Role, TokenFileError, TokenSpec
 from proxy.background import Background
+from proxy.backing import Backing
 from proxy.clock import wall
-from proxy.events import Emit
+from proxy.control import ProxyControl, Tally
+from proxy.events import Emit, Event
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import ForwardingOptions, Gateway
 from proxy.origin import OriginClient, OriginOptions, parser_is_native
-from proxy.purging import MemoryPurgeLog
+from proxy.purging import Timing
+from proxy.rfc9111.policy import KeyPolicy
 from proxy.routes import RouteTable
 from proxy.server import Listener, ServerOptions
-from proxy.settings import ListenAddress, Settings, SettingsError, TcpAddress, routes_of
+from proxy.settings import (
+    Admin,
+    ListenAddress,
+    Settings,
+    SettingsError,
+    TcpAddress,
+    routes_of,
+)
 from proxy.stores import MemoryStore
+from proxy.stores.redis import RedisStoreOptions
 
 _SWEEP_INTERVAL = 10.0
 
 
 class App:
     """One proxy in this process.
+
+    Attributes:
+        addresses: Where it answers clients.
+        admin: The admin API; None where there is none, or it could not be started.
 
     Raises:
         SettingsError: No origin is named.
@@ -33,15 +50,18 @@ class App:
     def __init__(self, settings: Settings) -> None:
         settings.require_origin()
         self._settings = settings
-        self._emit: Emit = logs.event_log(access=settings.log.access)
+        self._tally = Tally()
+        self._log_event: Emit = logs.event_log(access=settings.log.access)
         self._background = Background(self._emit)
-        self._log = MemoryPurgeLog(wall)
-        self._store = MemoryStore(settings.store.memory.max_size, wall, self._log.state)
+        self._backing: Backing | None = None
         self._origin: OriginClient | None = None
         self._gateway: Gateway | None = None
         self._tls: ssl.SSLContext | None = None
         self._listener = Listener(self._respond, server_options(settings))
+        self._key_policies: Iterable[KeyPolicy] = ()
+        self._draining = False
         self.addresses: list[str] = []
+        self.admin: AdminServer | None = None
 
     async def start(self) -> None:
         """Accept requests.
@@ -50,19 +70,23 @@ class App:
             OSError: An address cannot be bound, or a certificate cannot be read.
         """
         if not parser_is_native():
-            structlog.stdlib.get_logger("warmfront").warning(
+            _log().warning(
                 "aiohttp runs without its compiled parser: slower and less strict; "
                 "install a binary wheel of aiohttp"
             )
         settings = self._settings
         self._tls = _tls_context(settings)
+        self._backing = self._new_backing(settings)
         self._origin = OriginClient(origin_options(settings))
-        self._gateway = self._new_gateway(settings, self._origin)
-        self._background.start("sweep", self._sweep())
+        self._gateway = self._new_gateway(settings, self._backing, self._origin)
+        await self._backing.start()
+        self._background.start("sweep", self._sweep(self._backing.memory))
         try:
             for address in settings.listen:
                 await self._listener.start(str(address), tls=self._tls)
                 self.addresses.append(_bound(address, self._listener.port))
+            if settings.admin is not None:
+                await self._start_admin(settings.admin, self._backing)
         except BaseException:
             await self.stop(drain=0.0)
             raise
@@ -71,28 +95,28 @@ class App:
         """Apply new settings to requests from now on; nothing stored is lost.
 
         Returns:
-            The keys whose change needs a restart, since they belong to the listener.
+            The keys whose change needs a restart, since what they set up is shared by all.
 
         Raises:
             SettingsError: No origin is named. Nothing has changed then.
-            OSError: A certificate cannot be read. Nothing has changed then.
+            OSError: A certificate or the token file cannot be read. Nothing has changed then.
         """
         settings.require_origin()
-        assert self._origin is not None  # noqa: S101 - reload comes after start
+        assert self._origin is not None and self._backing is not None  # noqa: S101, PT018 - after start
         if self._tls is not None and settings.tls is not None:
             _load_certificate(self._tls, settings)
+        if self.admin is not None and settings.admin is not None:
+            self.admin.reload(admin_options(settings, settings.admin))
         old, self._settings = self._settings, settings
-        self._emit = logs.event_log(access=settings.log.access)
-        self._store.resize(settings.store.memory.max_size)
+        self._log_event = logs.event_log(access=settings.log.access)
+        self._backing.memory.resize(settings.store.memory.max_size)
         if origin_options(settings) != origin_options(old):
             leaving, self._origin = self._origin, OriginClient(origin_options(settings))
             self._background.start(
                 ("leave origin", id(leaving)), _close_later(leaving, settings.drain_timeout)
             )
-        self._gateway = self._new_gateway(settings, self._origin)
-        fixed = ("listen", "limits", "workers")
-        changed = [key for key in fixed if getattr(old, key) != getattr(settings, key)]
-        return [*changed, *(["tls"] if (old.tls is None) != (settings.tls is None) else [])]
+        self._gateway = self._new_gateway(settings, self._backing, self._origin)
+        return _needing_restart(old, settings)
 
     async def stop(self, drain: float | None = None) -> None:
         """Refuse new connections, let open requests end, then close everything.
@@ -100,24 +124,73 @@ class App:
         Args:
             drain: Seconds that open requests get; None for `drain_timeout`.
         """
+        self._draining = True
         await self._listener.drain(self._settings.drain_timeout if drain is None else drain)
         await self._listener.close()
+        if self.admin is not None:
+            await self.admin.drain(0.0)
         await self._background.close()
+        if self._backing is not None:
+            await self._backing.close()
         if self._origin is not None:
             await self._origin.close()
+
+    def _emit(self, event: Event) -> None:
+        self._tally(event)
+        self._log_event(event)
+
+    async def _start_admin(self, settings: Admin, backing: Backing) -> None:
+        """Start the admin API; nobody who has not asked for it should miss the proxy for it."""
+        control = ProxyControl(
+            backing,
+            respond=self._respond,
+            key_policies=lambda: self._key_policies,
+            draining=lambda: self._draining,
+            tally=self._tally,
+            clock=wall,
+        )
+        server = AdminServer(control, admin_options(self._settings, settings))
+        try:
+            await server.start()
+        except (OSError, TokenFileError) as error:
+            if settings.listen_given:
+                raise
+            _log().warning("the admin API is not started; set admin.listen", problem=str(error))
+            return
+        self.admin = server
+
+    def _new_backing(self, settings: Settings) -> Backing:
+        redis, memory = settings.store.redis, settings.store.memory
+        if redis is None:
+            return Backing(max_size=memory.max_size, clock=wall, background=self._background)
+        largest = redis.max_object_size or memory.max_object_size
+        return Backing.with_redis(
+            redis.options(),
+            max_size=memory.max_size,
+            store=RedisStoreOptions(max_object_size=largest),
+            timing=Timing(settings.purge.max_lag),
+            tag_index=redis.tag_index,
+            fill_lock=redis.fill_lock,
+            clock=wall,
+            background=self._background,
+            emit=self._emit,
+        )
 
     async def _respond(self, incoming: Incoming) -> Outgoing:
         assert self._gateway is not None  # noqa: S101 - the listener starts last
         return await self._gateway.respond(incoming)
 
-    def _new_gateway(self, settings: Settings, origin: OriginClient) -> Gateway:
-        routes, fallback = routes_of(settings)
+    def _new_gateway(
+        self, settings: Settings, backing: Backing, origin: OriginClient
+    ) -> Gateway:
+        table = RouteTable(*routes_of(settings))
+        self._key_policies = table.key_policies
         forwarded = settings.origin.forwarded
         return Gateway(
             origin=origin,
-            store=self._store,
-            log=self._log,
-            routes=RouteTable(routes, fallback),
+            store=backing.store,
+            log=backing.log,
+            routes=table,
             background=self._background,
             forwarding_options=ForwardingOptions(
                 host=settings.origin.host,
@@ -127,14 +200,15 @@ class App:
                 forwarded=forwarded.forwarded,
             ),
             max_object_size=settings.store.memory.max_object_size,
+            write_wait=settings.purge.write_wait,
             clock=wall,
             emit=self._emit,
         )
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, memory: MemoryStore) -> None:
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL)
-            self._store.sweep()
+            memory.sweep()
 
 
 async def serve(
@@ -142,15 +216,22 @@ async def serve(
     *,
     reload: Callable[[], Settings] | None,
     ready: Callable[[list[str]], None] | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain; SIGHUP calls `reload` and applies what it returns.
+
+    Args:
+        settings: What to run with.
+        reload: Reads the settings anew.
+        ready: Is told the addresses when requests are accepted.
+        announce: Is told the admin token where it has just been made; it is never logged.
 
     Raises:
         SettingsError: The settings cannot work.
         OSError: An address cannot be bound, or a file cannot be read.
     """
     logs.configure(settings.log.level.value, settings.log.format.value)
-    log = structlog.stdlib.get_logger("warmfront")
+    log = _log()
     app = App(settings)
     await app.start()
     loop = asyncio.get_running_loop()
@@ -162,6 +243,9 @@ async def serve(
     try:
         if ready is not None:
             ready(app.addresses)
+        made = None if app.admin is None else app.admin.made_token
+        if announce is not None and made is not None and made.created:
+            announce(f"Admin token, made just now and kept in {made.path}: {made.token}")
         while not over.is_set():
             await _either(over, again)
             if again.is_set() and reload is not None:
@@ -180,7 +264,7 @@ async def _reload(
     try:
         settings = reload()
         needs_restart = await app.reload(settings)
-    except (SettingsError, OSError) as error:
+    except (SettingsError, TokenFileError, OSError) as error:
         log.error("reload failed, the old settings stay", problem=str(error))  # noqa: TRY400 - no bug
         return
     logs.configure(settings.log.level.value, settings.log.format.value)
@@ -217,6 +301,25 @@ async def _close_later(origin: OriginClient, seconds: float) -> None:
         await origin.close()
 
 
+def _needing_restart(old: Settings, new: Settings) -> list[str]:
+    """Keys that differ and take effect at start only."""
+    fixed = {
+        "listen": (old.listen, new.listen),
+        "limits": (old.limits, new.limits),
+        "workers": (old.workers, new.workers),
+        "tls": (old.tls is None, new.tls is None),
+        "store.redis": (old.store.redis, new.store.redis),
+        "purge.max_lag": (old.purge.max_lag, new.purge.max_lag),
+        "admin.listen": (old.admin and old.admin.listen, new.admin and new.admin.listen),
+    }
+    return [key for key, (before, after) in fixed.items() if before != after]
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("warmfront")
+    return log
+
+
 def _bound(address: ListenAddress, port: int) -> str:
     """The address with the port that the system picked, where it was left to it."""
     if isinstance(address, TcpAddress) and address.port == 0:
@@ -234,6 +337,20 @@ def server_options(settings: Settings) -> ServerOptions:
         header_size=limits.header_size,
         headers=limits.headers,
         connections=limits.connections,
+    )
+
+
+def admin_options(settings: Settings, admin: Admin) -> AdminOptions:
+    """What the admin API needs of the settings."""
+    return AdminOptions(
+        listen=tuple(str(address) for address in admin.listen),
+        tokens=tuple(
+            TokenSpec(one.token, Role.of(one.role.value), one.name or one.role.value)
+            for one in admin.all_tokens()
+        ),
+        token_file=None if admin.token_file is None else Path(admin.token_file),
+        allowed_hosts=admin.allowed_hosts,
+        wait=settings.purge.wait,
     )
 
 

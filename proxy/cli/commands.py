@@ -113,7 +113,11 @@ def run(
         where = ", ".join(_url(address, tls=wanted.tls is not None) for address in addresses)
         out.print(f"Warmfront {__version__} on {where}, in front of {wanted.origin.url}")
 
-    run_to_end(serve(wanted, reload=None if config is None else read, ready=ready))
+    def announce(text: str) -> None:
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    again = None if config is None else read
+    run_to_end(serve(wanted, reload=again, ready=ready, announce=announce))
 
 
 def _url(address: str, *, tls: bool) -> str:
