@@ -230,7 +230,13 @@ async def start_sentinel(*config: str, down_after: float = 0.5) -> AsyncIterator
     """Primary, replica, three sentinels that fail over after `down_after` seconds of silence."""
     async with AsyncExitStack() as stack:
         primary = await stack.enter_async_context(start_redis(*config))
-        replica_of = ("--replicaof", f"127.0.0.1 {primary.port}", "--repl-diskless-sync-delay", "0")
+        replica_of = (
+            "--replicaof",
+            "127.0.0.1",
+            str(primary.port),
+            "--repl-diskless-sync-delay",
+            "0",
+        )
         replica = await stack.enter_async_context(start_redis(*replica_of, *config))
         watch = (
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",

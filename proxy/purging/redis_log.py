@@ -57,6 +57,7 @@ TAIL_TIMEOUT = 5.0
 UNSETTLED = "whoever read the log before it began anew"
 """What is pending while processes from before a cut may still trust what they know."""
 
+_CONNECTIONS = 16
 _BLOCK = 2.0
 _STREAM_LENGTH = 10_000
 _BATCH = 1000
@@ -130,7 +131,7 @@ class RedisPurgeLog:
         """Nothing is sent before `start`.
 
         Args:
-            client: For everything but tailing.
+            client: For everything but tailing; up to 16 connections are used at a time.
             tail: Another, whose socket bears `TAIL_TIMEOUT` of silence; one connection suffices.
             emit: Is told when the log is lost or regained, begins anew, or grows crowded.
             namespace: What all keys begin with.
@@ -152,6 +153,7 @@ class RedisPurgeLog:
         self._stream = self._keys[scripts.KEYS.index("log")]
         self._clock = clock
         self._flagged = True
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._stepping = asyncio.Lock()
         self._wake = asyncio.Event()
         self._id = ""
@@ -440,14 +442,15 @@ class RedisPurgeLog:
 
     async def _run_either(self, script: tuple[Script, Script], words: Sequence[Word]) -> Any:
         """Redis before 7 does not know flags: it gets the script without."""
-        if self._flagged:
-            try:
-                return await script[0].run(self._client, self._keys, words)
-            except ResponseError as error:
-                if "ompiling" not in str(error):
-                    raise
-                self._flagged = False
-        return await script[1].run(self._client, self._keys, words)
+        async with self._slots:
+            if self._flagged:
+                try:
+                    return await script[0].run(self._client, self._keys, words)
+                except ResponseError as error:
+                    if "ompiling" not in str(error):
+                        raise
+                    self._flagged = False
+            return await script[1].run(self._client, self._keys, words)
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._running.discard(task)
