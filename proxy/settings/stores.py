@@ -101,9 +101,9 @@ class Redis(Section):
             options = self.options()
         except ValueError as error:
             raise Refused(str(error), at=("url",)) from None
-        if self.tls.model_fields_set and not options.tls:
+        if self.tls != RedisTls() and not options.tls:
             raise Refused("is for rediss:// only", "write rediss in the URL", at=("tls",))
-        if self.sentinel.model_fields_set and options.mode is not Mode.SENTINEL:
+        if self.sentinel != SentinelUser() and options.mode is not Mode.SENTINEL:
             raise Refused("is for redis+sentinel:// only", "remove it", at=("sentinel",))
         return self
 
