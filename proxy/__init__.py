@@ -2,15 +2,19 @@
 
 The map, from the outside in (imports point down only, see docs/architecture.md):
 
-    cli          the command line: run, check, demo
+    cli          the command line: run, check, demo; purge, entries, tags, warm
     demo         a sample API with the proxy in front of it, and a tour
     app          composition root: builds everything from the settings, starts, drains, stops
+    control      the proxy as the admin API drives it
+    admin        the admin listener: purge, look, warm; our API and those of other caches
     server       the public listener: bytes <-> Incoming and Outgoing
     gateway      the one orchestrator: lookup, fetch, validate, store, deliver
+    backing      the purge log and the store: memory alone, or Redis behind it
     background   bounded, supervised work that outlives a request
     origin       the HTTP client that talks to the API
     stores       where entries live
     purging      what entries can be purged by, and the log of purges
+    redis_link   the way to Redis: modes, TLS, time limits, circuit breaker
     events       what happened, for the log
     exchange     the types that server, gateway and origin hand to each other
     routes       which policy a request gets

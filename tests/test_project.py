@@ -1,5 +1,6 @@
 """The files around the code say what is true: README, Makefile, CI, Dockerfile, packaging."""
 
+import ast
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from typer.core import TyperGroup
 
 from proxy import __version__, settings
 from proxy.cli.commands import app
+from proxy.client import PurgeClient, PurgeResult
 from proxy.demo.show import PORTS
 from proxy.rfc9111.cache_status import Forward
 from proxy.rfc9111.reasons import Reason
@@ -36,6 +38,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
+DEFAULTS = settings.defaults()
+LISTENS = [*DEFAULTS.listen, *(DEFAULTS.admin or settings.Admin()).listen]
 README_COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
@@ -67,8 +71,7 @@ class TestReadme:
             case "pip":
                 assert words == ["install", "."]
             case "curl":
-                listen = settings.defaults().listen[0]
-                assert words[-1].startswith(f"http://{listen}/")
+                assert words[-1].startswith(tuple(f"http://{listen}/" for listen in LISTENS))
             case _:
                 pytest.fail(f"nobody checks {program}")
 
@@ -81,6 +84,19 @@ class TestReadme:
         file = tmp_path / "warmfront.yaml"
         file.write_text(text)
         settings.load(file, {})
+
+    @pytest.mark.parametrize("text", blocks("python"))
+    def test_the_code_fits_the_client(self, text: str) -> None:
+        tree = ast.parse(text)
+        named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        imported = {
+            (node.module, alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert imported == {("proxy.client", "PurgeClient")}
+        assert all(hasattr(PurgeClient, name) or hasattr(PurgeResult, name) for name in named)
 
     def test_what_it_says_of_cache_status_is_in_the_code(self) -> None:
         assert set(re.findall(r"detail=([a-z-]+)", README)) <= {reason.value for reason in Reason}
