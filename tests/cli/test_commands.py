@@ -29,7 +29,9 @@ def test_every_command_explains_itself(command: str) -> None:
 
 class TestCheck:
     @pytest.mark.parametrize("file", sorted(ROOT.glob("config/**/*.yaml")), ids=lambda f: f.name)
-    def test_our_own_files_are_fine(self, file: Path) -> None:
+    def test_our_own_files_are_fine(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PURGE_TOKEN", "0123456789abcdef")
+        monkeypatch.setenv("READ_TOKEN", "fedcba9876543210")
         code, out, err = warmfront("check", file)
         assert (code, err) == (0, "")
         assert out.startswith("ok")
@@ -65,3 +67,15 @@ class TestCheck:
         code, _, err = warmfront("check", tmp_path / "none.yaml")
         assert code == 2
         assert "none.yaml" in err
+
+
+class TestRun:
+    def test_every_flag_that_cannot_be_used_is_told(self) -> None:
+        code, out, err = warmfront(
+            *("run", "--origin", "http://127.0.0.1:8000"),
+            *("--admin", "8081", "--redis", "http://:s3cret@127.0.0.1", "--log-level", "loud"),
+        )
+        assert (code, out) == (2, "")
+        told = [line.partition(": ")[0] for line in err.splitlines()]
+        assert told == ["--log-level", "--admin", "--redis"]
+        assert "s3cret" not in err
