@@ -21,6 +21,7 @@ from proxy.purging import (
     RedisPurgeLog,
     Softened,
     Timing,
+    Unknown,
     Valid,
     redis_log,
     scripts,
@@ -29,7 +30,7 @@ from proxy.purging.redis_log import UNSETTLED
 from proxy.redis_link import RedisOptions, connect
 from tests.redis_server import RedisServer, eventually, start_cluster, start_redis, start_sentinel
 
-TIMING = Timing(max_lag=0.6)
+TIMING = Timing(max_lag=0.9)
 PATIENCE = 5.0
 URL = "http://h/a"
 FLAGGED = [pair[0] for pair in (scripts.SYNC, scripts.APPEND, scripts.STATUS, scripts.LEAVE)]
@@ -180,7 +181,8 @@ class TestTogether:
         assert (await newcomer.wait(await newcomer.append([], Mode.HARD), 0.5)).complete
 
     async def test_a_purge_from_everywhere_at_once(self, server: RedisServer, join: Join) -> None:
-        logs = [await join(server.url) for _ in range(3)]
+        # Sixty at a time on a busy machine: one answer may take longer than a short lag allows.
+        logs = [await join(server.url, timing=Timing()) for _ in range(3)]
         await settle(logs[0])
 
         async def purge(number: int) -> int:
@@ -269,7 +271,7 @@ class TestComingAndGoing:
             done = await one.wait(seq, PATIENCE)
             assert (done.acked, done.nodes, done.complete) == (1, 1, True)
             assert not two.trusted
-            assert await two.judge(two.state.position, URL, ["*"]) == Invalid()
+            assert await two.judge(two.state.position, URL, ["*"]) == Unknown()
             relay.cut_after = None
             await until(lambda: two.trusted, "it is back")
             assert two.state.position >= seq
@@ -352,7 +354,7 @@ class TestFailures:
             with pytest.raises(LogUnreachable):
                 await one.append(["tag:x"], Mode.HARD)
             await until(lambda: not one.trusted and not two.trusted, "trust ended")
-            assert await one.judge(born, URL, ["tag:y"]) == Invalid()
+            assert await one.judge(born, URL, ["tag:y"]) == Unknown()
         finally:
             server.thaw()
         await until(lambda: one.trusted and two.trusted, "trust is back")
@@ -434,7 +436,7 @@ class TestFailures:
             await until(lambda: not log.trusted, "a record was not readable")
             with pytest.raises(LogUnreachable, match="not a purge log's answer"):
                 await log._catch_up()
-            assert await log.judge(log.state.position, URL, ["*"]) == Invalid()
+            assert await log.judge(log.state.position, URL, ["*"]) == Unknown()
 
     async def test_a_wrong_password_is_no_crash(self, join: Join) -> None:
         async with start_redis("--requirepass", "right") as server:
