@@ -34,6 +34,7 @@ from proxy.stores import MemoryStore
 from proxy.stores.redis import RedisStoreOptions
 
 _SWEEP_INTERVAL = 10.0
+_LOOKUP_SIZE = 32 << 20
 
 
 class App:
@@ -167,7 +168,9 @@ class App:
         return Backing.with_redis(
             redis.options(),
             max_size=memory.max_size,
-            store=RedisStoreOptions(max_object_size=largest),
+            store=RedisStoreOptions(
+                max_object_size=largest, max_lookup_size=max(_LOOKUP_SIZE, largest)
+            ),
             timing=Timing(settings.purge.max_lag),
             tag_index=redis.tag_index,
             fill_lock=redis.fill_lock,
@@ -180,9 +183,7 @@ class App:
         assert self._gateway is not None  # noqa: S101 - the listener starts last
         return await self._gateway.respond(incoming)
 
-    def _new_gateway(
-        self, settings: Settings, backing: Backing, origin: OriginClient
-    ) -> Gateway:
+    def _new_gateway(self, settings: Settings, backing: Backing, origin: OriginClient) -> Gateway:
         table = RouteTable(*routes_of(settings))
         self._key_policies = table.key_policies
         forwarded = settings.origin.forwarded

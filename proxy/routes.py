@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from proxy.rfc9111.messages import Headers, Request, field_value
 from proxy.rfc9111.policy import Policy
@@ -252,36 +252,3 @@ def _has(headers: Headers, name: str, wanted: str | re.Pattern[str]) -> bool:
     if value is None:
         return False
     return value == wanted if isinstance(wanted, str) else wanted.fullmatch(value) is not None
-
-
-def template_names(template: str) -> tuple[str, ...]:
-    """Names that `template` (`product:{id}`) needs, so that a route can be checked for them.
-
-    Raises:
-        ValueError: A brace is out of place.
-    """
-    literal = _NAME.sub("", template)
-    if "{" in literal or "}" in literal:
-        raise ValueError(f"{template!r} has a brace out of place: write a name as '{{id}}'")
-    return tuple(_NAME.findall(template))
-
-
-def expand(template: str, variables: Mapping[str, str]) -> str | None:
-    """`template` with its names replaced by what the path captured, or None if one is missing.
-
-    Values are percent-decoded, so that `/p/42` and `/p/%34%32`, one resource to most origins,
-    share a tag. What does not decode to printable UTF-8 stays percent-encoded: a tag never holds
-    a control character, and every path still has one.
-    """
-    if any(name not in variables for name in _NAME.findall(template)):
-        return None
-    return _NAME.sub(lambda name: _decoded(variables[name[1]]), template)
-
-
-def _decoded(value: str) -> str:
-    raw = unquote_to_bytes(value.encode("latin-1"))
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return quote(raw, safe="")
-    return text if text.isprintable() else quote(raw, safe="")

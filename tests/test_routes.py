@@ -14,8 +14,6 @@ from proxy.routes import (
     PathPattern,
     Route,
     RouteTable,
-    expand,
-    template_names,
 )
 
 
@@ -265,36 +263,3 @@ def test_header_edits_remove_then_set_then_add() -> None:
 def test_no_edits_cost_no_copy() -> None:
     headers: Headers = CIMultiDict(A="1")
     assert HeaderEdits().apply(headers) is headers
-
-
-@pytest.mark.parametrize(
-    ("template", "variables", "expected"),
-    [
-        pytest.param("products", {}, "products", id="plain"),
-        pytest.param("product:{id}", {"id": "42"}, "product:42", id="name"),
-        pytest.param("{a}/{b}/{a}", {"a": "1", "b": "2"}, "1/2/1", id="names"),
-        pytest.param("product:{id}", {}, None, id="missing"),
-        pytest.param("product:{id}", {"id": "%34%32"}, "product:42", id="decoded"),
-        pytest.param("product:{id}", {"id": "caf%C3%A9"}, "product:café", id="UTF-8"),
-        pytest.param("product:{id}", {"id": "caf\xc3\xa9"}, "product:café", id="raw UTF-8"),
-        pytest.param("product:{id}", {"id": "%e9"}, "product:%E9", id="not UTF-8"),
-        pytest.param("product:{id}", {"id": "a%0D%0Ab"}, "product:a%0D%0Ab", id="control"),
-        pytest.param("product:{id}", {"id": "{id}"}, "product:{id}", id="never expanded twice"),
-        pytest.param("product:{id}", {"id": "50%"}, "product:50%", id="stray percent"),
-    ],
-)
-def test_expand(template: str, variables: dict[str, str], expected: str | None) -> None:
-    assert expand(template, variables) == expected
-
-
-@given(st.text(st.characters(max_codepoint=255)))
-def test_an_expanded_value_never_holds_a_control_character(value: str) -> None:
-    expanded = expand("t:{id}", {"id": value})
-    assert expanded is not None
-    assert expanded.isprintable()
-
-
-def test_template_names() -> None:
-    assert template_names("product:{id}/{lang}") == ("id", "lang")
-    with pytest.raises(ValueError, match="brace out of place"):
-        template_names("product:{id")
