@@ -13,9 +13,10 @@ from proxy.events import Answered, Event
 from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
 from proxy.purging import (
     ALL,
-    Invalid,
     LogUnreachable,
     Mode,
+    Softened,
+    Valid,
     host_scope,
     prefix_scope,
     scopes_of,
@@ -223,7 +224,7 @@ class ProxyControl:
                     response = entry.response
                     scopes = scopes_of(url, response.tags, response.groups)
                     judgement = await backing.log.judge(response.born, url, scopes)
-                    if not isinstance(judgement, Invalid):
+                    if isinstance(judgement, Valid | Softened):
                         yield entry
         except LinkError:
             return

@@ -94,7 +94,10 @@ class PurgeLog(Protocol):
         ...
 
     async def judge(self, born: int, url: str, scopes: Sequence[str]) -> Judgement:
-        """What is to be held of an entry, see `PurgeState.judge`; never Unknown."""
+        """What is to be held of an entry, see `PurgeState.judge`.
+
+        Unknown, as long as the log cannot be asked where that is needed, or is not trusted.
+        """
         ...
 
     async def wait(self, seq: int, timeout: float) -> Acknowledgement:  # noqa: ASYNC109 - no failure

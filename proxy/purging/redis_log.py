@@ -224,11 +224,11 @@ class RedisPurgeLog:
         self._wake.set()
 
     async def judge(self, born: int, url: str, scopes: Sequence[str]) -> Judgement:
-        """See PurgeLog. Invalid where the log cannot be asked, and while it is not trusted."""
+        """See PurgeLog."""
         judgement = self.state.judge(born, url, scopes)
         if isinstance(judgement, Unknown):
             judgement = await self._ask(born, url, scopes)
-        return judgement if self.trusted else Invalid()
+        return judgement if self.trusted or isinstance(judgement, Invalid) else Unknown()
 
     async def wait(self, seq: int, timeout: float) -> Acknowledgement:  # noqa: ASYNC109 - no failure
         """See PurgeLog."""
@@ -261,13 +261,12 @@ class RedisPurgeLog:
             with _malformed():
                 told = _verdict(reply)
         except LogUnreachable:
-            return Invalid()
+            return Unknown()
         if told is None:
             self._wake.set()
-        if told is None or isinstance(told, Invalid) or self._id != asked:
-            return Invalid()
-        judgement = self.state.confirm(told, born, url, scopes)
-        return Invalid() if isinstance(judgement, Unknown) else judgement
+        if told is None or self._id != asked:
+            return Unknown()
+        return told if isinstance(told, Invalid) else self.state.confirm(told, born, url, scopes)
 
     async def _acknowledgement(self, seq: int) -> Acknowledgement:
         nodes, settled = await self._status()

@@ -73,7 +73,7 @@ class Invalid:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """This process has not seen all purges since the entry was born, or not yet."""
+    """This process cannot tell, or not now: the entry must not be used, and may yet be valid."""
 
 
 Judgement: TypeAlias = Valid | Softened | Invalid | Unknown
@@ -160,8 +160,9 @@ class PurgeState:
 
     def raise_floor(self, floor: int) -> None:
         """Take note that the log has forgotten purges up to `floor`."""
-        self.changes += 1
-        self.floor = max(self.floor, floor)
+        if floor > self.floor:
+            self.changes += 1
+            self.floor = floor
 
     def reset(
         self, position: int, floor: int | None = None, patterns: Iterable[Purge] = ()
@@ -245,8 +246,8 @@ class PurgeState:
         if purge.pattern is not None:
             try:
                 self._ban(purge, purge.pattern, re.compile(purge.pattern))
-            except re.error:
-                # Another release of Python may read what this one cannot: take it for all.
+            except (re.error, OverflowError, RecursionError):
+                # Another process may read what this one cannot: take it for all.
                 scopes = (*scopes, ALL)
         if purge.mode is Mode.HARD:
             for scope in map(hash, scopes):

@@ -284,9 +284,11 @@ class TieredStore:
                 return _Outlived(entry, through)
             case Softened(at=at, through=through):
                 return _Outlived(softened(entry, at), through)
-            case Invalid() | Unknown():
+            case Invalid():
                 self.counts.purged += 1
                 self._remove_soon(key, entry)
+                return None
+            case Unknown():  # to this process, now: others may well use it
                 return None
 
     async def _promote(self, key: CacheKey, found: Sequence[_Outlived]) -> Sequence[Entry]:

@@ -57,6 +57,7 @@ def state_of(*purges: Purge, limits: Limits | None = None) -> PurgeState:
         pytest.param([hard(1, pattern="^a")], 0, Valid(), id="pattern that does not match"),
         pytest.param([soft(1, pattern="/a")], 0, Softened(101.0), id="soft pattern"),
         pytest.param([hard(1, pattern="(")], 0, Invalid(), id="unreadable pattern is everything"),
+        pytest.param([hard(1, pattern="(" * 9999 + ")" * 9999)], 0, Invalid(), id="too deep, too"),
         pytest.param([soft(1, pattern="(")], 0, Softened(101.0), id="unreadable soft pattern"),
         pytest.param([], 1, Unknown(), id="from a future this process has not read"),
         pytest.param([hard(1, "tag:x")], -1, Invalid(), id="below any floor"),
@@ -97,6 +98,16 @@ class TestApplyLocally:
         state.apply(hard(2, "tag:z"))
         assert state.judge(1, URL, ["tag:x"]) == Invalid()
         assert state.judge(2, URL, ["tag:x"]) == Valid()
+
+
+class TestChanges:
+    def test_news_that_change_no_judgement_make_nothing_judge_anew(self) -> None:
+        state = state_of(hard(1, "tag:x"))
+        before = state.changes
+        state.raise_floor(0)
+        assert state.changes == before
+        state.raise_floor(1)
+        assert state.changes > before
 
 
 class TestReset:

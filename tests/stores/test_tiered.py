@@ -16,6 +16,7 @@ from proxy.purging.state import (
     Purge,
     PurgeState,
     Softened,
+    Unknown,
     Valid,
 )
 from proxy.redis_link import LinkState, RedisLink, RedisOptions
@@ -153,6 +154,20 @@ async def test_the_purge_log_is_asked_before_use(
     await two.settle()
     assert len(await two.shared.lookup(KEY)) == found
     assert two.store.counts.purged == 1 - found
+
+
+async def test_what_cannot_be_judged_now_is_neither_used_nor_taken_from_the_others(
+    make_node: MakeNode,
+) -> None:
+    one, two = make_node(), make_node()
+    await one.store.put(KEY, make_entry(tags=("t",)))
+    await one.settle()
+    two.judgement = Unknown()
+    assert list(await two.store.lookup(KEY)) == []
+    assert await two.store.reclaim("t") == 0
+    await two.settle()
+    assert len(await one.shared.lookup(KEY)) == 1
+    assert two.store.counts.purged == 0
 
 
 async def test_what_a_soft_purge_made_stale_is_stale_in_memory_too(make_node: MakeNode) -> None:
