@@ -6,7 +6,16 @@ import pytest
 import structlog
 
 from proxy import logs
-from proxy.events import Answered, BackgroundFailed, Event, NotStored, OriginFailed
+from proxy.events import (
+    Answered,
+    BackgroundFailed,
+    Event,
+    NotStored,
+    OriginFailed,
+    PurgeLogChanged,
+    RedisChanged,
+    TagsRefused,
+)
 from proxy.rfc9111.reasons import Reason
 
 ANSWERED = Answered("GET", "http://api/a", 200, "warmfront; hit; ttl=5", 0.0012345678)
@@ -43,6 +52,18 @@ def written(
         (
             NotStored("http://api/a", Reason.TOO_LARGE),
             {"event": "not stored", "level": "debug", "reason": "too-large"},
+        ),
+        (
+            TagsRefused("http://api/a", "Cache-Tag: tag 1 is too long"),
+            {"event": "not stored: tags refused", "level": "warning"},
+        ),
+        (
+            RedisChanged("127.0.0.1:6379", "down", "refused"),
+            {"address": "127.0.0.1:6379", "state": "down", "cause": "refused"},
+        ),
+        (
+            PurgeLogChanged("reset", "the server has restarted"),
+            {"state": "reset", "cause": "the server has restarted"},
         ),
         (
             BackgroundFailed("sweep", ValueError("a bug")),
