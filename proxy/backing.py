@@ -78,6 +78,7 @@ class Backing:
             backing.memory,
             backing.shared,
             log.judge,
+            clock,
             index=backing.index,
             locks=FillLocks(link) if fill_lock else None,
         )

@@ -61,6 +61,18 @@ class TagsRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeIncomplete:
+    """A write purged its URL, but not all that its route says.
+
+    Attributes:
+        problem: Which template, and what is wrong with it.
+    """
+
+    uri: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class BackgroundFailed:
     """A bug or a failure in work that no client waits for."""
 
@@ -102,6 +114,7 @@ Event: TypeAlias = (
     | OriginFailed
     | NotStored
     | TagsRefused
+    | PurgeIncomplete
     | BackgroundFailed
     | RedisChanged
     | PurgeLogChanged

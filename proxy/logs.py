@@ -14,6 +14,7 @@ from proxy.events import (
     Event,
     NotStored,
     OriginFailed,
+    PurgeIncomplete,
     PurgeLogChanged,
     RedisChanged,
     TagsRefused,
@@ -71,8 +72,10 @@ def event_log(*, access: bool) -> Emit:
                 )
             case NotStored():
                 log.debug("not stored", uri=event.uri, reason=event.reason.value)
-            case TagsRefused():
-                log.warning("not stored: tags refused", uri=event.uri, problem=event.problem)
+            case TagsRefused() | PurgeIncomplete():
+                refused = isinstance(event, TagsRefused)
+                what = "not stored: tags refused" if refused else "tags not purged"
+                log.warning(what, uri=event.uri, problem=event.problem)
             case BackgroundFailed():
                 log.error("background work failed", work=event.name, exc_info=event.error)
             case RedisChanged():

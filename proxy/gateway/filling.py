@@ -80,11 +80,10 @@ class Filling:
             async with asyncio.timeout(FINISH_WITHIN):
                 while self._filling:
                     await anext(self, None)
-        except TimeoutError:
-            self._give_up(Reason.ABANDONED)
-        except BodyAborted:
-            pass  # the reason was given to not_landed
+        except (TimeoutError, BodyAborted):
+            pass  # of a body that broke off the reason was given to not_landed
         finally:
+            self._give_up(Reason.ABANDONED)
             await self._response.aclose()
 
     async def _keep(self, chunk: bytes) -> None:
@@ -100,7 +99,11 @@ class Filling:
         if self._filling:
             self._filling = False
             body, self._pieces = b"".join(self._pieces), []
-            await self._land(body)
+            try:
+                await self._land(body)
+            except BaseException:
+                self._not_landed(Reason.ABANDONED)
+                raise
 
     def _give_up(self, reason: Reason) -> None:
         if self._filling:

@@ -7,6 +7,7 @@ from typing import assert_never
 from proxy.gateway.landing import tags_to_store
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.rfc9111 import validation
+from proxy.rfc9111.stored import StoredResponse
 from proxy.stores import Entry, Store
 from proxy.tags import InvalidTags
 
@@ -45,12 +46,10 @@ class Freshening:
             exchange.request, old, fetched.response, exchange.policy, **fetched.times
         )
         stored = False
-        tags = () if freshened is None else tags_to_store(exchange, freshened.headers)
-        if freshened is None or isinstance(tags, InvalidTags):
+        if freshened is None:
             await self._store.remove(exchange.key, entry)
         elif freshened is not old:
-            renewed = Entry(freshened.with_changes(born=fetched.born, tags=tags), entry.body)
-            stored = await self._store.put(exchange.key, renewed, replaces=entry) is None
+            stored = await self._renew(exchange, entry, freshened, fetched)
         return Validated(Entry(now, entry.body), stored)
 
     async def supersede(self, exchange: Exchange, old: Entry, fetched: Fetched) -> None:
@@ -75,11 +74,21 @@ class Freshening:
         )
         match update:
             case validation.Freshened(stored=stored):
-                entry = Entry(stored.with_changes(born=fetched.born), old.body)
-                await self._store.put(exchange.key, entry, replaces=old)
+                await self._renew(exchange, old, stored, fetched)
             case validation.Invalidated():
                 await self._store.remove(exchange.key, old)
             case validation.Untouched():
                 pass
             case _:
                 assert_never(update)
+
+    async def _renew(
+        self, exchange: Exchange, old: Entry, freshened: StoredResponse, fetched: Fetched
+    ) -> bool:
+        """Store `old` with its new head, under the tags that this names; whether it was kept."""
+        tags = tags_to_store(exchange, freshened.headers)
+        if isinstance(tags, InvalidTags):
+            await self._store.remove(exchange.key, old)
+            return False
+        renewed = Entry(freshened.with_changes(born=fetched.born, tags=tags), old.body)
+        return await self._store.put(exchange.key, renewed, replaces=old) is None

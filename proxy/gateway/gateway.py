@@ -33,7 +33,7 @@ from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Exchange, Fetched, Found
 from proxy.gateway.unstorable import Unstorable
 from proxy.origin import OriginClient, OriginError, OriginResponse
-from proxy.purging import Invalid, PurgeLog, scopes_of
+from proxy.purging import PurgeLog, Softened, Valid, scopes_of
 from proxy.rfc9111 import keys, ranges, reuse, storing, validation
 from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
 from proxy.rfc9111.dates import format_http_date
@@ -83,7 +83,7 @@ class Gateway:
             background=background,
             emit=emit,
         )
-        self._invalidator = Invalidator(log, routes, write_wait)
+        self._invalidator = Invalidator(log, routes, write_wait, emit)
         self._unstorable = Unstorable(clock)
         self._clock = clock
         self._emit = emit
@@ -130,7 +130,7 @@ class Gateway:
             exchange.request,
             found.entry.response,
             exchange.policy,
-            now=exchange.started,
+            now=self._clock(),  # it may have waited for another process's fill
             any_variant=True,
         )
         if not self._log.trusted:
@@ -191,14 +191,15 @@ class Gateway:
         try:
             fetched = await self._contact.ask(exchange, exchange.request.headers)
         except OriginError as error:
-            await self._invalidator.suspect(exchange.request, error)
-            return self._failed(exchange, error, reason)
+            await self._invalidator.suspect(exchange, error)
+            return await self._failed(exchange, error, reason)
         if fetched.origin.tunnel is not None:
             return _tunnel(fetched.origin, reason)
-        fetched = await self._invalidator.invalidate(exchange, fetched)
+        gets = self._for_later_gets(exchange)
+        fetched = await self._invalidator.invalidate(exchange, fetched, gets)
         if reason is not Reason.METHOD:
             return self._relay_unstored(exchange, fetched, reason)
-        return await self._relay(self._for_later_gets(exchange), fetched, reason)
+        return await self._relay(gets, fetched, reason)
 
     def _for_later_gets(self, exchange: Exchange) -> Exchange:
         """A POST's response is stored for GETs (RFC 9110 §9.3.3): as their route has it."""
@@ -235,7 +236,7 @@ class Gateway:
         try:
             fetched = await self._contact.ask(exchange, exchange.request.headers)
         except OriginError as error:
-            return self._failed(exchange, error, reason)
+            return await self._failed(exchange, error, reason)
         return await self._relay(exchange, fetched, reason)
 
     async def _fetch_missing_part(self, exchange: Exchange, found: Found) -> Answer:
@@ -252,7 +253,7 @@ class Gateway:
         try:
             fetched = await self._contact.ask(exchange, headers)
         except OriginError as error:
-            return self._failed(exchange, error, reason)
+            return await self._failed(exchange, error, reason)
         if fetched.response.status not in {HTTPStatus.PARTIAL_CONTENT, 416}:
             return await self._relay(exchange, fetched, reason)
         whole = await self._landing.complete(exchange, found.entry, fetched)
@@ -280,13 +281,13 @@ class Gateway:
                 exchange, request.headers if conditional is None else conditional
             )
         except OriginError as error:
-            return self._failed(exchange, error, reason, found)
+            return await self._failed(exchange, error, reason, found)
         status = fetched.response.status
         if status == HTTPStatus.NOT_MODIFIED:
             if conditional is None:  # the client asked
                 return self._relay_unstored(exchange, fetched, reason)
             return await self._not_modified(exchange, found, fetched, reason)
-        if status in reuse.STALE_IF_ERROR_STATUSES and self._may_bridge(exchange, found):
+        if status in reuse.STALE_IF_ERROR_STATUSES and await self._may_bridge(exchange, found):
             stale = reuse.after_failure(
                 stored,
                 exchange.policy,
@@ -369,19 +370,19 @@ class Gateway:
         )
         return Answer(_relayed(exchange.request, fetched), status)
 
-    def _may_bridge(self, exchange: Exchange, found: Found) -> bool:
+    async def _may_bridge(self, exchange: Exchange, found: Found) -> bool:
         """Whether the stored response may stand in for the origin, for all that was purged.
 
         It was looked up before the origin was asked, and purges may have come since.
         """
         response = found.entry.response
         scopes = scopes_of(exchange.key.url, response.tags, response.groups)
-        judgement = self._log.state.judge(response.born, exchange.key.url, scopes)
-        return self._log.trusted and not isinstance(judgement, Invalid)
+        judgement = await self._log.judge(response.born, exchange.key.url, scopes)
+        return self._log.trusted and isinstance(judgement, Valid | Softened)
 
     # Endings.
 
-    def _failed(
+    async def _failed(
         self,
         exchange: Exchange,
         error: OriginError,
@@ -390,7 +391,7 @@ class Gateway:
     ) -> Answer:
         """The origin gave no usable answer: a stale one, or 502 or 504."""
         self._emit(OriginFailed(exchange.uri, error.reason, error.detail))
-        if found is not None and self._may_bridge(exchange, found):
+        if found is not None and await self._may_bridge(exchange, found):
             stale = reuse.after_failure(
                 found.entry.response,
                 exchange.policy,

@@ -1,6 +1,5 @@
 """Validating a stale response that has just been served, with no client waiting (RFC 5861 §3)."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -48,7 +47,7 @@ class Refresher:
         self._background.start(key, self._refresh(_for_the_whole(exchange), entry))
 
     async def _refresh(self, exchange: Exchange, entry: Entry) -> None:
-        if not _holds(await self._store.lookup(exchange.key), entry):
+        if entry not in await self._store.lookup(exchange.key):
             return  # replaced or invalidated in the meantime
         headers = exchange.request.headers
         conditional = validation.conditional_headers(headers, entry.response)
@@ -79,10 +78,6 @@ class Refresher:
         body = await self._landing.fill(exchange, fetched, decision, replaces=entry)
         if isinstance(body, Filling):
             await body.finish()
-
-
-def _holds(entries: Iterable[Entry], entry: Entry) -> bool:
-    return any(held is entry for held in entries)
 
 
 def _for_the_whole(exchange: Exchange) -> Exchange:

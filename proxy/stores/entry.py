@@ -70,7 +70,10 @@ class Entry:
 
 
 def softened(entry: Entry, at: float) -> Entry:
-    """The entry as stale since `at` (POSIX seconds): its windows for stale use begin then."""
+    """The entry as stale since `at` (POSIX seconds): its windows for stale use begin then.
+
+    `at` comes from the log's clock; one in the future would leave the entry fresh until then.
+    """
     freshness = entry.response.freshness
     lifetime = min(freshness.lifetime, freshness.current_age(at))
     if lifetime == freshness.lifetime:

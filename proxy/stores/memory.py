@@ -191,7 +191,7 @@ class MemoryStore:
         if isinstance(judgement, Invalid | Unknown):
             return False
         if isinstance(judgement, Softened):
-            held.entry = softened(held.entry, judgement.at)
+            held.entry = softened(held.entry, min(judgement.at, self._clock()))
         held.through, held.judged = judgement.through, state.changes
         return True
 

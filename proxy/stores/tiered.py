@@ -97,6 +97,7 @@ class TieredStore:
         memory: Memory,
         shared: RedisStore,
         judge: Judge,
+        clock: Callable[[], float],
         *,
         index: TagIndex | None = None,
         locks: FillLocks | None = None,
@@ -110,6 +111,7 @@ class TieredStore:
         self._memory = memory
         self._shared = shared
         self._judge = judge
+        self._clock = clock
         self._index = index
         self._locks = locks
         self._reads: dict[CacheKey, asyncio.Task[Sequence[Entry]]] = {}
@@ -283,7 +285,7 @@ class TieredStore:
             case Valid(through=through):
                 return _Outlived(entry, through)
             case Softened(at=at, through=through):
-                return _Outlived(softened(entry, at), through)
+                return _Outlived(softened(entry, min(at, self._clock())), through)
             case Invalid():
                 self.counts.purged += 1
                 self._remove_soon(key, entry)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.exchange import BodyAborted
-from proxy.gateway.filling import Filling
+from proxy.gateway.filling import Filling, Land
 from proxy.origin import OriginResponse
 from proxy.rfc9111.reasons import Reason
 
@@ -59,8 +59,10 @@ class Outcome:
     busy: bool = False
 
 
-def filling(arriving: Arriving, outcome: Outcome, limit: int = 100) -> Filling:
-    async def land(body: bytes) -> None:
+def filling(
+    arriving: Arriving, outcome: Outcome, limit: int = 100, land: Land | None = None
+) -> Filling:
+    async def landed(body: bytes) -> None:
         outcome.landed.append(body)
 
     def finish_later(work: Coroutine[Any, Any, None]) -> bool:
@@ -73,7 +75,7 @@ def filling(arriving: Arriving, outcome: Outcome, limit: int = 100) -> Filling:
     return Filling(
         cast("OriginResponse", arriving),
         limit,
-        land=land,
+        land=land or landed,
         not_landed=outcome.not_landed.append,
         finish_later=finish_later,
     )
@@ -179,4 +181,29 @@ async def test_reading_on_has_an_end_though_the_stream_has_none(
     async with asyncio.timeout(5):
         await filling(arriving, outcome).finish()
     assert arriving.closed
+    assert outcome.not_landed == [Reason.ABANDONED]
+
+
+async def test_a_fill_that_is_cancelled_at_the_end_of_the_process_says_so() -> None:
+    outcome = Outcome()
+    task = asyncio.create_task(filling(Endless(), outcome).finish())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert outcome.not_landed == [Reason.ABANDONED]
+
+
+async def test_a_body_that_is_cancelled_while_it_lands_says_so() -> None:
+    outcome = Outcome()
+    landing = asyncio.Event()
+
+    async def land(_body: bytes) -> None:
+        landing.set()
+        await asyncio.Event().wait()
+
+    stream = filling(Arriving([b"ab"], 2), outcome, land=land)
+    task = asyncio.ensure_future(anext(stream))
+    await landing.wait()
+    task.cancel()
+    await asyncio.wait([task])
     assert outcome.not_landed == [Reason.ABANDONED]

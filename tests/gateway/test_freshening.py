@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.purging import Mode, tag_scope
 from proxy.rfc9111.policy import Policy, SetCookie
 from tests.apparatus import Reply, proxied
 
@@ -97,6 +98,22 @@ async def test_a_head_freshens_the_stored_get() -> None:
         await front.ask("HEAD")
         answer = await front.get()
     assert (answer.hit, answer.body, answer.headers["X-New"]) == (True, b"one", "1")
+
+
+async def test_tags_follow_a_head() -> None:
+    async with proxied() as front:
+        front.origin.will(
+            Reply(headers=[MAX_AGE, ETAG, ("Cache-Tag", "old")], body=b"one"),
+            Reply(headers=[MAX_AGE, ETAG, ("Cache-Tag", "new")], body=b"one"),
+            Reply(headers=[MAX_AGE], body=b"two"),
+        )
+        await front.get()
+        front.clock.now += 61
+        await front.ask("HEAD")
+        await front.log.append([tag_scope("old")], Mode.HARD)
+        assert (await front.get()).hit
+        await front.log.append([tag_scope("new")], Mode.HARD)
+        assert (await front.get()).body == b"two"
 
 
 async def test_a_head_that_says_nothing_of_it_leaves_the_stored_get() -> None:

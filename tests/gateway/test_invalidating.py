@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from proxy.events import PurgeIncomplete
+from proxy.purging import ALL, Mode
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import PathPattern, Route
 from tests.apparatus import Reply, proxied
@@ -97,6 +99,51 @@ class TestInvalidation:
             assert (await reading).body == b"old"
             answer = await front.get()
         assert (answer.body, answer.hit) == (b"new", False)
+
+    async def test_a_write_whose_answer_got_lost_purges_its_route_s_tags_too(self) -> None:
+        write = Route(
+            name="write",
+            path=PathPattern("/items/{id}"),
+            methods=frozenset({"PUT"}),
+            purge=("list:{id}",),
+        )
+        async with proxied(routes=[write]) as front:
+            front.origin.will(cacheable(b"one", ("Cache-Tag", "list:1")), Reply(raw=b"not HTTP"))
+            await front.get("/list")
+            await front.ask("PUT", "/items/1", body=b"x")
+            assert not (await front.get("/list")).hit
+
+    async def test_a_route_s_tag_that_cannot_be_filled_is_told_and_the_url_goes(self) -> None:
+        write = Route(
+            name="write", methods=frozenset({"PUT"}), purge=("list", "item:{header.X-Item}")
+        )
+        long = Reply(headers=[("X-Item", "x" * 1100)])
+        async with proxied(routes=[write]) as front:
+            for written in (Reply(), long):
+                front.origin.will(cacheable(), written, cacheable(b"two"))
+                await front.get("/a")
+                await front.ask("PUT", "/a", body=b"x")
+                assert (await front.get("/a")).body == b"two"
+                await front.log.append([ALL], Mode.HARD)
+        told = [event for event in front.events if isinstance(event, PurgeIncomplete)]
+        assert [event.problem for event in told] == [
+            "'item:{header.X-Item}' names nothing here",
+            "'item:{header.X-Item}' makes a tag longer than 1024 bytes",
+        ]
+
+    async def test_a_write_does_not_wait_for_a_log_that_is_away(self) -> None:
+        async with proxied() as front:
+
+            async def append(*_args: object) -> int:
+                raise AssertionError("asked in vain")
+
+            front.log.append = append  # type: ignore[method-assign]
+            front.origin.will(cacheable())
+            await front.get()
+            front.log.trusted = False
+            await front.ask("PUT", "/", body=b"x")
+            front.log.trusted = True
+            assert not (await front.get()).hit
 
     async def test_a_post_that_says_so_fills_the_url_it_changed(self) -> None:
         async with proxied() as front:

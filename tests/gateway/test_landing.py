@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.events import NotStored
+from proxy.purging import Mode, tag_scope
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import Route
@@ -224,6 +225,19 @@ class TestPosts:
 
     async def test_another_write_to_the_same_url_does(self) -> None:
         await self.while_posting("/a", stored=False)
+
+    async def test_a_purge_of_its_tag_while_it_was_on_its_way_does_too(self) -> None:
+        gate = asyncio.Event()
+        tagged = replace(self.own(), wait=gate)
+        tagged.headers = [*tagged.headers, ("Cache-Tag", "a")]
+        async with proxied() as front:
+            front.origin.will(tagged)
+            posting = asyncio.create_task(front.ask("POST", "/a", body=b""))
+            await front.origin.asked()
+            await front.log.append([tag_scope("a")], Mode.HARD)
+            gate.set()
+            await posting
+            assert not (await front.get("/a")).hit
 
     async def while_posting(self, target: str, *, stored: bool) -> None:
         gate = asyncio.Event()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from proxy.events import TagsRefused
-from proxy.purging import ALL, Mode, host_scope, prefix_scope, tag_scope, url_scope
+from proxy.purging import ALL, Mode, Purge, host_scope, prefix_scope, tag_scope, url_scope
 from proxy.rfc9111.policy import Policy
 from proxy.routes import PathPattern, Route
 from tests.apparatus import Proxied, Reply, proxied
@@ -152,6 +152,13 @@ class TestSoft:
         assert (stale.body, fresh.body) == (b"one", b"two")
         assert stale.cache_status == "warmfront; hit; ttl=-5; detail=stale-while-revalidate"
 
+    async def test_a_log_whose_clock_is_ahead_makes_stale_at_once(self) -> None:
+        async with proxied() as front:
+            front.origin.will(tagged(b"one"), tagged(b"two"))
+            await front.get()
+            front.log.state.apply(Purge(1, (ALL,), Mode.SOFT, at=front.clock.now + 30))
+            assert (await front.get()).body == b"two"
+
     async def test_what_is_soft_purged_is_validated(self) -> None:
         async with proxied() as front:
             front.origin.will(tagged(b"one"), Reply(status=304, headers=[FRESH, ("ETag", '"one"')]))
@@ -218,6 +225,18 @@ class TestInFlight:
             reading = asyncio.create_task(front.get())
             await front.origin.asked(2)
             await purge(front, tag_scope("a"))
+            gate.set()
+            assert (await reading).status == 503
+
+    async def test_a_stale_answer_of_which_purges_may_have_been_missed(self) -> None:
+        gate = asyncio.Event()
+        async with proxied(Policy(stale_if_error=1000)) as front:
+            front.origin.will(tagged(b"old"), Reply(status=503, body=b"failing", wait=gate))
+            await front.get()
+            front.clock.now += 61
+            reading = asyncio.create_task(front.get())
+            await front.origin.asked(2)
+            front.log.state.reset(9, floor=0)
             gate.set()
             assert (await reading).status == 503
 

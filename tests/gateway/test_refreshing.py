@@ -1,10 +1,13 @@
 """Refreshes in the background: what they ask, keep, and let go of."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from proxy.rfc9111.policy import Policy
+from proxy.stores import CacheKey, Entry
+from proxy.stores.entry import Enough
 from tests.apparatus import Proxied, Reply, eventually, proxied
 
 SWR = ("Cache-Control", "max-age=60, stale-while-revalidate=600")
@@ -30,6 +33,20 @@ async def test_a_304_refreshes_with_the_request_that_was_answered() -> None:
     assert (refresh.method, refresh.values("If-None-Match")) == ("GET", ['"v"'])
     assert (refresh.values("Range"), refresh.values("X-Own")) == ([], ["1"])
     assert answer.cache_status == "warmfront; hit; ttl=60; detail=fresh"
+
+
+async def test_a_store_that_reads_anew_each_time_is_refreshed_too() -> None:
+    async with proxied() as front:
+        lookup = front.store.lookup
+
+        async def copies(key: CacheKey, enough: Enough = bool) -> list[Entry]:
+            return [replace(entry) for entry in await lookup(key, enough)]
+
+        front.store.lookup = copies  # type: ignore[method-assign]
+        front.origin.will(Reply(headers=[SWR], body=b"one"), Reply(headers=[SWR], body=b"two"))
+        await stale(front)
+        await front.settled()
+        assert (await front.get()).body == b"two"
 
 
 async def test_a_head_refreshes_with_a_get() -> None:

@@ -115,7 +115,7 @@ async def all_valid(_born: int, _url: str, _scopes: Sequence[str]) -> Valid:
 
 @pytest.fixture
 async def tiered(redis_store: RedisStore, clock: Clock) -> AsyncIterator[TieredStore]:
-    store = TieredStore(MemoryStore(1 << 20, clock, PurgeState()), redis_store, all_valid)
+    store = TieredStore(MemoryStore(1 << 20, clock, PurgeState()), redis_store, all_valid, clock)
     yield store
     await store.close()
 
