@@ -1,11 +1,13 @@
 """The proxy as the admin API drives it."""
 
+import asyncio
 import os
 import re
 import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import chain
 
 from proxy import __version__, admin
 from proxy.backing import Backing
@@ -32,6 +34,7 @@ from proxy.stores import CacheKey, Entry
 
 _DETAIL = re.compile(r"; detail=([^;,]+)")
 _FORWARD = re.compile(r"; fwd=([^;,]+)")
+_LOOKED_AT_ONCE = 64
 
 
 class Tally:
@@ -88,8 +91,7 @@ class ProxyControl:
 
     async def purge(self, order: admin.PurgeOrder, *, wait: float) -> admin.PurgeReceipt:
         """See Control."""
-        countable = not (order.prefixes or order.hosts or order.pattern or order.everything)
-        entries = (await self.preview(order, limit=0)).entries if countable else None
+        entries = await self._estimate(order)
         log = self._backing.log
         mode = Mode.SOFT if order.soft else Mode.HARD
         try:
@@ -105,7 +107,9 @@ class ProxyControl:
         pattern = None if order.pattern is None else re.compile(order.pattern)
         urls: list[str] = []
         entries = 0
-        for url in self._backing.memory.urls():
+        for number, url in enumerate(self._candidates(order), 1):
+            if number % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # requests come first
             held = (one.entry for one in self._backing.memory.variants(url))
             found = sum(_concerns(named, pattern, url, entry) for entry in held)
             entries += found
@@ -187,18 +191,44 @@ class ProxyControl:
                 state.floor,
                 log.trusted,
                 state.patterns,
-                (),
+                tuple(admin.NodeStats(one.name, one.position, one.silent) for one in log.nodes),
             ),
         )
 
-    def _scopes(self, order: admin.PurgeOrder) -> list[str]:
+    async def _estimate(self, order: admin.PurgeOrder) -> int | None:
+        """How many entries a purge concerns, as far as that costs the same for any number."""
+        if _is_broad(order):
+            return None
+        tagged = await asyncio.gather(*map(self._count, order.tags))
+        return sum(tagged) + sum(len(self._backing.memory.variants(u)) for u in self._urls(order))
+
+    async def _count(self, tag: str) -> int:
+        here, index = self._backing.memory.count(tag), self._backing.index
+        if index is None:
+            return here
+        try:
+            return max(here, await index.count(tag))
+        except LinkError:
+            return here
+
+    def _candidates(self, order: admin.PurgeOrder) -> Iterable[str]:
+        """URLs in memory among which all are that `order` concerns."""
+        memory = self._backing.memory
+        if _is_broad(order):
+            return memory.urls()
+        tagged = chain.from_iterable(map(memory.urls, order.tags))
+        return dict.fromkeys(chain(self._urls(order), tagged))
+
+    def _urls(self, order: admin.PurgeOrder) -> Iterable[str]:
+        """The order's URLs, spelled as each route spells them in keys."""
         policies = list(self._key_policies())
+        return dict.fromkeys(keys.uri_key(url, one) for url in order.urls for one in policies)
+
+    def _scopes(self, order: admin.PurgeOrder) -> list[str]:
         return [
             *([ALL] if order.everything else []),
             *map(tag_scope, order.tags),
-            *dict.fromkeys(
-                url_scope(keys.uri_key(url, policy)) for url in order.urls for policy in policies
-            ),
+            *map(url_scope, self._urls(order)),
             *map(prefix_scope, order.prefixes),
             *map(host_scope, order.hosts),
         ]
@@ -247,6 +277,11 @@ class ProxyControl:
         )
 
 
+def _is_broad(order: admin.PurgeOrder) -> bool:
+    """Whether only a look at everything tells what it concerns."""
+    return bool(order.prefixes or order.hosts or order.pattern or order.everything)
+
+
 def _concerns(named: set[str], pattern: re.Pattern[str] | None, url: str, entry: Entry) -> bool:
     response = entry.response
     if named.intersection(scopes_of(url, response.tags, response.groups)):
@@ -255,9 +290,15 @@ def _concerns(named: set[str], pattern: re.Pattern[str] | None, url: str, entry:
 
 
 async def _read_out(outgoing: Outgoing) -> None:
-    if not isinstance(outgoing.body, bytes):
-        async for _ in outgoing.body:
+    body = outgoing.body
+    if isinstance(body, bytes):
+        return
+    try:
+        async for _ in body:
             pass
+    finally:
+        if (aclose := getattr(body, "aclose", None)) is not None:
+            await aclose()
 
 
 def _warmed(outgoing: Outgoing) -> admin.Warmed:

@@ -5,7 +5,7 @@
 inside Redis for it.
 """
 
-from proxy.purging.log import Acknowledgement, LogUnreachable, PurgeLog, check_pattern
+from proxy.purging.log import Acknowledgement, LogUnreachable, Node, PurgeLog, check_pattern
 from proxy.purging.memory import MemoryPurgeLog
 from proxy.purging.redis_log import TAIL_TIMEOUT, RedisPurgeLog, Timing
 from proxy.purging.scopes import (
@@ -41,6 +41,7 @@ __all__ = [
     "LogUnreachable",
     "MemoryPurgeLog",
     "Mode",
+    "Node",
     "Purge",
     "PurgeLog",
     "PurgeState",

@@ -38,6 +38,20 @@ class Acknowledgement:
         return not self.pending
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A live process that reads the log, as last seen from here.
+
+    Attributes:
+        position: Number of the last purge it has published as applied.
+        silent: Seconds since it was seen to publish anything.
+    """
+
+    name: str
+    position: int
+    silent: float
+
+
 class PurgeLog(Protocol):
     """An ever-growing, numbered list of purges that every process applies in order.
 
@@ -64,6 +78,11 @@ class PurgeLog(Protocol):
     @property
     def trusted(self) -> bool:
         """Whether no purge can have been acknowledged that this process has not applied."""
+        ...
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """Who reads this log, by name; () where only this process can."""
         ...
 
     async def start(self) -> None:

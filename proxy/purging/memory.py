@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from proxy.purging.log import Acknowledgement, check_pattern
+from proxy.purging.log import Acknowledgement, Node, check_pattern
 from proxy.purging.state import Invalid, Judgement, Limits, Mode, Purge, PurgeState, Unknown
 
 
@@ -11,6 +11,7 @@ class MemoryPurgeLog:
 
     Attributes:
         trusted: Always.
+        nodes: None to speak of.
     """
 
     def __init__(self, clock: Callable[[], float], limits: Limits | None = None) -> None:
@@ -18,6 +19,7 @@ class MemoryPurgeLog:
         self.trusted = True
         self.on_reset: list[Callable[[], None]] = []
         self.on_purge: list[Callable[[Purge], None]] = []
+        self.nodes: Sequence[Node] = ()
         self._clock = clock
 
     async def start(self) -> None:

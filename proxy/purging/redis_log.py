@@ -35,7 +35,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from proxy.events import Emit, PurgeLogChanged
 from proxy.purging import scripts
-from proxy.purging.log import Acknowledgement, LogUnreachable, check_pattern
+from proxy.purging.log import Acknowledgement, LogUnreachable, Node, check_pattern
 from proxy.purging.scopes import ALL
 from proxy.purging.state import (
     Gap,
@@ -173,6 +173,15 @@ class RedisPurgeLog:
     def trusted(self) -> bool:
         """See PurgeLog: the log was read to its end no longer than `max_lag` ago."""
         return self._clock() - self._current_at <= self.timing.max_lag
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """See PurgeLog; looked at twice in every `expiry`."""
+        now = self._clock()
+        return [
+            Node(name, _position(seen.record), now - seen.since)
+            for name, seen in sorted(self._observed.items())
+        ]
 
     async def start(self) -> None:
         """See PurgeLog."""

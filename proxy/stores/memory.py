@@ -159,6 +159,10 @@ class MemoryStore:
         """How many URLs carry each tag."""
         return {tag: len(urls) for tag, urls in self._tags.items()}
 
+    def count(self, tag: str) -> int:
+        """How many URLs carry `tag`, those counted in whose purged entries still take memory."""
+        return len(self._tags.get(tag, ()))
+
     def urls(self, tag: str | None = None) -> Sequence[str]:
         """All stored URLs, or those that carry `tag`."""
         return list(self._resources) if tag is None else list(self._tags.get(tag, ()))
