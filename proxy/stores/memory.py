@@ -23,6 +23,9 @@ from proxy.stores.entry import CacheKey, Enough, Entry, Lease, softened
 _MOST_VARIANTS = 128
 """Under one key: every lookup compares with all of them, and clients can make up any number."""
 
+_RECLAIMED_AT_ONCE = 16
+"""URLs: about as long as one request takes, so that requests and acknowledgements come first."""
+
 _URL_SCOPE = url_scope("")
 _TAG_SCOPE = tag_scope("")
 
@@ -147,7 +150,7 @@ class MemoryStore:
     def reclaim(self, purge: Purge | None) -> Iterator[None]:
         """Drop what `purge` (None: any purge) has made invalid; yields between small steps."""
         urls = iter(self._concerned(purge))
-        while step := list(islice(urls, 256)):
+        while step := list(islice(urls, _RECLAIMED_AT_ONCE)):
             for url in step:
                 for extra in list(self._resources.get(url, ())):
                     self._judged(CacheKey(url, extra))
