@@ -13,10 +13,13 @@ VALIDATOR_KEEP = 3600.0
 _LINE_OVERHEAD = 210
 """Bytes a field line costs beside its characters: three str objects and a multidict slot."""
 
-_ENTRY_OVERHEAD = 2000
-"""Bytes an entry costs beside its field lines and body: its dataclasses, keys and index slots.
+_TAG_OVERHEAD = 300
+"""Bytes a tag costs beside its characters, if nothing else carries it: its string and its index."""
 
-Both are measured with tracemalloc (see tests/stores/test_memory.py), rounded up.
+_ENTRY_OVERHEAD = 2000
+"""Bytes an entry costs beside all these and its body: its dataclasses, keys and index slots.
+
+All are measured with tracemalloc (see tests/stores/test_memory.py), rounded up.
 """
 
 
@@ -56,7 +59,8 @@ class Entry:
     def __post_init__(self) -> None:
         kept = (*self.response.headers.items(), *self.response.variant)
         lines = sum(len(name) + len(value or "") + _LINE_OVERHEAD for name, value in kept)
-        object.__setattr__(self, "size", len(self.body) + lines + _ENTRY_OVERHEAD)
+        tags = sum(len(tag) + _TAG_OVERHEAD for tag in self.response.tags)
+        object.__setattr__(self, "size", len(self.body) + lines + tags + _ENTRY_OVERHEAD)
 
     @property
     def useless_after(self) -> float:

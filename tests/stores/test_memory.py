@@ -214,10 +214,13 @@ async def test_the_books_balance_after_anything(
         assert set(store.tags()) == {tag for _, entry in held for tag in entry.response.tags}
 
 
-async def test_the_size_of_an_entry_covers_what_it_really_takes() -> None:
+@pytest.mark.parametrize("tags", [0, 20])
+async def test_the_size_of_an_entry_covers_what_it_really_takes(tags: int) -> None:
     def one(number: int) -> Entry:
         headers = {f"X-Header-{number}-{i}": f"value {number} {i}" for i in range(12)}
-        return make_entry(bytes(1024), headers=headers, variant=(("accept", f"text/{number}"),))
+        variant = (("accept", f"text/{number}"),)
+        own = tuple(f"tag:{number}:{i}" for i in range(tags))
+        return make_entry(bytes(1024), headers=headers, variant=variant, tags=own)
 
     store = MemoryStore(1 << 30, Clock(), PurgeState())
     gc.collect()
