@@ -73,6 +73,20 @@ class Entry:
         return freshness.response_time - freshness.initial_age + freshness.lifetime + window
 
 
+def is_same(one: Entry, other: Entry) -> bool:
+    """Whether it is one entry, though it may have been made stale or been read anew."""
+    if one is other:
+        return True
+    ours, theirs = one.response, other.response
+    return (
+        ours.variant == theirs.variant
+        and ours.request_time == theirs.request_time
+        and ours.freshness.response_time == theirs.freshness.response_time
+        and ours.born == theirs.born
+        and one.body == other.body
+    )
+
+
 def softened(entry: Entry, at: float) -> Entry:
     """The entry as stale since `at` (POSIX seconds): its windows for stale use begin then.
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from proxy.purging.scopes import scopes_of, tag_scope, url_scope
 from proxy.purging.state import Invalid, Purge, PurgeState, Softened, Unknown
 from proxy.rfc9111.reasons import Reason
-from proxy.stores.entry import CacheKey, Enough, Entry, Lease, softened
+from proxy.stores.entry import CacheKey, Enough, Entry, Lease, is_same, softened
 
 _MOST_VARIANTS = 128
 """Under one key: every lookup compares with all of them, and clients can make up any number."""
@@ -106,7 +106,7 @@ class MemoryStore:
                 where that is more than `born`.
         """
         if replaces is not None:
-            self._drop(key, lambda old: old.entry is replaces)
+            self._drop(key, lambda old: is_same(old.entry, replaces))
         if _cost(key, entry) > self.max_size:
             return Reason.TOO_LARGE
         born = entry.response.born
@@ -123,7 +123,7 @@ class MemoryStore:
 
     async def remove(self, key: CacheKey, entry: Entry) -> None:
         """See Store."""
-        self._drop(key, lambda old: old.entry is entry)
+        self._drop(key, lambda old: is_same(old.entry, entry))
 
     async def begin_fill(self, key: CacheKey, enough: Enough = bool) -> Lease:  # noqa: ARG002
         """See Store; nobody else could fill this one."""

@@ -241,6 +241,18 @@ def purged(store: MemoryStore, purge: Purge | None) -> None:
         pass
 
 
+async def test_what_was_made_stale_is_still_that_entry(clock: Clock) -> None:
+    log = MemoryPurgeLog(clock)
+    store = MemoryStore(1 << 20, clock, log.state)
+    entry = make_entry()
+    await store.put(key(1), entry)
+    clock.now += 5
+    await log.append(["*"], Mode.SOFT)
+    assert await store.lookup(key(1)) != [entry]
+    await store.remove(key(1), entry)
+    assert not await store.lookup(key(1))
+
+
 async def test_a_url_purge_takes_all_its_variants_and_nothing_else(clock: Clock) -> None:
     log = MemoryPurgeLog(clock)
     store = MemoryStore(1 << 20, clock, log.state)
