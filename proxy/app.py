@@ -171,7 +171,7 @@ class App:
             store=RedisStoreOptions(
                 max_object_size=largest, max_lookup_size=max(_LOOKUP_SIZE, largest)
             ),
-            timing=Timing(settings.purge.max_lag),
+            timing=Timing(settings.purge.max_lag, settings.purge.serve_blind),
             tag_index=redis.tag_index,
             fill_lock=redis.fill_lock,
             clock=wall,
@@ -311,6 +311,7 @@ def _needing_restart(old: Settings, new: Settings) -> list[str]:
         "tls": (old.tls is None, new.tls is None),
         "store.redis": (old.store.redis, new.store.redis),
         "purge.max_lag": (old.purge.max_lag, new.purge.max_lag),
+        "purge.serve_blind": (old.purge.serve_blind, new.purge.serve_blind),
         "admin.listen": (old.admin and old.admin.listen, new.admin and new.admin.listen),
     }
     return [key for key, (before, after) in fixed.items() if before != after]

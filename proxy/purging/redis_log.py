@@ -75,9 +75,12 @@ class Timing:
 
     Attributes:
         max_lag: How long a process may be without news of the log and still trust what it knows.
+        blind: How much longer this process serves what it kept all the same; more than 0 gives up
+            the promise for that long, since the others no longer wait for it.
     """
 
     max_lag: float = 3.0
+    blind: float = 0.0
 
     @property
     def heartbeat(self) -> float:
@@ -171,8 +174,9 @@ class RedisPurgeLog:
 
     @property
     def trusted(self) -> bool:
-        """See PurgeLog: the log was read to its end no longer than `max_lag` ago."""
-        return self._clock() - self._current_at <= self.timing.max_lag
+        """See PurgeLog: the log was read to its end no longer than `max_lag` (and `blind`) ago."""
+        timing = self.timing
+        return self._clock() - self._current_at <= timing.max_lag + timing.blind
 
     @property
     def nodes(self) -> Sequence[Node]:

@@ -74,5 +74,8 @@ class Purge(Section):
     """So long a purge waits for all other processes, where its request does not say."""
     write_wait: Duration = 0.25
     """So long the answer to a write waits for them."""
+    serve_blind: Duration = 0.0
+    """How much longer than max_lag a process serves what it kept while it cannot read the log.
+    More than 0 gives up the promise for that long: a purge no longer waits for such a process."""
     max_lag: Lag = 3.0
     """A process without news of the log for so long trusts nothing it kept; the same for all."""

@@ -362,6 +362,18 @@ class TestFailures:
         done = await two.wait(await two.append(["tag:x"], Mode.HARD), PATIENCE)
         assert (done.acked, done.nodes, done.complete) == (2, 2, True)
 
+    async def test_an_operator_may_choose_to_serve_blind_for_longer(
+        self, server: RedisServer, join: Join
+    ) -> None:
+        strict = await join(server.url)
+        blind = await join(server.url, timing=Timing(TIMING.max_lag, blind=60.0))
+        server.freeze()
+        try:
+            await until(lambda: not strict.trusted, "trust ended")
+            assert blind.trusted
+        finally:
+            server.thaw()
+
     async def test_replies_cut_in_the_middle(self, server: RedisServer, join: Join) -> None:
         one = await join(server.url)
         await settle(one)
