@@ -21,6 +21,7 @@ from tests.redis_server import start_redis
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KINDS = ["tag", "url", "prefix", "host", "all"]
+SHORT_LAG = "purge: {max_lag: 2s}\n"  # what a new log waits for before it acknowledges
 FRESH = ("Cache-Control", "s-maxage=600")
 ON_TRIAL = ("Cache-Control", "max-age=0, stale-while-revalidate=600")
 TO_VALIDATE = ("Cache-Control", "no-cache")
@@ -45,10 +46,12 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
             stack.push_async_callback(wire.stop)
         urls = [wire.url for wire in wires]
         # What is held on purpose is not to count as a Redis that is slow.
-        made = await stack.enter_async_context(fleet(directory, urls, store=", timeout: 5s"))
+        made = await stack.enter_async_context(
+            fleet(directory, urls, store=", timeout: 5s", rest=SHORT_LAG)
+        )
         yield Scene(made, wires)
-        for page in made.origin.pages.values():  # after everything has landed
-            await made.look(page, rounds=1)
+        # After everything has landed.
+        await asyncio.gather(*(made.look(page, rounds=1) for page in made.origin.pages.values()))
 
 
 async def purge_meanwhile(

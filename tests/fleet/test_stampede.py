@@ -12,13 +12,17 @@ from tests.redis_server import start_redis
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SHORT_LAG = "purge: {max_lag: 2s}\n"  # what a new log waits for before it acknowledges
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
     async with start_redis() as redis:
         # A busy machine is no reason to think that Redis is away.
         urls, store = [redis.url] * 2, ", timeout: 3s, connect_timeout: 3s"
-        async with fleet(tmp_path_factory.mktemp("stampede"), urls, store=store) as made:
+        async with fleet(
+            tmp_path_factory.mktemp("stampede"), urls, store=store, rest=SHORT_LAG
+        ) as made:
             yield made
 
 
