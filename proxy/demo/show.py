@@ -32,7 +32,7 @@ async def play_once(console: Console, listen: str | None) -> bool:
     """Play the tour against both sides and print its table; True if all went as announced."""
     logs.configure("warning", "pretty")
     async with _sample_api() as origin:
-        app = App(_front(origin, listen))
+        app = App(_front(origin, listen).with_overrides(admin="off"))
         await app.start()
         try:
             base = _base(app.addresses)
