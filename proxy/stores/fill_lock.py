@@ -19,11 +19,7 @@ from proxy.stores.entry import CacheKey, Lease
 from proxy.stores.lua import RELEASE, TAKE
 from proxy.stores.names import Names
 
-_FIRST_POLL = 0.02
 _POLL = 0.2
-_NOTHING_STORED = "-"
-"""Left in place of the lock for a moment: who waited, or comes now, need not wait in turn."""
-_NOTHING_STORED_MS = 1000
 _RECONNECT_PAUSE = 0.5
 _IDLE = 10.0
 
@@ -57,9 +53,9 @@ class FillLocks:
         """The lease; None while somebody else has it."""
         name, token = self._names.lock(key), secrets.token_hex(12)
         names = (name, self._names.entries(key))
-        words = (token, int(self.ttl * 1000), _NOTHING_STORED)
+        words = (token, int(self.ttl * 1000))
         try:
-            taken, stored, free = await self._link.run(
+            taken, stored = await self._link.run(
                 lambda client: TAKE.run(client, names, words), key=name, access=Access.WRITE
             )
         except LinkError:
@@ -67,29 +63,23 @@ class FillLocks:
         except asyncio.CancelledError:
             self._abandon(Lease(key, token))
             raise
-        if taken:
-            return Lease(key, token, bool(stored))
-        return Lease(key) if free else None
+        return Lease(key, token, bool(stored)) if taken else None
 
     async def wait(self, key: CacheKey, limit: float | None = None) -> Waited:
         """Wait until the holder is done, at most `limit` seconds (`patience` by default)."""
         deadline = monotonic() + (self.patience if limit is None else limit)
         name = self._names.lock(key)
-        poll = _FIRST_POLL
         with self._ears.hearing(name) as word:
             while (left := deadline - monotonic()) > 0:
                 try:
                     held = await self._link.run(
-                        lambda client: client.execute_command("GET", name), key=name
+                        lambda client: client.execute_command("EXISTS", name), key=name
                     )
                 except LinkError:
                     return Waited.GO
-                if held is None:
+                if not held:
                     return Waited.LOOK
-                if held == _NOTHING_STORED.encode():
-                    return Waited.GO
-                await asyncio.wait((word,), timeout=min(poll, left))
-                poll = min(2 * poll, _POLL)
+                await asyncio.wait((word,), timeout=min(_POLL, left))
                 if word.done():
                     return Waited.LOOK if word.result() else Waited.GO
         return Waited.GO
@@ -99,10 +89,9 @@ class FillLocks:
         if not lease.token:
             return
         name = self._names.lock(lease.key)
-        words = (lease.token, int(stored), _NOTHING_STORED, _NOTHING_STORED_MS)
         with contextlib.suppress(LinkError):
             await self._link.run(
-                lambda client: RELEASE.run(client, (name,), words),
+                lambda client: RELEASE.run(client, (name,), (lease.token, int(stored))),
                 key=name,
                 access=Access.WRITE,
                 timeout=self._link.options.background_timeout,

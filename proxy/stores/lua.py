@@ -119,24 +119,17 @@ return 0
 
 TAKE = Script(
     """
--- KEYS: lock, entries. ARGV: token, TTL in ms, the mark. Whether it was taken; whether entries
--- exist; whether there is nothing to wait for.
+-- KEYS: lock, entries. ARGV: token, TTL in ms. Whether it was taken; whether entries exist.
 local taken = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
-if taken then return {1, redis.call('EXISTS', KEYS[2]), 0} end
-return {0, 0, redis.call('GET', KEYS[1]) == ARGV[3] and 1 or 0}
+return {taken and 1 or 0, redis.call('EXISTS', KEYS[2])}
 """
 )
 
 RELEASE = Script(
     """
--- KEYS: lock, which also names the channel. ARGV: token, whether the fill was stored, the mark
--- that is left where it was not, its TTL in ms.
+-- KEYS: lock, which also names the channel. ARGV: token, whether the fill was stored.
 local own = redis.call('GET', KEYS[1]) == ARGV[1]
-if own and ARGV[2] == '1' then
-  redis.call('DEL', KEYS[1])
-elseif own then
-  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
-end
+if own then redis.call('DEL', KEYS[1]) end
 if own or ARGV[2] == '1' then redis.call('PUBLISH', KEYS[1], ARGV[2]) end
 return own and 1 or 0
 """

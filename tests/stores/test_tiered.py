@@ -335,17 +335,6 @@ class TestFills:
         begun = await asyncio.wait_for(waiting, 1.0)
         assert isinstance(begun, Lease)
 
-    async def test_who_waited_for_nothing_does_not_go_on_in_turn(self, make_node: MakeNode) -> None:
-        one, *others = [make_node() for _ in range(6)]
-        lease = await one.store.begin_fill(KEY)
-        assert isinstance(lease, Lease)
-        waiting = [asyncio.create_task(node.store.begin_fill(KEY)) for node in others]
-        await asyncio.sleep(0.1)
-        one.store.end_fill(lease, stored=False)
-        begun = await asyncio.wait_for(asyncio.gather(*waiting), 2.0)
-        assert begun == [Lease(KEY)] * 5
-        assert await one.store.begin_fill(KEY) == Lease(KEY)
-
     async def test_nobody_waits_for_long_behind_one_that_is_silent(
         self, make_node: MakeNode
     ) -> None:
