@@ -147,6 +147,7 @@ async def test_a_full_redis(scene: Scene) -> None:
         used = int((await client.info("memory"))["used_memory"])
         try:
             await client.config_set("maxmemory", used // 2)
+            refused = False
             for _ in range(100):
                 assert await clients.change(wait=2.0) in {200, 503}
                 await clients.served(10)

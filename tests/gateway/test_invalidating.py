@@ -137,7 +137,7 @@ class TestInvalidation:
             async def append(*_args: object) -> int:
                 raise AssertionError("asked in vain")
 
-            front.log.append = append  # type: ignore[method-assign]
+            front.log.append = append  # type: ignore[method-assign, assignment]
             front.origin.will(cacheable())
             await front.get()
             front.log.trusted = False
