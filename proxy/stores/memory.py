@@ -76,6 +76,10 @@ class MemoryStore:
 
     async def lookup(self, key: CacheKey, enough: Enough = bool) -> Sequence[Entry]:  # noqa: ARG002
         """See Store; counts as a use."""
+        return [one.entry for one in self.lookup_now(key)]
+
+    def lookup_now(self, key: CacheKey) -> Sequence[Held]:
+        """What `lookup` finds, oldest first, for those who cannot wait; counts as a use."""
         held = self._held(key)
         if not held:
             return ()
@@ -86,7 +90,7 @@ class MemoryStore:
             self._resources.move_to_end(key.url)
         for one in held:
             one.hits += 1
-        return [one.entry for one in held]
+        return held
 
     async def put(
         self,
