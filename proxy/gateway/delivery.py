@@ -3,8 +3,10 @@
 import secrets
 
 from proxy.exchange import Outgoing
+from proxy.gateway.filling import Filling
 from proxy.rfc9111 import preconditions, ranges
 from proxy.rfc9111.messages import Request
+from proxy.rfc9111.stored import StoredResponse
 from proxy.stores import Entry
 
 _PARTIAL_CONTENT = (206, "Partial Content")
@@ -20,16 +22,31 @@ def deliver(
     Preconditions come before ranges (RFC 9110 §13.2.2).
     """
     stored = entry.response
-    verdict = preconditions.evaluate(request.headers, stored, now=now)
-    if isinstance(verdict, preconditions.NotModified):
-        headers = preconditions.not_modified_headers(stored.headers)
-        answer = Outgoing(*_NOT_MODIFIED, headers)
-    else:
-        answer = _selected(entry, selection)
+    answer = _not_modified(request, stored, now) or _selected(entry, selection)
     answer.headers["Age"] = str(int(stored.freshness.current_age(now)))
     if request.method == "HEAD":
         answer.body, answer.length = b"", None
     return answer
+
+
+def read_along(
+    request: Request, stored: StoredResponse, filling: Filling, *, now: float
+) -> Outgoing:
+    """Answer a GET for the whole from a body that is still arriving."""
+    answer = _not_modified(request, stored, now)
+    if answer is None:
+        body, length = filling.reader(), filling.length
+        answer = Outgoing(stored.status, stored.reason, stored.headers.copy(), body, length)
+    answer.headers["Age"] = str(int(stored.freshness.current_age(now)))
+    return answer
+
+
+def _not_modified(request: Request, stored: StoredResponse, now: float) -> Outgoing | None:
+    """The 304 that the request's conditions ask for, if they do."""
+    verdict = preconditions.evaluate(request.headers, stored, now=now)
+    if not isinstance(verdict, preconditions.NotModified):
+        return None
+    return Outgoing(*_NOT_MODIFIED, preconditions.not_modified_headers(stored.headers))
 
 
 def _selected(entry: Entry, selection: ranges.RangeSelection) -> Outgoing:

@@ -14,7 +14,7 @@ from proxy.rfc9111 import groups, ranges, storing, validation
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
-from proxy.stores import Entry, Store
+from proxy.stores import Entry, Filled, Store
 from proxy.tags import InvalidTags, Tags, response_tags
 
 
@@ -48,12 +48,28 @@ class Landing:
                 return storing.NotStorable(Reason.INVALID_TAGS)
         return decision
 
+    def stored(
+        self, exchange: Exchange, fetched: Fetched, storable: storing.Storable
+    ) -> StoredResponse:
+        """The head of what is to be stored."""
+        tags = tags_to_store(exchange, fetched.response.headers)
+        return storing.stored_response(
+            exchange.request,
+            fetched.response,
+            storable,
+            **fetched.times,
+            tags=() if isinstance(tags, InvalidTags) else tags,
+            groups=groups.parse_groups(fetched.response.headers),
+            born=fetched.born,
+        )
+
     async def fill(
         self,
         exchange: Exchange,
         fetched: Fetched,
-        storable: storing.Storable,
+        stored: StoredResponse,
         *,
+        announced: ByteRange | None = None,
         replaces: Entry | None = None,
     ) -> Filling | bytes:
         """The body for the client, which is stored as it passes; b"" is stored at once.
@@ -61,11 +77,12 @@ class Landing:
         Args:
             exchange: The request.
             fetched: Its answer.
-            storable: What `decide` said of it.
+            stored: Its head.
+            announced: The part that its body is.
             replaces: A stored response that goes when this one lands, and not before: as long as
                 it may be used, others are better off with it than with nothing.
         """
-        land = partial(self._land, exchange, fetched, storable, replaces)
+        land = partial(self._land, exchange, fetched, stored, announced, replaces)
         if fetched.origin.length == 0:
             await land(b"")
             return b""
@@ -77,8 +94,13 @@ class Landing:
             finish_later=partial(self._finish_later, exchange),
         )
 
-    async def complete(self, exchange: Exchange, held: Entry, fetched: Fetched) -> Entry | None:
-        """Store the whole of `held` and the rest that was fetched; None if they do not fit."""
+    async def complete(
+        self, exchange: Exchange, held: Entry, fetched: Fetched
+    ) -> tuple[Entry, bool] | None:
+        """The whole of `held` and the rest that was fetched, and whether it could be stored.
+
+        None if they do not fit.
+        """
         decision = self.decide(exchange, fetched)
         if not isinstance(decision, storing.Storable) or decision.part is None:
             await fetched.origin.aclose()
@@ -89,44 +111,44 @@ class Landing:
             return None
         if body is None:
             return None
-        entry = self._combined(exchange, fetched, decision, decision.part, body=body, held=[held])
+        stored = self.stored(exchange, fetched, decision)
+        entry = self._combined(fetched, stored, decision.part, body=body, held=[held])
         if entry is None or entry.response.part is not None:
             return None
-        await self._store.put(exchange.key, entry, replaces=held)
-        return entry
+        refused = await self._store.put(exchange.key, entry, replaces=held)
+        return entry, refused is None
 
     async def _land(
         self,
         exchange: Exchange,
         fetched: Fetched,
-        storable: storing.Storable,
+        stored: StoredResponse,
+        announced: ByteRange | None,
         replaces: Entry | None,
         body: bytes,
     ) -> None:
         """Store a whole body with its head, combined with a stored part where they fit (§3.4)."""
         entry: Entry | None
-        if storable.part is None:
-            entry = Entry(_stored(exchange, fetched, storable), body)
+        if announced is None:
+            entry = Entry(stored, body)
         else:
             held = [one for one in await self._store.lookup(exchange.key) if one is not replaces]
-            entry = self._combined(exchange, fetched, storable, storable.part, body=body, held=held)
+            entry = self._combined(fetched, stored, announced, body=body, held=held)
             if entry is not None and any(_has_more(one, entry, fetched) for one in held):
-                self.release(exchange, stored=True)
+                _end_flight(exchange, Filled.STORED)
                 return
-        refusal = Reason.PARTIAL_UNUSABLE
+        refusal: Reason | None = Reason.PARTIAL_UNUSABLE
         if entry is not None:
-            refused = await self._store.put(exchange.key, entry, replaces=replaces)
-            if refused is None:
-                self.release(exchange, stored=True)
-                return
-            refusal = refused
-        self._not_landed(exchange, refusal)
+            refusal = await self._store.put(exchange.key, entry, replaces=replaces)
+        if refusal is None:
+            _end_flight(exchange, Filled.STORED)
+        else:
+            self._not_landed(exchange, refusal)
 
     def _combined(
         self,
-        exchange: Exchange,
         fetched: Fetched,
-        storable: storing.Storable,
+        stored: StoredResponse,
         announced: ByteRange,
         *,
         body: bytes,
@@ -139,7 +161,6 @@ class Landing:
         part = ranges.part_of_body(announced, len(body), fetched.response.headers)
         if part is None:
             return None
-        stored = _stored(exchange, fetched, storable)
         for entry in held:
             if entry.response.variant != stored.variant:
                 continue
@@ -152,14 +173,8 @@ class Landing:
                 break
         return Entry(ranges.with_part(stored, part, len(body)), body)
 
-    def release(self, exchange: Exchange, *, stored: bool = False) -> None:
-        """Let those go on that wait for this fill, if anybody does."""
-        lease, exchange.lease = exchange.lease, None
-        if lease is not None:
-            self._store.end_fill(lease, stored=stored)
-
     def _not_landed(self, exchange: Exchange, reason: Reason) -> None:
-        self.release(exchange)
+        _end_flight(exchange, Filled.FAILED)
         self._emit(NotStored(exchange.uri, reason))
 
     def _finish_later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> bool:
@@ -185,17 +200,12 @@ def tags_to_store(exchange: Exchange, headers: Headers) -> Tags | InvalidTags:
     return response_tags(matched.route.tags, matched.variables, query, headers)
 
 
-def _stored(exchange: Exchange, fetched: Fetched, storable: storing.Storable) -> StoredResponse:
-    tags = tags_to_store(exchange, fetched.response.headers)
-    return storing.stored_response(
-        exchange.request,
-        fetched.response,
-        storable,
-        **fetched.times,
-        tags=() if isinstance(tags, InvalidTags) else tags,
-        groups=groups.parse_groups(fetched.response.headers),
-        born=fetched.born,
-    )
+def _end_flight(exchange: Exchange, filled: Filled) -> None:
+    """Let those go on that wait for this fill, if anybody does."""
+    flight, exchange.flight = exchange.flight, None
+    if flight is not None:
+        flight.filled = filled
+        flight.end()
 
 
 async def _read(origin: OriginResponse, limit: int) -> bytes | None:

@@ -75,7 +75,10 @@ class Refresher:
         if isinstance(decision, storing.NotStorable):
             await self._freshening.supersede(exchange, entry, fetched)
             return
-        body = await self._landing.fill(exchange, fetched, decision, replaces=entry)
+        stored = self._landing.stored(exchange, fetched, decision)
+        body = await self._landing.fill(
+            exchange, fetched, stored, announced=decision.part, replaces=entry
+        )
         if isinstance(body, Filling):
             await body.finish()
 
@@ -92,7 +95,7 @@ def _for_the_whole(exchange: Exchange) -> Exchange:
         body=None,
         send_interim=_ignore_interim,
     )
-    return replace(exchange, incoming=incoming)
+    return replace(exchange, incoming=incoming, flight=None)
 
 
 def _ignore_interim(status: int, reason: str, headers: Headers) -> None:

@@ -1,16 +1,18 @@
 """What the gateway's steps hand to each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 from proxy.exchange import Incoming, Outgoing
+from proxy.gateway.flights import Flight
 from proxy.origin import OriginResponse
-from proxy.rfc9111 import ranges
+from proxy.rfc9111 import keys, ranges
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.messages import Request, Response
 from proxy.rfc9111.policy import Policy
 from proxy.routes import Matched
-from proxy.stores import CacheKey, Entry, Lease
+from proxy.stores import CacheKey, Entry
 
 
 @dataclass(slots=True)
@@ -19,14 +21,14 @@ class Exchange:
 
     Attributes:
         started: POSIX time at which it came in.
-        lease: Leave to fill the store that others wait for; None where nobody does.
+        flight: What others may share of its way to the origin; None where nobody may.
     """
 
     incoming: Incoming
     matched: Matched
     key: CacheKey
     started: float
-    lease: Lease | None = None
+    flight: Flight | None = None
 
     @property
     def request(self) -> Request:
@@ -55,6 +57,22 @@ class Found:
     def usable(self) -> bool:
         """Whether all that is wanted is held."""
         return not isinstance(self.selection, ranges.NotHeld)
+
+
+def select(exchange: Exchange, entries: Sequence[Entry]) -> Found | None:
+    """The variant among `entries` that answers the request, if one does (§4.1)."""
+    stored = keys.select_variant([entry.response for entry in entries], exchange.request.headers)
+    if stored is None:
+        return None
+    entry = next(entry for entry in entries if entry.response is stored)
+    selection = ranges.select(exchange.request, stored, len(entry.body), now=exchange.started)
+    return Found(entry, selection)
+
+
+def suffice(exchange: Exchange, entries: Sequence[Entry]) -> bool:
+    """Whether one of `entries` answers the request, fresh or not."""
+    found = select(exchange, entries)
+    return found is not None and found.usable
 
 
 class Times(TypedDict):

@@ -106,6 +106,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large", "The body is larger than store.memory.max_object_size."
     INVALID_TAGS = "invalid-tags", "A tag cannot be read, so no purge by it could be relied on."
     OUTDATED = "outdated", "It was invalidated, or a newer response came, while it was on its way."
+    TOO_SLOW = "too-slow", "The client read so slowly that others could wait no longer for it."
     ABANDONED = "abandoned", "The client left before the end, and nobody could read on."
 
     # What went wrong on the way from the client.

@@ -1,0 +1,314 @@
+"""What happens to a request that goes to the origin, and to the answer.
+
+    fetch                what is not stored
+    fetch_missing_part   what is stored in part
+    revalidate           what is stored and stale: 304: freshen -> deliver; else relay
+    relay                the answer to the client, and to the store where §3 allows
+    failed               no usable answer: a stale response, or 502, 503, 504
+
+Where others wait for the same answer (see flights) they are told what it is good for as soon as
+its head is here.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from proxy.events import Emit, OriginFailed
+from proxy.exchange import Outgoing
+from proxy.gateway.contacting import Contact
+from proxy.gateway.delivery import deliver
+from proxy.gateway.filling import Filling
+from proxy.gateway.flights import Alone, ErrorStatus, Landed, Outcome, Shared, Unreachable
+from proxy.gateway.freshening import Freshening
+from proxy.gateway.landing import Landing
+from proxy.gateway.problems import problem
+from proxy.gateway.steps import Answer, Exchange, Fetched, Found
+from proxy.gateway.unshareable import Unshareable
+from proxy.origin import OriginError
+from proxy.purging import PurgeLog, Softened, Valid, scopes_of
+from proxy.rfc9111 import ranges, reuse, storing, validation
+from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
+from proxy.rfc9111.messages import Request
+from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import StoredResponse
+from proxy.stores import Entry, Filled, Store
+
+_ABOUT_THE_ORIGIN = frozenset(
+    {
+        Reason.ORIGIN_REFUSED,
+        Reason.ORIGIN_UNREACHABLE,
+        Reason.ORIGIN_TLS,
+        Reason.ORIGIN_CONNECT_TIMEOUT,
+        Reason.ORIGIN_HEADER_TIMEOUT,
+    }
+)
+"""Failures that the next request would meet too; others may come of what this one says."""
+
+
+class Asking:
+    """Sends requests to the origin, and makes answers of what comes back.
+
+    Args:
+        clock: POSIX time.
+    """
+
+    def __init__(
+        self,
+        *,
+        contact: Contact,
+        store: Store,
+        log: PurgeLog,
+        landing: Landing,
+        freshening: Freshening,
+        unshareable: Unshareable,
+        clock: Callable[[], float],
+        emit: Emit,
+    ) -> None:
+        self._contact = contact
+        self._store = store
+        self._log = log
+        self._landing = landing
+        self._freshening = freshening
+        self._unshareable = unshareable
+        self._clock = clock
+        self._emit = emit
+
+    async def fetch(self, exchange: Exchange, reason: Reason) -> Answer:
+        """Forward a request for which nothing is stored, conditions and all."""
+        try:
+            fetched = await self._contact.ask(exchange, exchange.request.headers)
+        except OriginError as error:
+            return await self.failed(exchange, error, reason)
+        return await self.relay(exchange, fetched, reason)
+
+    async def fetch_missing_part(self, exchange: Exchange, found: Found) -> Answer:
+        """A part is stored, not the one wanted: ask for what is missing, or for the lot (§3.3)."""
+        reason = Reason.RANGE_NOT_HELD
+        completion = ranges.completion_range(found.entry.response)
+        request = exchange.request
+        if completion is None or request.method != "GET" or "Range" in request.headers:
+            return await self.fetch(exchange, reason)
+        headers = request.headers.copy()
+        headers["Range"], validator = completion
+        if validator is not None:
+            headers["If-Range"] = validator
+        try:
+            fetched = await self._contact.ask(exchange, headers)
+        except OriginError as error:
+            return await self.failed(exchange, error, reason)
+        if fetched.response.status not in {HTTPStatus.PARTIAL_CONTENT, 416}:
+            return await self.relay(exchange, fetched, reason)
+        completed = await self._landing.complete(exchange, found.entry, fetched)
+        if completed is None:
+            # Nothing will ever complete this part: do not try again.
+            await self._store.remove(exchange.key, found.entry)
+            return await self.fetch(exchange, reason)
+        whole, stored = completed
+        status = CacheStatus(
+            forward=Forward.PARTIAL,
+            forward_status=fetched.response.status,
+            stored=stored,
+            ttl=int(whole.response.freshness.ttl(fetched.response_time)),
+            detail=reason,
+        )
+        now = self._clock()
+        return Answer(deliver(request, whole, ranges.Whole(), now=now), status)
+
+    async def revalidate(self, exchange: Exchange, found: Found, reason: Reason) -> Answer:
+        """Ask whether what is stored still holds (§4.3)."""
+        request, stored = exchange.request, found.entry.response
+        conditional = validation.conditional_headers(request.headers, stored)
+        try:
+            fetched = await self._contact.ask(
+                exchange, request.headers if conditional is None else conditional
+            )
+        except OriginError as error:
+            return await self.failed(exchange, error, reason, found)
+        status = fetched.response.status
+        if status == HTTPStatus.NOT_MODIFIED:
+            if conditional is None:  # the client asked
+                return self.relay_unstored(exchange, fetched, reason)
+            return await self._not_modified(exchange, found, fetched, reason)
+        if status in reuse.STALE_IF_ERROR_STATUSES:
+            stale = await self.stale_for_error(exchange, found, status)
+            if stale is not None:
+                await fetched.origin.aclose()
+                _tell(exchange, ErrorStatus(status))
+                return stale
+        return await self.relay(exchange, fetched, reason, replaces=found.entry)
+
+    async def relay(
+        self,
+        exchange: Exchange,
+        fetched: Fetched,
+        reason: Reason,
+        *,
+        replaces: Entry | None = None,
+    ) -> Answer:
+        """Hand an origin's answer to the client, and to the store where §3 allows.
+
+        Args:
+            exchange: The request.
+            fetched: Its answer.
+            reason: Why the origin was asked.
+            replaces: The stored response in place of which the answer came.
+        """
+        decision = self._landing.decide(exchange, fetched)
+        if isinstance(decision, storing.NotStorable):
+            if fetched.response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._not_for_others(exchange)
+            if replaces is not None:
+                await self._freshening.supersede(exchange, replaces, fetched)
+            return self.relay_unstored(exchange, fetched, reason, decision.reason)
+        stored = self._landing.stored(exchange, fetched, decision)
+        body = await self._landing.fill(
+            exchange, fetched, stored, announced=decision.part, replaces=replaces
+        )
+        outgoing = _relayed(exchange.request, fetched)
+        outgoing.body = body.reader() if isinstance(body, Filling) else body
+        if not is_shareable(stored, fetched.response_time):
+            self._not_for_others(exchange)
+        else:
+            self._unshareable.note(exchange.key, exchange.request, shareable=True)
+            if isinstance(body, Filling):
+                _tell(exchange, Shared(stored, body))
+        status = CacheStatus(
+            forward=forward_of(reason),
+            forward_status=fetched.response.status,
+            stored=True,
+            ttl=int(stored.freshness.ttl(fetched.response_time)),
+            detail=reason,
+        )
+        return Answer(outgoing, status)
+
+    def relay_unstored(
+        self,
+        exchange: Exchange,
+        fetched: Fetched,
+        reason: Reason,
+        not_stored: Reason | None = None,
+    ) -> Answer:
+        """Hand an origin's answer to this client alone."""
+        status = CacheStatus(
+            forward=forward_of(reason),
+            forward_status=fetched.origin.status,
+            detail=not_stored or reason,
+        )
+        return Answer(_relayed(exchange.request, fetched), status)
+
+    async def failed(
+        self,
+        exchange: Exchange,
+        error: OriginError,
+        reason: Reason,
+        found: Found | None = None,
+    ) -> Answer:
+        """The origin gave no usable answer: a stale one, or 502 or 504."""
+        self._emit(OriginFailed(exchange.uri, error.reason, error.detail))
+        if error.reason in _ABOUT_THE_ORIGIN:
+            _tell(exchange, Unreachable(error))
+        if found is not None:
+            unreachable = reuse.OriginFailure.UNREACHABLE
+            stale = await self._stale(exchange, found, unreachable, forward_status=None)
+            if stale is not None:
+                return stale
+        status = CacheStatus(forward=forward_of(reason), detail=error.reason)
+        return Answer(problem(HTTPStatus(error.status), error.reason), status)
+
+    async def stale_for_error(
+        self, exchange: Exchange, found: Found, status: int
+    ) -> Answer | None:
+        """What is stored in place of an error that the origin answered with, if it may stand in."""
+        error = reuse.OriginFailure.ERROR_STATUS
+        return await self._stale(exchange, found, error, forward_status=status)
+
+    async def _stale(
+        self,
+        exchange: Exchange,
+        found: Found,
+        failure: reuse.OriginFailure,
+        *,
+        forward_status: int | None,
+    ) -> Answer | None:
+        stored, request = found.entry.response, exchange.request
+        if not await self._may_bridge(exchange, found):
+            return None
+        now = self._clock()
+        stale = reuse.after_failure(stored, exchange.policy, failure, now=now, request=request)
+        if stale is None:
+            return None
+        status = CacheStatus(
+            forward=Forward.STALE,
+            forward_status=forward_status,
+            ttl=int(stored.freshness.ttl(now)),
+            detail=stale.reason,
+        )
+        return Answer(deliver(request, found.entry, found.selection, now=now), status)
+
+    async def _may_bridge(self, exchange: Exchange, found: Found) -> bool:
+        """Whether the stored response may stand in for the origin, for all that was purged.
+
+        It was looked up before the origin was asked, and purges may have come since.
+        """
+        response = found.entry.response
+        scopes = scopes_of(exchange.key.url, response.tags, response.groups)
+        judgement = await self._log.judge(response.born, exchange.key.url, scopes)
+        return self._log.trusted and isinstance(judgement, Valid | Softened)
+
+    async def _not_modified(
+        self, exchange: Exchange, found: Found, fetched: Fetched, reason: Reason
+    ) -> Answer:
+        await fetched.origin.aclose()
+        validated = await self._freshening.freshen(exchange, found.entry, fetched)
+        if validated is None:  # the origin means something that is not stored here
+            await self._store.remove(exchange.key, found.entry)
+            return await self.fetch(exchange, reason)
+        entry = validated.entry
+        now = self._clock()
+        if validated.stored and is_shareable(entry.response, now):
+            _tell(exchange, Landed())
+        else:
+            self._not_for_others(exchange)
+        selection = ranges.select(exchange.request, entry.response, len(entry.body), now=now)
+        if isinstance(selection, ranges.NotHeld):  # If-Range no longer holds
+            return await self.fetch(exchange, Reason.RANGE_NOT_HELD)
+        status = CacheStatus(
+            forward=forward_of(reason),
+            forward_status=fetched.response.status,
+            stored=validated.stored,
+            ttl=int(entry.response.freshness.ttl(now)),
+            detail=Reason.VALIDATED,
+        )
+        return Answer(deliver(exchange.request, entry, selection, now=now), status)
+
+    def _not_for_others(self, exchange: Exchange) -> None:
+        """Let those go on that wait for this answer, and let nobody wait for the next ones."""
+        self._unshareable.note(exchange.key, exchange.request, shareable=False)
+        if exchange.flight is not None:
+            exchange.flight.filled = Filled.UNSTORABLE
+        _tell(exchange, Alone())
+
+
+def is_shareable(stored: StoredResponse, now: float) -> bool:
+    """Whether others that want it at this moment may have it without asking the origin."""
+    freshness = stored.freshness
+    usable = freshness.ttl(now) + freshness.stale_while_revalidate > 0
+    return usable and not freshness.no_cache and stored.part is None
+
+
+def _tell(exchange: Exchange, outcome: Outcome) -> None:
+    """Tell those that wait for the same, if anybody does."""
+    if exchange.flight is not None:
+        exchange.flight.resolve(outcome)
+
+
+def _relayed(request: Request, fetched: Fetched) -> Outgoing:
+    """The origin's answer as it came."""
+    origin, response = fetched.origin, fetched.response
+    outgoing = Outgoing(response.status, response.reason, response.headers)
+    bodiless = response.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+    if request.method == "HEAD" or bodiless:
+        outgoing.length = None
+    else:
+        outgoing.body, outgoing.length = origin.body, origin.length
+    return outgoing
