@@ -41,7 +41,7 @@ from proxy.rfc9111.directives import request_directives
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
-from proxy.stores import CacheKey, Entry, Lease, Store
+from proxy.stores import CacheKey, Entry, Filled, Lease, Store
 
 
 class Gateway:
@@ -210,7 +210,8 @@ class Gateway:
 
     async def _fetch_for_all(self, exchange: Exchange, reason: Reason) -> Answer:
         """Fetch, unless another process is about to store what answers this request too."""
-        leave = await self._store.begin_fill(exchange.key, partial(self._suffice, exchange))
+        born = self._log.state.position
+        leave = await self._store.begin_fill(exchange.key, born, partial(self._suffice, exchange))
         if not isinstance(leave, Lease):
             found = self._select(exchange, leave)
             if found is None or not found.usable:
@@ -224,7 +225,7 @@ class Gateway:
             fills = isinstance(answer.outgoing.body, Filling)
         finally:
             if not fills:
-                self._landing.release(exchange)
+                self._landing.release(exchange, Filled.FAILED)
         return answer
 
     def _suffice(self, exchange: Exchange, entries: Sequence[Entry]) -> bool:
@@ -342,6 +343,7 @@ class Gateway:
         """
         decision = self._landing.decide(exchange, fetched)
         if isinstance(decision, storing.NotStorable):
+            self._landing.release(exchange, Filled.UNSTORABLE)
             if replaces is not None:
                 await self._freshening.supersede(exchange, replaces, fetched)
             return self._relay_unstored(exchange, fetched, reason, decision.reason)

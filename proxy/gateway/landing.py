@@ -14,7 +14,7 @@ from proxy.rfc9111 import groups, ranges, storing, validation
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
-from proxy.stores import Entry, Store
+from proxy.stores import Entry, Filled, Store
 from proxy.tags import InvalidTags, Tags, response_tags
 
 
@@ -111,13 +111,13 @@ class Landing:
             held = [one for one in await self._store.lookup(exchange.key) if one is not replaces]
             entry = self._combined(exchange, fetched, storable, storable.part, body=body, held=held)
             if entry is not None and any(_has_more(one, entry, fetched) for one in held):
-                self.release(exchange, stored=True)
+                self.release(exchange, Filled.STORED)
                 return
         refusal = Reason.PARTIAL_UNUSABLE
         if entry is not None:
             refused = await self._store.put(exchange.key, entry, replaces=replaces)
             if refused is None:
-                self.release(exchange, stored=True)
+                self.release(exchange, Filled.STORED)
                 return
             refusal = refused
         self._not_landed(exchange, refusal)
@@ -152,14 +152,15 @@ class Landing:
                 break
         return Entry(ranges.with_part(stored, part, len(body)), body)
 
-    def release(self, exchange: Exchange, *, stored: bool = False) -> None:
+    def release(self, exchange: Exchange, outcome: Filled) -> None:
         """Let those go on that wait for this fill, if anybody does."""
         lease, exchange.lease = exchange.lease, None
         if lease is not None:
-            self._store.end_fill(lease, stored=stored)
+            self._store.end_fill(lease, outcome)
 
     def _not_landed(self, exchange: Exchange, reason: Reason) -> None:
-        self.release(exchange)
+        too_large = reason is Reason.TOO_LARGE  # for the next one, too
+        self.release(exchange, Filled.UNSTORABLE if too_large else Filled.FAILED)
         self._emit(NotStored(exchange.uri, reason))
 
     def _finish_later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> bool:

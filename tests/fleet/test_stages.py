@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from proxy.redis_link import RedisOptions
+from proxy.stores import CacheKey
+from proxy.stores.names import Names
 from tests.apparatus import Answer, Reply, Seen
 from tests.fleet.nodes import LIMIT, Fleet, Page, fleet, version_of
 from tests.fleet.wire import Wire
@@ -103,6 +106,13 @@ def gated(page: Page, gate: asyncio.Event, *lines: tuple[str, str]) -> asyncio.E
 
     page.script.append(answer)
     return asked
+
+
+def look_at_lock(page: Page) -> bytes:
+    """What a process sends that waits for another's fill."""
+    url = f"http://{page.host}{page.target}"
+    name = Names(RedisOptions().prefix).lock(CacheKey(url)).encode()
+    return b"GET\r\n$%d\r\n%b\r\n" % (len(name), name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -230,7 +240,7 @@ async def test_while_others_wait_for_the_fill(scene: Scene, kind: str) -> None:
     tasks = start(scene, page, 0)
     async with asyncio.timeout(LIMIT):
         await asked.wait()
-    with scene.wires[3].holding(b"EXISTS") as waiting:
+    with scene.wires[3].holding(look_at_lock(page)) as waiting:
         tasks += start(scene, page, 0, 1, 2, 3)
         async with asyncio.timeout(LIMIT):
             await waiting.caught.wait()
