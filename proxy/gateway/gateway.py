@@ -11,7 +11,7 @@ Every decision is made in rfc9111; here it is carried out. Whatever goes wrong i
 in the background, the client still gets the origin's answer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -22,7 +22,7 @@ from proxy.background import Background
 from proxy.events import Answered, Emit, OriginFailed
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import forwarding
-from proxy.gateway.contacting import Contact
+from proxy.gateway.contacting import Contact, Origin, Upstream
 from proxy.gateway.delivery import deliver
 from proxy.gateway.filling import Filling
 from proxy.gateway.freshening import Freshening
@@ -32,7 +32,7 @@ from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Exchange, Fetched, Found
 from proxy.gateway.unstorable import Unstorable
-from proxy.origin import OriginClient, OriginError, OriginResponse
+from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog, Softened, Valid, scopes_of
 from proxy.rfc9111 import keys, ranges, reuse, storing, validation
 from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
@@ -48,6 +48,8 @@ class Gateway:
     """Answers requests: from the store where HTTP allows it, else from the origin.
 
     Args:
+        origin: Where requests go whose route names no other.
+        named_origins: What routes may name.
         log: What was purged; `store` knows it too.
         max_object_size: Bytes of body above which a response is not stored.
         write_wait: Seconds that the answer to a write waits for other processes to forget, too.
@@ -57,7 +59,8 @@ class Gateway:
     def __init__(
         self,
         *,
-        origin: OriginClient,
+        origin: Origin,
+        named_origins: Mapping[str, Upstream] | None = None,
         store: Store,
         log: PurgeLog,
         routes: RouteTable,
@@ -72,7 +75,8 @@ class Gateway:
         self._log = log
         self._routes = routes
         self._forwarding = forwarding_options
-        self._contact = Contact(origin, log, forwarding_options, clock)
+        upstream = Upstream(origin, forwarding_options)
+        self._contact = Contact(upstream, named_origins or {}, log, clock)
         self._landing = Landing(store, max_object_size, background, emit)
         self._freshening = Freshening(store)
         self._refresher = Refresher(
@@ -391,7 +395,7 @@ class Gateway:
         reason: Reason,
         found: Found | None = None,
     ) -> Answer:
-        """The origin gave no usable answer: a stale one, or 502 or 504."""
+        """The origin gave no usable answer: a stale one, or 502, 503 or 504."""
         self._emit(OriginFailed(exchange.uri, error.reason, error.detail))
         if found is not None and await self._may_bridge(exchange, found):
             stale = reuse.after_failure(
@@ -404,7 +408,8 @@ class Gateway:
             if stale is not None:
                 return self._stale(exchange, found, stale.reason, None)
         status = CacheStatus(forward=forward_of(reason), detail=error.reason)
-        return Answer(problem(HTTPStatus(error.status), error.reason), status)
+        failure = problem(HTTPStatus(error.status), error.reason, error.retry_after)
+        return Answer(failure, status)
 
     def _finish(self, exchange: Exchange, answer: Answer) -> Outgoing:
         """What every answer carries on its way out."""
