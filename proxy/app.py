@@ -81,7 +81,8 @@ class App:
         self._origin = OriginClient(origin_options(settings))
         self._gateway = self._new_gateway(settings, self._backing, self._origin)
         await self._backing.start()
-        self._background.start("sweep", self._sweep(self._backing.memory))
+        memory = self._backing.memory
+        self._background.keep("sweep", lambda: _sweep(memory))
         try:
             for address in settings.listen:
                 await self._listener.start(str(address), tls=self._tls)
@@ -206,10 +207,11 @@ class App:
             emit=self._emit,
         )
 
-    async def _sweep(self, memory: MemoryStore) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_INTERVAL)
-            memory.sweep()
+
+async def _sweep(memory: MemoryStore) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_INTERVAL)
+        memory.sweep()
 
 
 async def serve(

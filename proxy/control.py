@@ -11,7 +11,7 @@ from itertools import chain
 
 from proxy import __version__, admin
 from proxy.backing import Backing
-from proxy.events import Answered, Event
+from proxy.events import Answered, BackgroundFailed, Event
 from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
 from proxy.purging import (
     ALL,
@@ -38,15 +38,18 @@ _LOOKED_AT_ONCE = 64
 
 
 class Tally:
-    """Counts answered requests by what the cache did."""
+    """Counts answered requests by what the cache did, and failures of background work."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
+        self.failures = 0
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, Answered):
             self.requests[_outcome(event.cache_status)] += 1
+        elif isinstance(event, BackgroundFailed):
+            self.failures += 1
 
 
 def _outcome(cache_status: str) -> str:
@@ -181,6 +184,7 @@ class ProxyControl:
             node=getattr(log, "name", self._name),
             uptime=time.monotonic() - self._started,
             requests=dict(self._tally.requests),
+            failures=self._tally.failures,
             memory=admin.TierStats(len(memory), memory.size, memory.max_size),
             redis=None
             if link is None

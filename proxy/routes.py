@@ -191,6 +191,7 @@ class Route:
         purge: Templates of the tags that a successful write purges.
         response_headers: Edits of what the client gets, made as it is sent.
         strip_tags: Keep the fields that name tags from the client.
+        origin: Name of the origin that its requests go to; "" for the one that all share.
     """
 
     name: str
@@ -203,6 +204,7 @@ class Route:
     purge: tuple[str, ...] = ()
     response_headers: HeaderEdits = field(default_factory=HeaderEdits)
     strip_tags: bool = True
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from proxy.background import Background
 from proxy.backing import Backing
 from proxy.clock import wall
 from proxy.control import ProxyControl, Tally
+from proxy.events import Answered, BackgroundFailed
 from proxy.gateway import ForwardingOptions, Gateway
 from proxy.origin import OriginClient, OriginOptions
 from proxy.purging import Mode, Timing
@@ -294,3 +295,10 @@ class TestFleet:
         assert stats.log.nodes == ()
         assert stats.redis is not None
         assert not stats.redis.available
+
+
+def test_failures_behind_the_requests_are_counted() -> None:
+    tally = Tally()
+    tally(BackgroundFailed("sweep", ValueError("a bug")))
+    tally(Answered("GET", "http://a/", 200, "Warmfront; hit; ttl=1; detail=fresh", 0.1))
+    assert (tally.failures, tally.requests) == (1, {"hit": 1})

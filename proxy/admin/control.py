@@ -221,6 +221,7 @@ class Stats:
     Attributes:
         uptime: Seconds.
         requests: Answered requests by what the cache did (`hit`, `miss`, `stale`, ...).
+        failures: Times that work behind the requests failed; the log says how.
         redis: None without Redis.
     """
 
@@ -228,6 +229,7 @@ class Stats:
     node: str
     uptime: float
     requests: Mapping[str, int]
+    failures: int
     memory: TierStats
     redis: TierStats | None
     log: LogStats

@@ -1,9 +1,15 @@
 """The gateway: the one orchestrator between the public listener, the store and the origin.
 
 gateway      Gateway.respond, one method per step of a request
-forwarding   what an intermediary changes in a head
-filling      an origin body on its way to the client and the store
+asking       what happens to a request that goes to the origin, and to the answer
+flights      one request to the origin for all who want the same now
+filling      an origin body on its way to clients and the store
+landing      from an origin's answer to an entry in the store
+freshening   what a 304 does to what is stored; refreshing: the same with no client waiting
+invalidating what a write makes everybody forget
+unshareable  keys whose answers are of no use to others
 delivery     an entry as the answer to one request
+contacting   one request to the origin; forwarding: what an intermediary changes in a head
 problems     answers of our own
 """
 

@@ -213,11 +213,10 @@ class Asking:
             if stale is not None:
                 return stale
         status = CacheStatus(forward=forward_of(reason), detail=error.reason)
-        return Answer(problem(HTTPStatus(error.status), error.reason), status)
+        failure = problem(HTTPStatus(error.status), error.reason, error.retry_after)
+        return Answer(failure, status)
 
-    async def stale_for_error(
-        self, exchange: Exchange, found: Found, status: int
-    ) -> Answer | None:
+    async def stale_for_error(self, exchange: Exchange, found: Found, status: int) -> Answer | None:
         """What is stored in place of an error that the origin answered with, if it may stand in."""
         error = reuse.OriginFailure.ERROR_STATUS
         return await self._stale(exchange, found, error, forward_status=status)

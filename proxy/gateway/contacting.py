@@ -1,50 +1,71 @@
 """Asking the origin: one request out, one answer head back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from proxy.exchange import Incoming
 from proxy.gateway import forwarding
 from proxy.gateway.steps import Exchange, Fetched
-from proxy.origin import OriginClient, Outbound
+from proxy.origin import OriginResponse, Outbound
 from proxy.purging import PurgeLog
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers, Response
+
+
+class Origin(Protocol):
+    """Whoever answers for the API: one origin, or a group of them."""
+
+    async def fetch(self, outbound: Outbound) -> OriginResponse:
+        """Send a request and wait for the final response head. Raises OriginError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where the requests of a route go, and what they tell about the client there."""
+
+    origin: Origin
+    forwarding: forwarding.ForwardingOptions
 
 
 class Contact:
     """Sends requests to the origin as an intermediary does.
 
     Args:
+        upstream: For routes that name none.
+        named: For those that do, by name.
         clock: POSIX time.
     """
 
     def __init__(
         self,
-        origin: OriginClient,
+        upstream: Upstream,
+        named: Mapping[str, Upstream],
         log: PurgeLog,
-        options: forwarding.ForwardingOptions,
         clock: Callable[[], float],
     ) -> None:
-        self._origin = origin
+        self._upstreams = {"": upstream, **named}
         self._log = log
-        self._options = options
         self._clock = clock
 
     async def ask(self, exchange: Exchange, headers: Headers) -> Fetched:
         """Send the request with these fields. Raises OriginError."""
         incoming, request = exchange.incoming, exchange.request
+        upstream = self._upstreams[exchange.matched.route.origin]
         outbound = Outbound(
             method=request.method,
             target=request.target,
-            headers=forwarding.to_origin(incoming, headers, self._options),
+            headers=forwarding.to_origin(incoming, headers, upstream.forwarding),
             body=incoming.body,
             on_interim=partial(_pass_on_interim, incoming),
             expects_continue=incoming.expects_continue,
             upgrade=incoming.upgrade,
+            key=exchange.key.url,
         )
         born, request_time = self._log.state.position, self._clock()
-        origin = await self._origin.fetch(outbound)
+        origin = await upstream.origin.fetch(outbound)
         response_time = self._clock()
         headers = forwarding.end_to_end(origin.headers)
         if "Date" not in headers:

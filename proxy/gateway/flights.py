@@ -88,7 +88,11 @@ class Flight:
 
     async def outcome(self) -> Outcome:
         """Wait for it; bounded by what the leader waits for the origin."""
-        return await asyncio.shield(self._outcome)
+        self._flights.waiting += 1
+        try:
+            return await asyncio.shield(self._outcome)
+        finally:
+            self._flights.waiting -= 1
 
     def resolve(self, outcome: Outcome) -> None:
         """Tell those that wait; only the first word counts."""
@@ -107,12 +111,16 @@ class Flights:
     Args:
         state: What this process knows of purges.
         end_fill: Gives leave to fill the store back; see Store.
+
+    Attributes:
+        waiting: Requests that wait for an outcome now.
     """
 
     def __init__(self, state: PurgeState, end_fill: Callable[[Lease, Filled], None]) -> None:
         self._state = state
         self._end_fill = end_fill
         self._flights: dict[CacheKey, Flight] = {}
+        self.waiting = 0
 
     def __len__(self) -> int:
         """How many are under way and may be joined."""

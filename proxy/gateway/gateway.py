@@ -4,50 +4,77 @@
                  lookup -> select -> decide
                    fresh       -> hit
                    stale       -> hit, and refresh in the background
-                   revalidate  -> revalidate -> 304: freshen -> hit
-                   miss        -> fetch -> relay (and fill the store)
+                   revalidate  -> ask together: conditionally
+                   miss        -> ask together
+    ask together somebody asks already -> follow: read along, look again, or ask alone
+                 nobody does           -> lead: ask, for all who come meanwhile
 
-Every decision is made in rfc9111; here it is carried out. Whatever goes wrong in the store or
-in the background, the client still gets the origin's answer.
+Every decision is made in rfc9111; here it is carried out, with `asking` for all that comes of
+asking the origin. Whatever goes wrong in the store or in the background, the client still gets
+the origin's answer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from proxy import tags
 from proxy.background import Background
-from proxy.events import Answered, Emit, OriginFailed
+from proxy.events import Answered, Emit
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import forwarding
-from proxy.gateway.contacting import Contact
-from proxy.gateway.delivery import deliver
-from proxy.gateway.filling import Filling
+from proxy.gateway.asking import Asking
+from proxy.gateway.contacting import Contact, Origin, Upstream
+from proxy.gateway.delivery import deliver, read_along
+from proxy.gateway.flights import (
+    Alone,
+    ErrorStatus,
+    Flights,
+    Landed,
+    Outcome,
+    Shared,
+    Unreachable,
+)
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
-from proxy.gateway.steps import Answer, Exchange, Fetched, Found
-from proxy.gateway.unstorable import Unstorable
-from proxy.origin import OriginClient, OriginError, OriginResponse
-from proxy.purging import PurgeLog, Softened, Valid, scopes_of
-from proxy.rfc9111 import keys, ranges, reuse, storing, validation
-from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
+from proxy.gateway.steps import Answer, Exchange, Found, select, suffice
+from proxy.gateway.unshareable import Unshareable
+from proxy.origin import OriginError, OriginResponse
+from proxy.purging import PurgeLog
+from proxy.rfc9111 import keys, reuse
+from proxy.rfc9111.cache_status import CacheStatus, forward_of
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.directives import request_directives
 from proxy.rfc9111.messages import Request
+from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import RouteTable
 from proxy.stores import CacheKey, Entry, Lease, Store
+
+_ROUNDS = 3
+"""How often a request waits for others before it asks on its own."""
+
+_SHAREABLE = frozenset({Reason.URI_MISS, Reason.VARY_MISS, Reason.EXPIRED})
+"""Reasons to ask the origin that others may have too; the rest is about the request itself."""
+
+_FOR_ITSELF = ("Range", "If-None-Match", "If-Modified-Since", "If-Range")
+"""Fields that turn the answer into one that others cannot use."""
+
+_Ask: TypeAlias = Callable[[Exchange, Found | None, Reason], Awaitable[Answer]]
 
 
 class Gateway:
     """Answers requests: from the store where HTTP allows it, else from the origin.
 
     Args:
+        origin: Where requests go whose route names no other.
+        named_origins: What routes may name.
         log: What was purged; `store` knows it too.
         max_object_size: Bytes of body above which a response is not stored.
         write_wait: Seconds that the answer to a write waits for other processes to forget, too.
@@ -57,7 +84,8 @@ class Gateway:
     def __init__(
         self,
         *,
-        origin: OriginClient,
+        origin: Origin,
+        named_origins: Mapping[str, Upstream] | None = None,
         store: Store,
         log: PurgeLog,
         routes: RouteTable,
@@ -72,7 +100,8 @@ class Gateway:
         self._log = log
         self._routes = routes
         self._forwarding = forwarding_options
-        self._contact = Contact(origin, log, forwarding_options, clock)
+        upstream = Upstream(origin, forwarding_options)
+        self._contact = Contact(upstream, named_origins or {}, log, clock)
         self._landing = Landing(store, max_object_size, background, emit)
         self._freshening = Freshening(store)
         self._refresher = Refresher(
@@ -84,7 +113,18 @@ class Gateway:
             emit=emit,
         )
         self._invalidator = Invalidator(log, routes, write_wait, emit)
-        self._unstorable = Unstorable(clock)
+        self._unshareable = Unshareable(clock)
+        self._flights = Flights(log.state, store.end_fill)
+        self._asking = Asking(
+            contact=self._contact,
+            store=store,
+            log=log,
+            landing=self._landing,
+            freshening=self._freshening,
+            unshareable=self._unshareable,
+            clock=clock,
+            emit=emit,
+        )
         self._clock = clock
         self._emit = emit
 
@@ -105,11 +145,11 @@ class Gateway:
         )
         if bypass is not None:
             return await self._pass_on(exchange, bypass)
-        entries = await self._store.lookup(exchange.key, partial(self._suffice, exchange))
-        found = self._select(exchange, entries)
+        entries = await self._look(exchange)
+        found = select(exchange, entries)
         if found is None or not found.usable:
             return await self._without_stored(exchange, found, any_variant=bool(entries))
-        return await self._with_stored(exchange, found)
+        return await self._with_stored(exchange, found, self._ask_together)
 
     async def _without_stored(
         self, exchange: Exchange, found: Found | None, *, any_variant: bool
@@ -120,12 +160,10 @@ class Gateway:
         if not isinstance(decision, reuse.Miss):
             return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, Reason.ONLY_IF_CACHED)
         if found is not None:
-            return await self._fetch_missing_part(exchange, found)
-        if exchange.request.method == "GET" and exchange.key not in self._unstorable:
-            return await self._fetch_for_all(exchange, decision.reason)
-        return await self._fetch(exchange, decision.reason)
+            return await self._asking.fetch_missing_part(exchange, found)
+        return await self._ask_together(exchange, None, decision.reason)
 
-    async def _with_stored(self, exchange: Exchange, found: Found) -> Answer:
+    async def _with_stored(self, exchange: Exchange, found: Found, ask: _Ask) -> Answer:
         decision = reuse.decide(
             exchange.request,
             found.entry.response,
@@ -142,23 +180,13 @@ class Gateway:
                 self._refresher.start(exchange, found.entry)
                 return self._hit(exchange, found, reason)
             case reuse.Revalidate(reason=reason):
-                return await self._revalidate(exchange, found, reason)
+                return await ask(exchange, found, reason)
             case reuse.Miss(reason=reason):
-                return await self._fetch(exchange, reason)
+                return await self._asking.fetch(exchange, reason)
             case reuse.GatewayTimeout(reason=reason):
                 return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, reason)
             case _:
                 assert_never(decision)
-
-    def _select(self, exchange: Exchange, entries: Sequence[Entry]) -> Found | None:
-        stored = keys.select_variant(
-            [entry.response for entry in entries], exchange.request.headers
-        )
-        if stored is None:
-            return None
-        entry = next(entry for entry in entries if entry.response is stored)
-        selection = ranges.select(exchange.request, stored, len(entry.body), now=exchange.started)
-        return Found(entry, selection)
 
     # Answering from the store.
 
@@ -167,19 +195,6 @@ class Gateway:
         outgoing = deliver(exchange.request, found.entry, found.selection, now=now)
         ttl = int(found.entry.response.freshness.ttl(now))
         return Answer(outgoing, CacheStatus(hit=True, ttl=ttl, detail=reason))
-
-    def _stale(
-        self, exchange: Exchange, found: Found, reason: Reason, forward_status: int | None
-    ) -> Answer:
-        """Answer with a stale response after the origin failed."""
-        now = self._clock()
-        status = CacheStatus(
-            forward=Forward.STALE,
-            forward_status=forward_status,
-            ttl=int(found.entry.response.freshness.ttl(now)),
-            detail=reason,
-        )
-        return Answer(deliver(exchange.request, found.entry, found.selection, now=now), status)
 
     # Asking the origin.
 
@@ -192,14 +207,14 @@ class Gateway:
             fetched = await self._contact.ask(exchange, exchange.request.headers)
         except OriginError as error:
             await self._invalidator.suspect(exchange, error)
-            return await self._failed(exchange, error, reason)
+            return await self._asking.failed(exchange, error, reason)
         if fetched.origin.tunnel is not None:
             return _tunnel(fetched.origin, reason)
         gets = self._for_later_gets(exchange)
         fetched = await self._invalidator.invalidate(exchange, fetched, gets)
         if reason is not Reason.METHOD:
-            return self._relay_unstored(exchange, fetched, reason)
-        return await self._relay(gets, fetched, reason)
+            return self._asking.relay_unstored(exchange, fetched, reason)
+        return await self._asking.relay(gets, fetched, reason)
 
     def _for_later_gets(self, exchange: Exchange) -> Exchange:
         """A POST's response is stored for GETs (RFC 9110 §9.3.3): as their route has it."""
@@ -208,201 +223,130 @@ class Gateway:
         key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
         return replace(exchange, matched=matched, key=key)
 
-    async def _fetch_for_all(self, exchange: Exchange, reason: Reason) -> Answer:
-        """Fetch, unless another process is about to store what answers this request too."""
-        leave = await self._store.begin_fill(exchange.key, partial(self._suffice, exchange))
-        if not isinstance(leave, Lease):
-            found = self._select(exchange, leave)
-            if found is None or not found.usable:
-                return await self._fetch(exchange, reason)
-            return await self._with_stored(exchange, found)
-        exchange.lease = leave
-        fills = False
-        try:
-            answer = await self._fetch(exchange, reason)
-            self._unstorable.note(exchange.key, stored=answer.cache_status.stored)
-            fills = isinstance(answer.outgoing.body, Filling)
-        finally:
-            if not fills:
-                self._landing.release(exchange)
-        return answer
+    async def _ask_alone(self, exchange: Exchange, found: Found | None, reason: Reason) -> Answer:
+        if found is None:
+            return await self._asking.fetch(exchange, reason)
+        return await self._asking.revalidate(exchange, found, reason)
 
-    def _suffice(self, exchange: Exchange, entries: Sequence[Entry]) -> bool:
-        found = self._select(exchange, entries)
-        return found is not None and found.usable
+    # Asking the origin once for all who want the same now; see flights.
 
-    async def _fetch(self, exchange: Exchange, reason: Reason) -> Answer:
-        """Forward a request for which nothing is stored, conditions and all."""
-        try:
-            fetched = await self._contact.ask(exchange, exchange.request.headers)
-        except OriginError as error:
-            return await self._failed(exchange, error, reason)
-        return await self._relay(exchange, fetched, reason)
+    async def _ask_together(
+        self, exchange: Exchange, found: Found | None, reason: Reason
+    ) -> Answer:
+        """Join whoever asks for the same already, or ask for all who come meanwhile."""
+        if not self._may_share(exchange, reason):
+            return await self._ask_alone(exchange, found, reason)
+        for _ in range(_ROUNDS):
+            flight = self._flights.find(exchange.key)
+            if flight is None:
+                if not _may_lead(exchange.request):
+                    break
+                return await self._lead(exchange, found, reason)
+            answer = await self._follow(exchange, found, reason, await flight.outcome())
+            if answer is not None:
+                return answer
+        return await self._ask_alone(exchange, self._still(exchange, found), reason)
 
-    async def _fetch_missing_part(self, exchange: Exchange, found: Found) -> Answer:
-        """A part is stored, not the one wanted: ask for what is missing, or for the lot (§3.3)."""
-        reason = Reason.RANGE_NOT_HELD
-        completion = ranges.completion_range(found.entry.response)
+    def _may_share(self, exchange: Exchange, reason: Reason) -> bool:
         request = exchange.request
-        if completion is None or request.method != "GET" or "Range" in request.headers:
-            return await self._fetch(exchange, reason)
-        headers = request.headers.copy()
-        headers["Range"], validator = completion
-        if validator is not None:
-            headers["If-Range"] = validator
+        return (
+            request.method == "GET"
+            and reason in _SHAREABLE
+            and self._log.trusted
+            and not self._unshareable.covers(exchange.key, request)
+        )
+
+    async def _lead(self, exchange: Exchange, found: Found | None, reason: Reason) -> Answer:
+        """Ask the origin, in the name of the fleet where nothing is stored at all."""
+        flight = self._flights.lead(exchange.key)
         try:
-            fetched = await self._contact.ask(exchange, headers)
-        except OriginError as error:
-            return await self._failed(exchange, error, reason)
-        if fetched.response.status not in {HTTPStatus.PARTIAL_CONTENT, 416}:
-            return await self._relay(exchange, fetched, reason)
-        whole = await self._landing.complete(exchange, found.entry, fetched)
-        if whole is None:
-            # Nothing will ever complete this part: do not try again.
-            await self._store.remove(exchange.key, found.entry)
-            return await self._fetch(exchange, reason)
-        status = CacheStatus(
-            forward=Forward.PARTIAL,
-            forward_status=fetched.response.status,
-            stored=True,
-            ttl=int(whole.response.freshness.ttl(fetched.response_time)),
-            detail=reason,
-        )
+            if found is None:
+                enough = partial(suffice, exchange)
+                leave = await self._store.begin_fill(exchange.key, flight.born, enough)
+                if not isinstance(leave, Lease):
+                    flight.resolve(Landed())
+                    return await self._use(exchange, leave, reason)
+                flight.lease = leave
+                if leave.alone:
+                    flight.resolve(Alone())
+            exchange.flight = flight
+            return await self._ask_alone(exchange, found, reason)
+        finally:
+            if not isinstance(flight.known, Shared):  # else it ends with its body
+                flight.end()
+
+    async def _follow(
+        self, exchange: Exchange, found: Found | None, reason: Reason, outcome: Outcome
+    ) -> Answer | None:
+        """What another request's answer means for this one; None: it was purged meanwhile."""
+        match outcome:
+            case Shared():
+                return await self._read_along(exchange, found, reason, outcome)
+            case Landed():
+                return await self._use(exchange, await self._look(exchange), reason)
+            case ErrorStatus(status=status):
+                stale = found and await self._asking.stale_for_error(exchange, found, status)
+                return stale or await self._ask_alone(
+                    exchange, self._still(exchange, found), reason
+                )
+            case Unreachable(error=error):
+                return await self._asking.failed(exchange, error, reason, found)
+            case Alone():
+                return await self._ask_alone(exchange, self._still(exchange, found), reason)
+            case _:
+                assert_never(outcome)
+
+    async def _read_along(
+        self, exchange: Exchange, found: Found | None, reason: Reason, shared: Shared
+    ) -> Answer | None:
+        """Answer from a body on its way, where its head says that it is for this request too."""
+        request, stored, filling = exchange.request, shared.stored, shared.filling
+        if not self._log.trusted or not self._flights.is_untouched(stored, exchange.key.url):
+            return None
+        if filling.keeping and "Range" in request.headers:
+            await filling.settled
+            return await self._use(exchange, await self._look(exchange), reason)
         now = self._clock()
-        return Answer(deliver(request, whole, ranges.Whole(), now=now), status)
-
-    # Validation.
-
-    async def _revalidate(self, exchange: Exchange, found: Found, reason: Reason) -> Answer:
-        request, stored = exchange.request, found.entry.response
-        conditional = validation.conditional_headers(request.headers, stored)
-        try:
-            fetched = await self._contact.ask(
-                exchange, request.headers if conditional is None else conditional
-            )
-        except OriginError as error:
-            return await self._failed(exchange, error, reason, found)
-        status = fetched.response.status
-        if status == HTTPStatus.NOT_MODIFIED:
-            if conditional is None:  # the client asked
-                return self._relay_unstored(exchange, fetched, reason)
-            return await self._not_modified(exchange, found, fetched, reason)
-        if status in reuse.STALE_IF_ERROR_STATUSES and await self._may_bridge(exchange, found):
-            stale = reuse.after_failure(
-                stored,
-                exchange.policy,
-                reuse.OriginFailure.ERROR_STATUS,
-                now=self._clock(),
-                request=request,
-            )
-            if stale is not None:
-                await fetched.origin.aclose()
-                return self._stale(exchange, found, stale.reason, status)
-        return await self._relay(exchange, fetched, reason, replaces=found.entry)
-
-    async def _not_modified(
-        self, exchange: Exchange, found: Found, fetched: Fetched, reason: Reason
-    ) -> Answer:
-        await fetched.origin.aclose()
-        validated = await self._freshening.freshen(exchange, found.entry, fetched)
-        if validated is None:  # the origin means something that is not stored here
-            await self._store.remove(exchange.key, found.entry)
-            return await self._fetch(exchange, reason)
-        entry = validated.entry
-        now = self._clock()
-        selection = ranges.select(exchange.request, entry.response, len(entry.body), now=now)
-        if isinstance(selection, ranges.NotHeld):  # If-Range no longer holds
-            return await self._fetch(exchange, Reason.RANGE_NOT_HELD)
-        status = CacheStatus(
-            forward=forward_of(reason),
-            forward_status=fetched.response.status,
-            stored=validated.stored,
-            ttl=int(entry.response.freshness.ttl(now)),
-            detail=Reason.VALIDATED,
-        )
-        return Answer(deliver(exchange.request, entry, selection, now=now), status)
-
-    # Relaying, filling and storing.
-
-    async def _relay(
-        self,
-        exchange: Exchange,
-        fetched: Fetched,
-        reason: Reason,
-        *,
-        replaces: Entry | None = None,
-    ) -> Answer:
-        """Hand an origin's answer to the client, and to the store where §3 allows.
-
-        Args:
-            exchange: The request.
-            fetched: Its answer.
-            reason: Why the origin was asked.
-            replaces: The stored response in place of which the answer came.
-        """
-        decision = self._landing.decide(exchange, fetched)
-        if isinstance(decision, storing.NotStorable):
-            if replaces is not None:
-                await self._freshening.supersede(exchange, replaces, fetched)
-            return self._relay_unstored(exchange, fetched, reason, decision.reason)
-        outgoing = _relayed(exchange.request, fetched)
-        outgoing.body = await self._landing.fill(exchange, fetched, decision, replaces=replaces)
-        status = CacheStatus(
-            forward=forward_of(reason),
-            forward_status=fetched.response.status,
-            stored=True,
-            ttl=int(decision.freshness.ttl(fetched.response_time)),
-            detail=reason,
-        )
+        entries = () if filling.whole is None else (Entry(stored, filling.whole),)
+        if not _answers(request, stored, exchange.policy, now):
+            return await self._ask_alone(exchange, self._still(exchange, found), reason)
+        if filling.keeping:
+            outgoing = read_along(request, stored, filling, now=now)
+        elif (mine := select(exchange, entries)) is not None and mine.usable:
+            outgoing = deliver(request, mine.entry, mine.selection, now=now)
+        else:  # given up, as too large
+            return await self._ask_alone(exchange, self._still(exchange, found), reason)
+        ttl = int(stored.freshness.ttl(now))
+        status = CacheStatus(forward=forward_of(reason), collapsed=True, ttl=ttl, detail=reason)
         return Answer(outgoing, status)
 
-    def _relay_unstored(
-        self,
-        exchange: Exchange,
-        fetched: Fetched,
-        reason: Reason,
-        not_stored: Reason | None = None,
-    ) -> Answer:
-        status = CacheStatus(
-            forward=forward_of(reason),
-            forward_status=fetched.origin.status,
-            detail=not_stored or reason,
-        )
-        return Answer(_relayed(exchange.request, fetched), status)
+    def _answers(
+        self, request: Request, stored: StoredResponse, policy: Policy, now: float
+    ) -> bool:
+        """Whether an answer on its way may be given to `request` without asking the origin."""
+        if keys.select_variant([stored], request.headers) is None:
+            return False
+        decision = reuse.decide(request, stored, policy, now=now, any_variant=True)
+        return isinstance(decision, reuse.Fresh | reuse.ServeStale)
 
-    async def _may_bridge(self, exchange: Exchange, found: Found) -> bool:
-        """Whether the stored response may stand in for the origin, for all that was purged.
+    async def _look(self, exchange: Exchange) -> Sequence[Entry]:
+        return await self._store.lookup(exchange.key, partial(suffice, exchange))
 
-        It was looked up before the origin was asked, and purges may have come since.
-        """
-        response = found.entry.response
-        scopes = scopes_of(exchange.key.url, response.tags, response.groups)
-        judgement = await self._log.judge(response.born, exchange.key.url, scopes)
-        return self._log.trusted and isinstance(judgement, Valid | Softened)
+    async def _use(self, exchange: Exchange, entries: Sequence[Entry], reason: Reason) -> Answer:
+        """Answer from what has been stored while this request waited, or ask after all."""
+        found = select(exchange, entries)
+        if found is None or not found.usable:
+            return await self._asking.fetch(exchange, reason)
+        return await self._with_stored(exchange, found, self._ask_alone)
+
+    def _still(self, exchange: Exchange, found: Found | None) -> Found | None:
+        """What was found before this request waited, unless it has been purged since."""
+        if found is None:
+            return None
+        untouched = self._flights.is_untouched(found.entry.response, exchange.key.url)
+        return found if untouched else None
 
     # Endings.
-
-    async def _failed(
-        self,
-        exchange: Exchange,
-        error: OriginError,
-        reason: Reason,
-        found: Found | None = None,
-    ) -> Answer:
-        """The origin gave no usable answer: a stale one, or 502 or 504."""
-        self._emit(OriginFailed(exchange.uri, error.reason, error.detail))
-        if found is not None and await self._may_bridge(exchange, found):
-            stale = reuse.after_failure(
-                found.entry.response,
-                exchange.policy,
-                reuse.OriginFailure.UNREACHABLE,
-                now=self._clock(),
-                request=exchange.request,
-            )
-            if stale is not None:
-                return self._stale(exchange, found, stale.reason, None)
-        status = CacheStatus(forward=forward_of(reason), detail=error.reason)
-        return Answer(problem(HTTPStatus(error.status), error.reason), status)
 
     def _finish(self, exchange: Exchange, answer: Answer) -> Outgoing:
         """What every answer carries on its way out."""
@@ -441,20 +385,24 @@ def _distrusting(decision: reuse.ReuseDecision, request: Request) -> reuse.Reuse
     return reuse.Revalidate(Reason.PURGES_UNKNOWN)
 
 
+def _may_lead(request: Request) -> bool:
+    """Whether its answer can be of use to others."""
+    headers = request.headers
+    return not (
+        any(name in headers for name in _FOR_ITSELF) or request_directives(headers).no_store
+    )
+
+
+def _answers(request: Request, stored: StoredResponse, policy: Policy, now: float) -> bool:
+    """Whether an answer on its way may be given to `request` without asking the origin."""
+    if keys.select_variant([stored], request.headers) is None:
+        return False
+    decision = reuse.decide(request, stored, policy, now=now, any_variant=True)
+    return isinstance(decision, reuse.Fresh | reuse.ServeStale)
+
+
 def _own_answer(status: HTTPStatus, reason: Reason) -> Answer:
     return Answer(problem(status, reason), CacheStatus(detail=reason))
-
-
-def _relayed(request: Request, fetched: Fetched) -> Outgoing:
-    """The origin's answer as it came."""
-    origin, response = fetched.origin, fetched.response
-    outgoing = Outgoing(response.status, response.reason, response.headers)
-    bodiless = response.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-    if request.method == "HEAD" or bodiless:
-        outgoing.length = None
-    else:
-        outgoing.body, outgoing.length = origin.body, origin.length
-    return outgoing
 
 
 def _tunnel(origin: OriginResponse, reason: Reason) -> Answer:

@@ -20,18 +20,8 @@ from proxy.purging import (
 )
 from proxy.rfc9111 import groups, invalidation, keys
 from proxy.rfc9111.messages import Headers, Request
-from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
 from proxy.tags import InvalidTags, expand_tag
-
-_NEVER_SENT = frozenset(
-    {
-        Reason.ORIGIN_REFUSED,
-        Reason.ORIGIN_UNREACHABLE,
-        Reason.ORIGIN_TLS,
-        Reason.ORIGIN_CONNECT_TIMEOUT,
-    }
-)
 
 
 class Invalidator:
@@ -84,7 +74,7 @@ class Invalidator:
         Whoever then looks whether the write has happened is not to see what was before it.
         """
         uris = invalidation.suspect_uris(exchange.request)
-        if uris and error.reason not in _NEVER_SENT:
+        if uris and not error.unsent:
             tags = self._purged_tags(exchange, Headers())
             await self._forget(exchange.request, uris, (), tags)
 

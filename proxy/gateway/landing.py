@@ -82,7 +82,9 @@ class Landing:
             replaces: A stored response that goes when this one lands, and not before: as long as
                 it may be used, others are better off with it than with nothing.
         """
-        land = partial(self._land, exchange, fetched, stored, announced, replaces)
+        land = partial(
+            self._land, exchange, fetched, stored, announced=announced, replaces=replaces
+        )
         if fetched.origin.length == 0:
             await land(b"")
             return b""
@@ -123,9 +125,10 @@ class Landing:
         exchange: Exchange,
         fetched: Fetched,
         stored: StoredResponse,
+        body: bytes,
+        *,
         announced: ByteRange | None,
         replaces: Entry | None,
-        body: bytes,
     ) -> None:
         """Store a whole body with its head, combined with a stored part where they fit (§3.4)."""
         entry: Entry | None
@@ -174,7 +177,8 @@ class Landing:
         return Entry(ranges.with_part(stored, part, len(body)), body)
 
     def _not_landed(self, exchange: Exchange, reason: Reason) -> None:
-        _end_flight(exchange, Filled.FAILED)
+        too_large = reason is Reason.TOO_LARGE  # for the next one, too
+        _end_flight(exchange, Filled.UNSTORABLE if too_large else Filled.FAILED)
         self._emit(NotStored(exchange.uri, reason))
 
     def _finish_later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> bool:

@@ -8,8 +8,14 @@ from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 
 
-def problem(status: HTTPStatus, reason: Reason) -> Outgoing:
-    """A small JSON document that names the cause and nothing of what lies behind the proxy."""
+def problem(status: HTTPStatus, reason: Reason, retry_after: int | None = None) -> Outgoing:
+    """A small JSON document that names the cause and nothing of what lies behind the proxy.
+
+    Args:
+        status: Of the answer.
+        reason: Why there is no other answer.
+        retry_after: Seconds after which to try again (RFC 9110 §10.2.3).
+    """
     document = {
         "type": "about:blank",
         "title": status.phrase,
@@ -25,4 +31,6 @@ def problem(status: HTTPStatus, reason: Reason) -> Outgoing:
             ("Cache-Control", "no-store"),
         ]
     )
+    if retry_after is not None:
+        headers.add("Retry-After", str(retry_after))
     return Outgoing(status.value, status.phrase, headers, body, len(body))

@@ -28,6 +28,7 @@ class Outbound:
         on_interim: Gets every 1xx but 101; a 100 only when `expects_continue`.
         expects_continue: `headers` say Expect: 100-continue.
         upgrade: Ask for the protocols in the Upgrade field.
+        key: What the request is about, for balancing by hash: equal keys go to one origin.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Outbound:
     on_interim: SendInterim | None = None
     expects_continue: bool = False
     upgrade: bool = False
+    key: str = ""
 
     @property
     def replayable(self) -> bool:

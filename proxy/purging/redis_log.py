@@ -33,6 +33,7 @@ from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
+from proxy.background import kept
 from proxy.events import Emit, PurgeLogChanged
 from proxy.purging import scripts
 from proxy.purging.log import Acknowledgement, LogUnreachable, Node, check_pattern
@@ -193,8 +194,11 @@ class RedisPurgeLog:
             await self._catch_up()
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._follow(), name="purge log heartbeat"),
-            loop.create_task(self._tail(), name="purge log tail"),
+            loop.create_task(kept(name, make, self._emit), name=name)
+            for name, make in (
+                ("purge log heartbeat", self._follow),
+                ("purge log tail", self._tail),
+            )
         ]
 
     async def close(self) -> None:

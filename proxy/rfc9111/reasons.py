@@ -121,3 +121,12 @@ class Reason(StrEnum):
     ORIGIN_IDLE_TIMEOUT = "origin-idle-timeout", "The origin stalled in the middle of its body."
     ORIGIN_BROKEN = "origin-broken", "The origin closed the connection before a whole response."
     ORIGIN_MALFORMED = "origin-malformed", "The origin's response is not valid HTTP/1.1."
+    ORIGIN_TOTAL_TIMEOUT = (
+        "origin-total-timeout",
+        "The origin's whole response did not arrive in timeouts.total.",
+    )
+    ORIGIN_OVERLOADED = (
+        "origin-overloaded",
+        "As many requests as origin.limit allows are under way, and none ended in time.",
+    )
+    ORIGIN_DOWN = "origin-down", "No origin is fit to be asked: all have failed, or fail checks."

@@ -8,7 +8,7 @@ in one step. For `tiered`: `write_behind` is the queue of writes, `fill_lock` le
 for all, `index` says which entries carry a tag.
 """
 
-from proxy.stores.entry import CacheKey, Entry, Lease, Store
+from proxy.stores.entry import CacheKey, Entry, Filled, Lease, Store
 from proxy.stores.memory import MemoryStore
 
-__all__ = ["CacheKey", "Entry", "Lease", "MemoryStore", "Store"]
+__all__ = ["CacheKey", "Entry", "Filled", "Lease", "MemoryStore", "Store"]

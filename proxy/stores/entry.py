@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from proxy.rfc9111.reasons import Reason
@@ -107,11 +108,24 @@ class Lease:
     Attributes:
         token: "" where nobody else was told: Redis is away, or the wait was in vain.
         stored: Something was stored when it was taken; a fill may have just ended.
+        alone: The last fill found nothing that may be shared: nobody should wait for this one.
     """
 
     key: CacheKey
     token: str = ""
     stored: bool = False
+    alone: bool = False
+
+
+class Filled(StrEnum):
+    """What became of a fill, for those that wait for it."""
+
+    STORED = "stored"
+    """They find what they want."""
+    UNSTORABLE = "unstorable"
+    """The origin's answer may not be shared: each goes on alone, all at once."""
+    FAILED = "failed"
+    """Nothing was stored for another reason: the next may have more luck, one at a time."""
 
 
 Enough: TypeAlias = Callable[[Sequence[Entry]], bool]
@@ -154,13 +168,20 @@ class Store(Protocol):
         """Drop this very entry, if it is still there."""
         ...
 
-    async def begin_fill(self, key: CacheKey, enough: Enough = bool) -> Lease | Sequence[Entry]:
+    async def begin_fill(
+        self, key: CacheKey, born: int, enough: Enough = bool
+    ) -> Lease | Sequence[Entry]:
         """Leave to ask the origin, or what another process has stored meanwhile.
 
         Who gets a lease ends it with `end_fill`, whatever becomes of the fill.
+
+        Args:
+            key: What is to be filled.
+            born: Number of the last purge applied: no fill that began before it is waited for.
+            enough: Whether what was stored answers the question.
         """
         ...
 
-    def end_fill(self, lease: Lease, *, stored: bool) -> None:
-        """Let those go on that wait for the fill; `stored` says whether they should look."""
+    def end_fill(self, lease: Lease, outcome: Filled) -> None:
+        """Let those go on that wait for the fill."""
         ...

@@ -1,25 +1,33 @@
 """One fill at a time for each primary key, across processes and nodes, and only as a favour.
 
-Whoever takes the lock asks the origin; the others wait for what it stores. A lock expires by
-itself, nobody waits longer than the bound, and without Redis everybody asks: the lock spares
-the origin work, it never keeps anybody from an answer.
+Whoever takes the lock asks the origin; the others wait for what it stores.
+
+1. A lock expires by itself, nobody waits longer than the bound, and without Redis everybody asks:
+   the lock spares the origin work, it never keeps anybody from an answer.
+2. A lock says how far its holder had read the purge log. Who has read further takes it over: what
+   the holder stores may be of no use to those who ask after a purge.
+3. A holder that finds nothing to share leaves a mark for a moment: who waits, or comes, goes on
+   alone. After any other failure one of those who wait takes its turn.
 """
 
 import asyncio
 import contextlib
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum, auto
 from time import monotonic
 
 from redis.exceptions import RedisError
 
 from proxy.redis_link import Access, LinkError, PubSubClient, RedisLink, listener, pubsub
-from proxy.stores.entry import CacheKey, Lease
+from proxy.stores.entry import CacheKey, Filled, Lease
 from proxy.stores.lua import RELEASE, TAKE
 from proxy.stores.names import Names
 
-_POLL = 0.2
+_FIRST_POLL, _POLL = 0.02, 0.2
+"""Seconds; the first release may be told before the subscription stands."""
+_MARK_TTL = 1.0
 _RECONNECT_PAUSE = 0.5
 _IDLE = 10.0
 
@@ -28,9 +36,11 @@ class Waited(Enum):
     """What came of waiting."""
 
     LOOK = auto()
-    """The holder stored something, or is gone: look again."""
+    """The holder stored something, failed, or is gone: look again, then take your turn."""
+    ALONE = auto()
+    """The holder found nothing that may be shared: ask the origin, with all the others."""
     GO = auto()
-    """The holder stored nothing, or takes too long: ask the origin."""
+    """It takes too long: ask the origin."""
 
 
 class FillLocks:
@@ -49,11 +59,12 @@ class FillLocks:
         self._ears = _Ears(link)
         self._abandoned: set[asyncio.Task[None]] = set()
 
-    async def take(self, key: CacheKey) -> Lease | None:
-        """The lease; None while somebody else has it."""
+    async def take(self, key: CacheKey, born: int) -> Lease | None:
+        """The lease; None while somebody else has it who had applied purge `born`, too."""
         name, token = self._names.lock(key), secrets.token_hex(12)
         names = (name, self._names.entries(key))
-        words = (token, int(self.ttl * 1000))
+        words = (born, token, int(self.ttl * 1000))
+        lease = Lease(key, f"{born}:{token}")
         try:
             taken, stored = await self._link.run(
                 lambda client: TAKE.run(client, names, words), key=name, access=Access.WRITE
@@ -61,37 +72,44 @@ class FillLocks:
         except LinkError:
             return Lease(key)
         except asyncio.CancelledError:
-            self._abandon(Lease(key, token))
+            self._abandon(lease)
             raise
-        return Lease(key, token, bool(stored)) if taken else None
+        if taken < 0:
+            return Lease(key, alone=True)
+        return replace(lease, stored=bool(stored)) if taken else None
 
-    async def wait(self, key: CacheKey, limit: float | None = None) -> Waited:
-        """Wait until the holder is done, at most `limit` seconds (`patience` by default)."""
-        deadline = monotonic() + (self.patience if limit is None else limit)
-        name = self._names.lock(key)
+    async def wait(self, key: CacheKey, born: int, limit: float) -> Waited:
+        """Wait until the holder is done, at most `limit` seconds."""
+        deadline = monotonic() + limit
+        name, pause = self._names.lock(key), _FIRST_POLL
         with self._ears.hearing(name) as word:
             while (left := deadline - monotonic()) > 0:
+                await asyncio.wait((word,), timeout=min(pause, left))
+                if word.done():
+                    return word.result()
+                pause = min(2 * pause, _POLL)
                 try:
                     held = await self._link.run(
-                        lambda client: client.execute_command("EXISTS", name), key=name
+                        lambda client: client.execute_command("GET", name), key=name
                     )
                 except LinkError:
                     return Waited.GO
-                if not held:
+                since, _, token = (held or b"").partition(b":")
+                if not since.isdigit() or int(since) < born:
                     return Waited.LOOK
-                await asyncio.wait((word,), timeout=min(_POLL, left))
-                if word.done():
-                    return Waited.LOOK if word.result() else Waited.GO
+                if not token:
+                    return Waited.ALONE
         return Waited.GO
 
-    async def release(self, lease: Lease, *, stored: bool) -> None:
-        """Give it back and wake those that wait; `stored` says whether it is worth looking."""
+    async def release(self, lease: Lease, outcome: Filled) -> None:
+        """Give it back and tell those that wait what became of the fill."""
         if not lease.token:
             return
         name = self._names.lock(lease.key)
+        words = (lease.token, outcome, int(_MARK_TTL * 1000))
         with contextlib.suppress(LinkError):
             await self._link.run(
-                lambda client: RELEASE.run(client, (name,), (lease.token, int(stored))),
+                lambda client: RELEASE.run(client, (name,), words),
                 key=name,
                 access=Access.WRITE,
                 timeout=self._link.options.background_timeout,
@@ -105,7 +123,7 @@ class FillLocks:
 
     def _abandon(self, lease: Lease) -> None:
         """Give back what may have been taken for somebody who has left."""
-        work = self.release(lease, stored=False)
+        work = self.release(lease, Filled.FAILED)
         task = asyncio.get_running_loop().create_task(work, name="redis lock")
         self._abandoned.add(task)
         task.add_done_callback(self._abandoned.discard)
@@ -119,15 +137,15 @@ class _Ears:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
-        self._waiting: dict[str, set[asyncio.Future[bool]]] = {}
+        self._waiting: dict[str, set[asyncio.Future[Waited]]] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
-    def hearing(self, channel: str) -> Iterator["asyncio.Future[bool]"]:
+    def hearing(self, channel: str) -> Iterator["asyncio.Future[Waited]"]:
         """A future that the next message on `channel` resolves."""
         loop = asyncio.get_running_loop()
-        word: asyncio.Future[bool] = loop.create_future()
+        word: asyncio.Future[Waited] = loop.create_future()
         self._waiting.setdefault(channel, set()).add(word)
         self._changed.set()
         if self._task is None or self._task.done():
@@ -188,7 +206,8 @@ class _Ears:
             message = await connection.get_message(ignore_subscribe_messages=True, timeout=0.02)
             if message is None:
                 continue
-            stored = message["data"] == b"1"
+            alone = message["data"] == Filled.UNSTORABLE.encode()
+            waited = Waited.ALONE if alone else Waited.LOOK
             for word in self._waiting.get(message["channel"].decode(), ()):
                 if not word.done():
-                    word.set_result(stored)
+                    word.set_result(waited)

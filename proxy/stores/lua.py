@@ -117,20 +117,31 @@ return 0
 """
 )
 
+# A lock is `<born>:<token>`. Without a token it is a mark: the last fill found nothing to share.
+
 TAKE = Script(
     """
--- KEYS: lock, entries. ARGV: token, TTL in ms. Whether it was taken; whether entries exist.
-local taken = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
-return {taken and 1 or 0, redis.call('EXISTS', KEYS[2])}
+-- KEYS: lock, entries. ARGV: born, token, TTL in ms. 1 when taken, 0 while somebody fills, -1 at a
+-- mark; then whether entries exist. What was born before the caller is no obstacle.
+local held = redis.pcall('GET', KEYS[1])
+local born, token = string.match(type(held) == 'string' and held or '', '^(%d+):(.*)$')
+if born and tonumber(born) >= tonumber(ARGV[1]) then return {token == '' and -1 or 0, 0} end
+redis.call('SET', KEYS[1], ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[3])
+return {1, redis.call('EXISTS', KEYS[2])}
 """
 )
 
 RELEASE = Script(
     """
--- KEYS: lock, which also names the channel. ARGV: token, whether the fill was stored.
-local own = redis.call('GET', KEYS[1]) == ARGV[1]
-if own then redis.call('DEL', KEYS[1]) end
-if own or ARGV[2] == '1' then redis.call('PUBLISH', KEYS[1], ARGV[2]) end
+-- KEYS: lock, which also names the channel. ARGV: born and token, what became of the fill, TTL of
+-- the mark in ms.
+local own = redis.pcall('GET', KEYS[1]) == ARGV[1]
+if own and ARGV[2] == 'unstorable' then
+  redis.call('SET', KEYS[1], string.match(ARGV[1], '^%d+:'), 'PX', ARGV[3])
+elseif own then
+  redis.call('DEL', KEYS[1])
+end
+if own or ARGV[2] == 'stored' then redis.call('PUBLISH', KEYS[1], ARGV[2]) end
 return own and 1 or 0
 """
 )

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from proxy.purging.scopes import scopes_of, tag_scope, url_scope
 from proxy.purging.state import Invalid, Purge, PurgeState, Softened, Unknown
 from proxy.rfc9111.reasons import Reason
-from proxy.stores.entry import CacheKey, Enough, Entry, Lease, is_same, softened
+from proxy.stores.entry import CacheKey, Enough, Entry, Filled, Lease, is_same, softened
 
 _MOST_VARIANTS = 128
 """Under one key: every lookup compares with all of them, and clients can make up any number."""
@@ -129,11 +129,11 @@ class MemoryStore:
         """See Store."""
         self._drop(key, lambda old: is_same(old.entry, entry))
 
-    async def begin_fill(self, key: CacheKey, enough: Enough = bool) -> Lease:  # noqa: ARG002
+    async def begin_fill(self, key: CacheKey, born: int, enough: Enough = bool) -> Lease:  # noqa: ARG002
         """See Store; nobody else could fill this one."""
         return Lease(key)
 
-    def end_fill(self, lease: Lease, *, stored: bool) -> None:
+    def end_fill(self, lease: Lease, outcome: Filled) -> None:
         """See Store; nobody waits."""
 
     def resize(self, max_size: int) -> None:

@@ -19,7 +19,7 @@ from proxy.purging.state import Invalid, Judgement, Softened, Unknown, Valid
 from proxy.redis_link import Access, LinkError
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse, VariantKey
-from proxy.stores.entry import CacheKey, Enough, Entry, Lease, softened
+from proxy.stores.entry import CacheKey, Enough, Entry, Filled, Lease, softened
 from proxy.stores.fill_lock import FillLocks, Waited
 from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, renews
@@ -163,20 +163,20 @@ class TieredStore:
         await _settled(self._memory.remove(key, entry))
         self._forget(key, entry)
 
-    async def begin_fill(self, key: CacheKey, enough: Enough = bool) -> Lease | Sequence[Entry]:
-        """Leave to ask the origin, or what another process has stored meanwhile.
-
-        Who gets a lease ends it with `end_fill`, whatever becomes of the fill.
-        """
+    async def begin_fill(
+        self, key: CacheKey, born: int, enough: Enough = bool
+    ) -> Lease | Sequence[Entry]:
+        """See Store: one at a time, across all that share Redis."""
         if self._locks is None:
             return Lease(key)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._locks.patience
         while True:
-            lease = await self._locks.take(key)
+            lease = await self._locks.take(key, born)
             if lease is None:
-                if await self._locks.wait(key, deadline - loop.time()) is Waited.GO:
-                    return Lease(key)
+                waited = await self._locks.wait(key, born, deadline - loop.time())
+                if waited is not Waited.LOOK:
+                    return Lease(key, alone=waited is Waited.ALONE)
             elif not lease.stored:
                 return lease
             found = await self._look_again(key, lease, enough)
@@ -185,16 +185,11 @@ class TieredStore:
             if lease is not None:
                 return lease
 
-    def end_fill(self, lease: Lease, *, stored: bool) -> None:
-        """Wake those that wait, after what was put meanwhile has reached Redis.
-
-        Args:
-            lease: As it was given.
-            stored: Whether anything was put; where not, those that wait need not look.
-        """
+    def end_fill(self, lease: Lease, outcome: Filled) -> None:
+        """See Store: those that wait are woken when what was put meanwhile has reached Redis."""
         locks = self._locks
         if locks is not None and lease.token:
-            self.writes.afterwards(lease.key, lambda: locks.release(lease, stored=stored))
+            self.writes.afterwards(lease.key, lambda: locks.release(lease, outcome))
 
     async def _look_again(
         self, key: CacheKey, lease: Lease | None, enough: Enough
@@ -204,12 +199,12 @@ class TieredStore:
             found = await self.lookup_shared(key)
         except asyncio.CancelledError:
             if lease is not None:
-                self.end_fill(lease, stored=False)
+                self.end_fill(lease, Filled.FAILED)
             raise
         if not enough(found):
             return None
         if lease is not None:
-            self.end_fill(lease, stored=True)
+            self.end_fill(lease, Filled.STORED)
         return found
 
     async def reclaim(self, tag: str) -> int:

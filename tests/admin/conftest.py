@@ -148,6 +148,7 @@ class Shelf:
             node="a",
             uptime=1.5,
             requests={"hit": 3, "miss": 1},
+            failures=0,
             memory=TierStats(len(self.entries_), 4096, 1 << 20),
             redis=None,
             log=LogStats("memory", 7, 0, trusted=True, patterns=0, nodes=(NodeStats("a", 7, 0.1),)),

@@ -64,12 +64,15 @@ class Page:
         return Reply(headers=[*(lines or self.lines), *tagged], body=self.body())
 
     def names(self, kind: str) -> Mapping[str, Any]:
-        """What purges this page by `kind`, as the admin API wants it."""
+        """What purges this page by `kind`, as the admin API wants it; after "soft ", softly."""
+        if kind.startswith("soft "):
+            return {**self.names(kind.removeprefix("soft ")), "soft": True}
         names: Mapping[str, Mapping[str, Any]] = {
             "tag": {"tags": [self.tag]},
             "url": {"urls": [f"http://{self.host}{self.target}"]},
             "prefix": {"prefixes": [f"/area{self.number}"]},
             "host": {"hosts": [self.host]},
+            "pattern": {"pattern": f"^http://{re.escape(self.host)}/.*/item$"},
             "all": {"all": True},
         }
         return names[kind]

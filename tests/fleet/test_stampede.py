@@ -1,17 +1,19 @@
-"""Many ask two processes for the same at once."""
+"""Many ask two nodes of two processes for the same at once."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.apparatus import Reply, Seen
+from tests.apparatus import Answer, Reply, Seen
 from tests.fleet.nodes import LIMIT, Fleet, Page, fleet, version_of
 from tests.redis_server import start_redis
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+UNCACHEABLE = ("Cache-Control", "no-store")
 SHORT_LAG = "purge: {max_lag: 2s}\n"  # what a new log waits for before it acknowledges
 
 
@@ -19,7 +21,7 @@ SHORT_LAG = "purge: {max_lag: 2s}\n"  # what a new log waits for before it ackno
 async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
     async with start_redis() as redis:
         # A busy machine is no reason to think that Redis is away.
-        urls, store = [redis.url] * 2, ", timeout: 3s, connect_timeout: 3s"
+        urls, store = [redis.url] * 4, ", timeout: 3s, connect_timeout: 3s"
         async with fleet(
             tmp_path_factory.mktemp("stampede"), urls, store=store, rest=SHORT_LAG
         ) as made:
@@ -27,46 +29,48 @@ async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]
 
 
 async def test_one_asks_the_origin_for_all(made: Fleet) -> None:
+    """The origin answers when those who ask have had time to make a mistake."""
     page, gate = made.origin.page(), asyncio.Event()
     reply = page.reply()
     reply.wait = gate
     page.script.append(lambda _: reply)
-    tasks = [asyncio.create_task(made.nodes[n % 2].get(page)) for n in range(200)]
+    asking = asyncio.create_task(ask_all(made, page, 500))
     await made.origin.asked(len(made.origin.seen) + 1)
-    done, _ = await asyncio.wait(tasks, timeout=0.5)
-    assert not done
+    await asyncio.sleep(0.5)
+    assert not asking.done()
     gate.set()
-    async with asyncio.timeout(LIMIT):
-        answers = await asyncio.gather(*tasks)
-    assert {(answer.status, version_of(answer)) for answer in answers} == {(200, 1)}
+    await asking
     assert page.asked == 1
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["cold", "known to be uncacheable"])
 async def test_what_cannot_be_stored_is_fetched_side_by_side(made: Fleet, known: bool) -> None:  # noqa: FBT001 - a case
-    """The origin answers when all are there but the first, who finds out for the others."""
-    page, crowd = made.origin.page(("Cache-Control", "no-store")), 40
+    """The first finds out for all. Then the origin answers when it has everybody else's request."""
+    page, crowd, together = made.origin.page(UNCACHEABLE), 50, asyncio.Event()
     if known:
-        for node in made.nodes:
-            await node.get(page)
-    alone = page.asked + (0 if known else len(made.nodes))
-    together = asyncio.Event()
+        await asyncio.gather(*(node.get(page) for node in made.nodes))
+    before = page.asked
+    alone = 0 if known else 1
 
     def answer(_: Seen) -> Reply:
         reply = page.reply()
-        if page.asked > alone:
-            reply.wait = together
-        if page.asked == alone + crowd - len(made.nodes):
+        reply.wait = together
+        if page.asked == before + alone:  # in its own time, so that all others wait for it
+            reply.wait = first = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.2, first.set)
+        if page.asked == before + crowd:
             together.set()
         return reply
 
     page.script.extend([answer] * crowd)
-    await ask_all(made, page, crowd)
-    assert together.is_set()
+    answers = await ask_all(made, page, crowd)
+    assert not any(answer.hit for answer in answers)
+    assert page.asked == before + crowd
 
 
-async def ask_all(made: Fleet, page: Page, crowd: int) -> None:
+async def ask_all(made: Fleet, page: Page, crowd: int) -> list[Answer]:
+    nodes = itertools.islice(itertools.cycle(made.nodes), crowd)
     async with asyncio.timeout(LIMIT):
-        tasks = [made.nodes[n % 2].get(page) for n in range(crowd)]
-        answers = await asyncio.gather(*tasks)
-    assert all(answer.status == 200 and not answer.hit for answer in answers)
+        answers = await asyncio.gather(*(node.get(page) for node in nodes))
+    assert {(answer.status, version_of(answer)) for answer in answers} == {(200, 1)}
+    return answers

@@ -32,7 +32,8 @@ class TestRaces:
                 Reply(headers=[MAX_AGE], body=b"old", wait=gate),
                 Reply(headers=[MAX_AGE], body=b"new"),
             )
-            slow = asyncio.create_task(front.get())
+            alone = ("If-None-Match", '"another"')  # nobody waits for the answer to that
+            slow = asyncio.create_task(front.get("/", alone))
             await front.origin.asked()
             front.clock.now += 1
             await front.get()

@@ -21,9 +21,10 @@ from proxy.purging.state import (
 )
 from proxy.redis_link import LinkState, RedisLink, RedisOptions
 from proxy.rfc9111.reasons import Reason
-from proxy.stores import CacheKey, Entry, Lease, MemoryStore
+from proxy.stores import CacheKey, Entry, Filled, Lease, MemoryStore, fill_lock
 from proxy.stores.fill_lock import FillLocks
 from proxy.stores.index import TagIndex
+from proxy.stores.names import Names
 from proxy.stores.redis import RedisStore, RedisStoreOptions
 from proxy.stores.tiered import TieredStore
 from tests.redis_server import RedisServer, eventually, start_cluster, start_redis, start_sentinel
@@ -32,6 +33,9 @@ from tests.stores.conftest import NOW, Clock, make_entry
 KEY = CacheKey("http://api/a")
 GERMAN = (("accept-language", "de"),)
 FRENCH = (("accept-language", "fr"),)
+BORN = 7
+LIMIT = 30.0
+"""Seconds that anything may take on a loaded machine before a test gives up on it."""
 SMALL = RedisStoreOptions(inline_size=1000, chunk_size=1000)
 
 
@@ -308,47 +312,175 @@ class TestFills:
 
         async def request(node: Node) -> Sequence[Entry]:
             nonlocal fetches
-            begun = await node.store.begin_fill(KEY)
+            begun = await node.store.begin_fill(KEY, BORN)
             if not isinstance(begun, Lease):
                 return begun
             fetches += 1
             await asyncio.sleep(0.3)
             await node.store.put(KEY, entry)
-            node.store.end_fill(begun, stored=True)
+            node.store.end_fill(begun, Filled.STORED)
             return [entry]
 
-        started = time.monotonic()
         found = await asyncio.gather(*(request(node) for node in nodes))
         assert fetches == 1
         assert all(list(entries) == [entry] for entries in found)
-        assert time.monotonic() - started < 2.0, "woken, not waiting their patience out"
 
-    async def test_a_fill_that_stores_nothing_sends_the_others_on_their_way(
-        self, make_node: MakeNode
+    async def test_who_waits_is_woken(
+        self, make_node: MakeNode, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody looks of himself here, so that only the message can have woken them."""
+        monkeypatch.setattr(fill_lock, "_FIRST_POLL", 600.0)
+        one, *others = [make_node(patience=600.0) for _ in range(4)]
+        lease = await leased(one)
+        waiting = [asyncio.create_task(node.store.begin_fill(KEY, BORN)) for node in others]
+        async with redis_server.client() as raw:
+            name = Names(one.link.options.prefix).lock(KEY)
+
+            async def all_listen() -> bool:
+                ((_, listeners),) = await raw.pubsub_numsub(name)
+                return bool(listeners == len(others))
+
+            await eventually(all_listen, "the fill is not listened for")
+        entry = make_entry(b"filled")
+        await one.store.put(KEY, entry)
+        one.store.end_fill(lease, Filled.STORED)
+        async with asyncio.timeout(LIMIT):
+            assert await asyncio.gather(*waiting) == [[entry]] * len(others)
+
+    async def test_who_hears_nothing_looks(
+        self, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deafen(monkeypatch)
+        one, two = make_node(), make_node(patience=600.0)
+        lease = await leased(one)
+        waiting = asyncio.create_task(two.store.begin_fill(KEY, BORN))
+        await looked(two, 2)
+        entry = make_entry(b"filled")
+        await one.store.put(KEY, entry)
+        one.store.end_fill(lease, Filled.STORED)
+        async with asyncio.timeout(LIMIT):
+            assert await waiting == [entry]
+
+    @pytest.mark.parametrize("deaf", [False, True], ids=["told", "by looking"])
+    async def test_a_crowd_goes_on_at_once_where_nothing_may_be_shared(
+        self,
+        make_node: MakeNode,
+        monkeypatch: pytest.MonkeyPatch,
+        deaf: bool,  # noqa: FBT001 - a case
+    ) -> None:
+        """All of them before one has ended its own fill; and who comes now, too."""
+        if deaf:
+            deafen(monkeypatch)
+        one, *others = [make_node(patience=600.0) for _ in range(5)]
+        lease = await leased(one)
+        waiting = [
+            asyncio.create_task(node.store.begin_fill(KEY, BORN))
+            for node in others
+            for _ in range(5)
+        ]
+        await asyncio.gather(*(looked(node, 6) for node in others))
+        one.store.end_fill(lease, Filled.UNSTORABLE)
+        async with asyncio.timeout(LIMIT):
+            assert await asyncio.gather(*waiting) == [Lease(KEY, alone=True)] * 20
+
+    async def test_a_mark_that_nothing_may_be_shared_lasts_for_a_moment(
+        self, make_node: MakeNode, redis_server: RedisServer
     ) -> None:
         one, two = make_node(), make_node()
-        lease = await one.store.begin_fill(KEY)
+        one.store.end_fill(await leased(one), Filled.UNSTORABLE)
+        await one.settle()
+        name = Names(one.link.options.prefix).lock(KEY)
+        async with redis_server.client() as raw:
+            assert 0 < await raw.pttl(name) <= 1000
+            await raw.persist(name)  # machines are slow, and this is about something else
+            for born in (BORN, BORN - 1):
+                assert await two.store.begin_fill(KEY, born) == Lease(KEY, alone=True)
+            lease = await leased(two, BORN + 1)
+            assert lease.token, "a purge may have changed that"
+            assert await raw.pttl(name) > 1000
+
+    async def test_after_a_failure_they_take_turns(self, make_node: MakeNode) -> None:
+        nodes = [make_node(patience=600.0, ttl=600.0) for _ in range(4)]
+        waiting = {asyncio.create_task(node.store.begin_fill(KEY, BORN)): node for node in nodes}
+        for _ in nodes:
+            async with asyncio.timeout(LIMIT):
+                done, _ = await asyncio.wait(waiting, return_when="FIRST_COMPLETED")
+            (turn,) = done
+            node, lease = waiting.pop(turn), turn.result()
+            await asyncio.gather(*(looked(other) for other in waiting.values()))
+            assert not any(task.done() for task in waiting), "the others wait for this one now"
+            assert isinstance(lease, Lease)
+            assert lease.token
+            node.store.end_fill(lease, Filled.FAILED)
+
+    async def test_who_asks_after_a_purge_does_not_wait_for_a_fill_from_before(
+        self, make_node: MakeNode, redis_server: RedisServer
+    ) -> None:
+        old, new, other = [make_node(patience=600.0) for _ in range(3)]
+        before, after = await leased(old), await leased(new, BORN + 1)
+        assert before.token
+        assert after.token
+        assert new.link.counts.commands == 1, "it did not wait at all"
+        old.store.end_fill(before, Filled.FAILED)
+        await old.settle()
+        async with redis_server.client() as raw:
+            name = Names(old.link.options.prefix).lock(KEY)
+            assert await raw.get(name) == after.token.encode(), "not the old one's any more"
+            assert await raw.pttl(name) > 0
+        waiting = [
+            asyncio.create_task(other.store.begin_fill(KEY, born)) for born in (BORN, BORN + 1)
+        ]
+        await looked(other, 2)
+        entry = make_entry(b"filled")
+        await new.store.put(KEY, entry)
+        new.store.end_fill(after, Filled.STORED)
+        async with asyncio.timeout(LIMIT):
+            assert await asyncio.gather(*waiting) == [[entry]] * 2
+
+    async def test_who_waits_for_a_fill_from_before_a_purge_takes_it_over(
+        self, make_node: MakeNode, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The lock changes hands between two looks."""
+        deafen(monkeypatch)
+        one, two = make_node(), make_node(patience=600.0)
+        await leased(one, BORN + 1)
+        waiting = asyncio.create_task(two.store.begin_fill(KEY, BORN + 1))
+        await looked(two, 2)
+        async with redis_server.client() as raw:
+            name = Names(one.link.options.prefix).lock(KEY)
+            await raw.set(name, f"{BORN}:another", px=600_000)
+        async with asyncio.timeout(LIMIT):
+            lease = await waiting
         assert isinstance(lease, Lease)
-        waiting = asyncio.create_task(two.store.begin_fill(KEY))
-        await asyncio.sleep(0.1)
-        one.store.end_fill(lease, stored=False)
-        begun = await asyncio.wait_for(waiting, 1.0)
-        assert isinstance(begun, Lease)
+        assert lease.token
+
+    @pytest.mark.parametrize("foreign", ["a word", "a list"])
+    async def test_a_foreign_value_is_no_lock(
+        self, make_node: MakeNode, redis_server: RedisServer, foreign: str
+    ) -> None:
+        one = make_node()
+        name = Names(one.link.options.prefix).lock(KEY)
+        async with redis_server.client() as raw:
+            await (raw.set(name, "x") if foreign == "a word" else raw.rpush(name, "x"))
+            assert (await leased(one)).token
+            assert await raw.pttl(name) > 0
 
     async def test_nobody_waits_for_long_behind_one_that_is_silent(
         self, make_node: MakeNode
     ) -> None:
-        one, two = make_node(), make_node(patience=0.3)
-        assert isinstance(await one.store.begin_fill(KEY), Lease)
+        one, two = make_node(ttl=600.0), make_node(patience=0.3)
+        await leased(one)
         started = time.monotonic()
-        assert await two.store.begin_fill(KEY) == Lease(KEY)
-        assert 0.25 < time.monotonic() - started < 2.0
+        async with asyncio.timeout(LIMIT):
+            assert await two.store.begin_fill(KEY, BORN) == Lease(KEY)
+        assert time.monotonic() - started > 0.25
+        assert two.link.counts.commands <= 5, "taken in vain, then looked at ever longer intervals"
 
     async def test_one_takes_over_from_one_that_died(self, make_node: MakeNode) -> None:
         dead, *others = make_node(ttl=0.3), make_node(), make_node()
-        assert isinstance(await dead.store.begin_fill(KEY), Lease)
-        tasks = [asyncio.create_task(node.store.begin_fill(KEY)) for node in others]
-        done, pending = await asyncio.wait(tasks, timeout=1.0, return_when="FIRST_COMPLETED")
+        await leased(dead)
+        tasks = [asyncio.create_task(node.store.begin_fill(KEY, BORN)) for node in others]
+        done, pending = await asyncio.wait(tasks, timeout=LIMIT, return_when="FIRST_COMPLETED")
         (lease,) = (task.result() for task in done)
         assert isinstance(lease, Lease)
         assert lease.token
@@ -356,17 +488,18 @@ class TestFills:
         entry = make_entry()
         leader = others[tasks.index(next(iter(done)))]
         await leader.store.put(KEY, entry)
-        leader.store.end_fill(lease, stored=True)
-        assert list(await asyncio.wait_for(pending.pop(), 1.0)) == [entry]  # type: ignore[arg-type]
+        leader.store.end_fill(lease, Filled.STORED)
+        async with asyncio.timeout(LIMIT):
+            assert await pending.pop() == [entry]
 
     async def test_a_lease_right_after_a_fill_looks_first(self, make_node: MakeNode) -> None:
         one, two = make_node(), make_node()
         entry = make_entry()
         await one.store.put(KEY, entry)
         await one.settle()
-        assert await two.store.begin_fill(KEY) == [entry]
+        assert await two.store.begin_fill(KEY, BORN) == [entry]
         await two.settle()
-        again = await two.store.begin_fill(KEY, lambda _: False)
+        again = await two.store.begin_fill(KEY, BORN, lambda _: False)
         assert isinstance(again, Lease)
         assert again.token, "the first lease was given back"
 
@@ -376,21 +509,21 @@ class TestFills:
             async with nodes_on(RedisOptions.from_url(server.url)) as make_node:
                 one = make_node()
                 for _ in range(10):
-                    assert await one.store.begin_fill(KEY) == Lease(KEY)
+                    assert await one.store.begin_fill(KEY, BORN) == Lease(KEY)
 
     async def test_who_leaves_while_taking_the_lease_does_not_keep_it(
         self, make_node: MakeNode
     ) -> None:
         one, two = make_node(), make_node()
         await two.store.lookup(KEY)
-        task = asyncio.create_task(one.store.begin_fill(KEY))
+        task = asyncio.create_task(one.store.begin_fill(KEY, BORN))
         for _ in range(3):
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        begun = await asyncio.wait_for(two.store.begin_fill(KEY), 1.0)
-        assert isinstance(begun, Lease)
+        async with asyncio.timeout(LIMIT):
+            assert isinstance(await two.store.begin_fill(KEY, BORN), Lease)
 
 
 class TestTroubles:
@@ -519,6 +652,31 @@ class TestModes:
             cluster.nodes[0].thaw()
             await up(three)
             assert all([len(await three.store.lookup(key)) == 1 for key in keys])
+
+
+async def leased(node: Node, born: int = BORN) -> Lease:
+    lease = await node.store.begin_fill(KEY, born)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def deafen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nobody hear of the end of a fill."""
+
+    async def hear_nothing(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(fill_lock._Ears, "_listen", hear_nothing)
+
+
+async def looked(node: Node, times: int = 1) -> None:
+    """Wait until it has asked Redis so many times more: who waits, looks."""
+    goal = node.link.counts.commands + times
+
+    async def has_looked() -> bool:
+        return node.link.counts.commands >= goal
+
+    await eventually(has_looked, "nobody looks")
 
 
 async def up(node: Node) -> None:
