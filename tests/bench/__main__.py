@@ -10,11 +10,13 @@ from rich.console import Console
 
 from tests.bench import peers, report
 from tests.bench.cases import CASES, Case, SkippedError
-from tests.bench.machine import Cores, choose_cores, describe
+from tests.bench.machine import Cores, choose_cores, describe, first_in_line
 from tests.bench.results import Outcome, Sample
 from tests.bench.stage import Stage
 
 NAMES = ("warmfront", "nginx", "varnish")
+_WIDTH = 110
+"""Columns that the tables need, whatever they are written to."""
 
 
 def measure(case: Case, stage: Stage, rounds: int) -> Outcome:
@@ -53,6 +55,7 @@ def run(
 def main() -> None:
     options = _arguments()
     console = Console()
+    console.width = max(console.width, _WIDTH)
     chosen = [case for case in CASES if not options.only or case.name in options.only]
     missing = peers.install_missing()
     if {"wrk", "nginx"} & set(missing):
@@ -64,12 +67,13 @@ def main() -> None:
     names = [name for name in NAMES if not (name == "varnish" and "varnishd" in missing)]
     cores = choose_cores()
     outcomes: list[Outcome] = []
-    for result in run(chosen, names, cores, options.rounds, options.seconds):
-        if isinstance(result, str):
-            console.print(result)
-        else:
-            outcomes.append(result)
-            console.print(report.table(result))
+    with first_in_line():
+        for result in run(chosen, names, cores, options.rounds, options.seconds):
+            if isinstance(result, str):
+                console.print(result)
+            else:
+                outcomes.append(result)
+                console.print(report.table(result))
     for name, value in describe(cores).items():
         console.print(f"{name}: {value}", highlight=False)
 

@@ -1,5 +1,6 @@
 """Outcomes as tables, for the terminal and for the documentation."""
 
+from rich import box
 from rich.table import Table
 
 from tests.bench.results import Outcome, doubts
@@ -9,11 +10,10 @@ NAMES = {"warmfront": "Warmfront", "nginx": "nginx", "varnish": "Varnish"}
 
 def table(outcome: Outcome) -> Table:
     """One row for each contender, the spread of the ratios beside their medians."""
-    drawn = Table(title=outcome.title, caption="\n".join(doubts(outcome)), title_justify="left")
-    drawn.caption_justify = "left"
-    for column in ("", "answers/s", "p50 ms", "p99 ms", "core", "load", "ratio", "by cpu"):
+    drawn = Table(title=outcome.title, caption="\n".join(doubts(outcome)), box=box.SIMPLE)
+    drawn.title_justify = drawn.caption_justify = "left"
+    for column in ("", "1/s", "p50 ms", "p99 ms", "core", "load", "ratio", "by cpu", "goal"):
         drawn.add_column(column, justify="right" if column else "left", no_wrap=True)
-    drawn.add_column("goal", no_wrap=True)
     for name in outcome.samples:
         usage = outcome.usage(name)
         drawn.add_row(
@@ -37,4 +37,4 @@ def _comparison(outcome: Outcome, name: str) -> tuple[str, str, str]:
         return "", "", said
     ratio = outcome.ratio(name)
     by_processor = outcome.ratio(name, "capacity").median
-    return f"{ratio.median:.2f} ({ratio.low:.2f}..{ratio.high:.2f})", f"{by_processor:.2f}", said
+    return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})", f"{by_processor:.2f}", said
