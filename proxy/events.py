@@ -28,6 +28,20 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A request, or a connection, was refused at the door: nobody behind it has seen it.
+
+    Attributes:
+        detail: Which rule it broke; nothing of what was sent.
+        client: IP address; "" on a Unix socket.
+    """
+
+    status: int
+    detail: str
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
 class OriginFailed:
     """The origin gave no usable answer.
 
@@ -38,6 +52,23 @@ class OriginFailed:
     uri: str
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OriginChanged:
+    """An origin is trusted with more or fewer requests than before.
+
+    Attributes:
+        group: Its group's name; "" for the one that routes share.
+        url: Where it is, without credentials.
+        state: "up", "down", "half_open" or "slow_start".
+        cause: What showed it.
+    """
+
+    group: str
+    url: str
+    state: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +142,9 @@ class PurgeLogChanged:
 
 Event: TypeAlias = (
     Answered
+    | Refused
     | OriginFailed
+    | OriginChanged
     | NotStored
     | TagsRefused
     | PurgeIncomplete

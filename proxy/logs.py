@@ -13,10 +13,12 @@ from proxy.events import (
     Emit,
     Event,
     NotStored,
+    OriginChanged,
     OriginFailed,
     PurgeIncomplete,
     PurgeLogChanged,
     RedisChanged,
+    Refused,
     TagsRefused,
 )
 
@@ -55,20 +57,23 @@ def event_log(*, access: bool) -> Emit:
     log = structlog.stdlib.get_logger("warmfront")
 
     def write(event: Event) -> None:
+        if isinstance(event, Answered | Refused):
+            if access:
+                _tell_access(log, event)
+            return
         match event:
-            case Answered():
-                if access:
-                    log.info(
-                        "answered",
-                        method=event.method,
-                        uri=event.uri,
-                        status=event.status,
-                        cache=event.cache_status,
-                        seconds=round(event.duration, 6),
-                    )
             case OriginFailed():
                 log.warning(
                     "origin failed", uri=event.uri, reason=event.reason.value, detail=event.detail
+                )
+            case OriginChanged():
+                tell = log.warning if event.state == "down" else log.info
+                tell(
+                    "origin",
+                    group=event.group,
+                    url=event.url,
+                    state=event.state,
+                    cause=event.cause,
                 )
             case NotStored():
                 log.debug("not stored", uri=event.uri, reason=event.reason.value)
@@ -88,3 +93,18 @@ def event_log(*, access: bool) -> Emit:
                 assert_never(event)
 
     return write
+
+
+def _tell_access(log: structlog.stdlib.BoundLogger, event: Answered | Refused) -> None:
+    if isinstance(event, Refused):
+        client = event.client or "unix"
+        log.info("refused", status=event.status, why=event.detail, client=client)
+        return
+    log.info(
+        "answered",
+        method=event.method,
+        uri=event.uri,
+        status=event.status,
+        cache=event.cache_status,
+        seconds=round(event.duration, 6),
+    )

@@ -11,9 +11,11 @@ from proxy.events import (
     BackgroundFailed,
     Event,
     NotStored,
+    OriginChanged,
     OriginFailed,
     PurgeLogChanged,
     RedisChanged,
+    Refused,
     TagsRefused,
 )
 from proxy.rfc9111.reasons import Reason
@@ -48,6 +50,18 @@ def written(
         (
             OriginFailed("http://api/a", Reason.ORIGIN_REFUSED, "errno 111"),
             {"event": "origin failed", "level": "warning", "reason": "origin-refused"},
+        ),
+        (
+            Refused(400, "The request line is malformed.", "192.0.2.1"),
+            {"event": "refused", "level": "info", "status": 400, "client": "192.0.2.1"},
+        ),
+        (
+            OriginChanged("", "http://one:8000", "down", "5 failures in a row"),
+            {"event": "origin", "level": "warning", "url": "http://one:8000", "state": "down"},
+        ),
+        (
+            OriginChanged("search", "http://one:8000", "up", "trials succeeded"),
+            {"event": "origin", "level": "info", "group": "search", "cause": "trials succeeded"},
         ),
         (
             NotStored("http://api/a", Reason.TOO_LARGE),

@@ -1,18 +1,24 @@
-"""The public listener: sockets, TLS, and the orderly end."""
+"""The public listener: sockets, TLS, the number of connections, and the orderly end."""
 
 import asyncio
+import logging
+import socket
 import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.server import sockets
+from proxy.server.door import Door, Shortage, refuse
 from proxy.server.http import HttpHandler, Respond
 from proxy.server.options import ServerOptions
 from proxy.server.protocol import Acceptor
 
-_BACKLOG: Final = 1024
+_logger = logging.getLogger(__name__)
+
 _TLS_SHUTDOWN: Final = 5.0
-_UNIX: Final = "unix:"
-_MAX_PORT: Final = 65535
 
 
 class Listener:
@@ -22,71 +28,129 @@ class Listener:
         self._options = options
         self._acceptor: Acceptor | None = None
         self._handler = HttpHandler(respond, options)
-        self._servers: list[asyncio.Server] = []
+        self._doors: list[Door] = []
+        self._arriving: set[asyncio.Task[None]] = set()
         self._unix_sockets: list[tuple[Path, int]] = []
+        self._no_descriptor = Shortage("Out of file descriptors for connections")
+        self._full = Shortage(f"{options.connections} connections are open")
 
-    async def start(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
-        """Listen on `host:port`, `[v6]:port`, `:port` (all interfaces) or `unix:/path`.
+    async def start(
+        self,
+        address: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        handed_down: Sequence[socket.socket] = (),
+        shared: bool = False,
+    ) -> None:
+        """Listen on one more address.
 
-        Raises ValueError for another form, OSError where the address cannot be had. `tls` is
-        made to offer HTTP/1.1 only.
+        Args:
+            address: `host:port`, `[v6]:port`, `:port` (all interfaces) or `unix:/path`.
+            tls: Is made to offer HTTP/1.1 only.
+            handed_down: Sockets that listen there already; whoever made them keeps them too.
+            shared: Other processes may listen there at the same time.
+
+        Raises:
+            ValueError: The address has another form.
+            OSError: It cannot be had.
         """
         if self._acceptor is None:
             self._acceptor = Acceptor(self._handler.serve, self._options)
-        loop = asyncio.get_running_loop()
-        common: dict[str, Any] = {"backlog": _BACKLOG}
+        listening = handed_down or sockets.bind(address, shared=shared)
+        if not handed_down and address.startswith(sockets.UNIX):
+            path = Path(address.removeprefix(sockets.UNIX))
+            self._unix_sockets.append((path, _inode(path)))
         if tls is not None:
             tls.set_alpn_protocols(["http/1.1"])
-            common["ssl"] = tls
-            common["ssl_handshake_timeout"] = self._options.header_timeout
-            common["ssl_shutdown_timeout"] = _TLS_SHUTDOWN
-        if address.startswith(_UNIX):
-            path = Path(address.removeprefix(_UNIX))
-            server = await loop.create_unix_server(self._acceptor.accept, str(path), **common)
-            self._unix_sockets.append((path, _inode(path)))
-        else:
-            host, port = split_address(address)
-            server = await loop.create_server(self._acceptor.accept, host, port, **common)
-        self._servers.append(server)
+        for sock in listening:
+            door = Door(
+                sock,
+                partial(self._welcome, self._acceptor, tls),
+                plain=tls is None,
+                shortage=self._no_descriptor,
+            )
+            self._doors.append(door)
+            door.open()
 
     @property
     def port(self) -> int:
         """The TCP port that the last `start` was given; 0 for a Unix socket or none."""
-        names = [sock.getsockname() for server in self._servers[-1:] for sock in server.sockets]
-        return int(names[0][1]) if names and isinstance(names[0], tuple) else 0
+        name = self._doors[-1].sock.getsockname() if self._doors else None
+        return int(name[1]) if isinstance(name, tuple) else 0
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return 0 if self._acceptor is None else self._acceptor.count
+
+    def retire(self) -> None:
+        """Have each connection end with its next answer; new ones are still let in."""
+        if self._acceptor is not None:
+            self._acceptor.retire()
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
         """Accept nothing more, let running requests finish for so many seconds, close."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        self.retire()
+        doors, self._doors = self._doors, []
+        for door in doors:
+            door.close()
         for path, inode in self._unix_sockets:
             if _inode(path) == inode:  # else a successor listens there by now
                 path.unlink()
         self._unix_sockets.clear()
+        await self._end_arrivals(timeout)
         if self._acceptor is not None:
             await self._acceptor.drain(timeout)
+        self._no_descriptor.close()
+        self._full.close()
 
     async def close(self) -> None:
         """Close at once, whatever runs."""
         await self.drain(0)
 
+    def _welcome(
+        self, acceptor: Acceptor, tls: ssl.SSLContext | None, connection: socket.socket
+    ) -> None:
+        if len(self._arriving) + acceptor.count >= self._options.connections:
+            self._full.note()
+            if tls is not None:  # not worth a handshake; the others are answered
+                refuse(connection, "Too many connections are open.", plain=False)
+                return
+        task = asyncio.get_running_loop().create_task(self._let_in(acceptor, tls, connection))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _let_in(
+        self, acceptor: Acceptor, tls: ssl.SSLContext | None, connection: socket.socket
+    ) -> None:
+        """Make a transport of it, after the handshake if there is one."""
+        connection.settimeout(0)
+        secured: dict[str, Any] = {}
+        if tls is not None:
+            secured["ssl"] = tls
+            secured["ssl_handshake_timeout"] = self._options.header_timeout
+            secured["ssl_shutdown_timeout"] = _TLS_SHUTDOWN
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(acceptor.accept, connection, **secured)
+        except OSError as error:  # no TLS, or gone already
+            connection.close()
+            _logger.debug("A connection came to nothing: %s", error)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+
+    async def _end_arrivals(self, seconds: float) -> None:
+        if self._arriving:
+            _, late = await asyncio.wait(self._arriving, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
 
 def _inode(path: Path) -> int:
     """Which file is there; 0 for none."""
-    try:
+    with suppress(OSError):
         return path.stat().st_ino
-    except OSError:
-        return 0
-
-
-def split_address(address: str) -> tuple[str | None, int]:
-    """Host (None: every interface) and port of `host:port`; raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError(f"{address!r}: an IPv6 address needs brackets")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > _MAX_PORT:
-        raise ValueError(f"{address!r} is not host:port or unix:/path")
-    return host or None, int(port)
+    return 0

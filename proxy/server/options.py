@@ -16,6 +16,7 @@ class ServerOptions:
         header_size: All field lines of a head together.
         headers: Field lines in a head.
         connections: Open connections; one more is answered 503.
+        drain_idle: That an idle connection gets for another request once it is to close.
     """
 
     header_timeout: float = 10.0
@@ -26,3 +27,4 @@ class ServerOptions:
     header_size: int = 32768
     headers: int = 200
     connections: int = 10000
+    drain_idle: float = 1.0

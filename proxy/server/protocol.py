@@ -14,6 +14,7 @@ Invariants:
 
 import asyncio
 import logging
+import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
@@ -88,9 +89,18 @@ class Acceptor(web.Server):
         return Connection(self, self._options, self._loop)
 
     @property
+    def count(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    @property
     def draining(self) -> bool:
         """Each connection is to close after the request that it is at."""
         return self._draining
+
+    def retire(self) -> None:
+        """From now on each connection closes after its next answer, which says so."""
+        self._draining = True
 
     def opened(self, connection: "Connection", task: asyncio.Task[None]) -> None:
         """Count a connection in, with the task that serves it."""
@@ -104,11 +114,17 @@ class Acceptor(web.Server):
         self._tell_quiet()
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
-        """Let running requests finish, for so many seconds; then cut what is left."""
-        self._draining = True
+        """Let running requests finish, for so many seconds; then cut what is left.
+
+        An idle connection gets a moment for another request first, whose answer says that it is
+        the last one: a client that sends it just when we close could not know.
+        """
+        self.retire()
+        began = self._loop.time()
+        await self._wait_until_quiet(min(timeout, self._options.drain_idle))
         for connection in list(self._open):
             connection.close_if_idle()
-        await self._wait_until_quiet(timeout)
+        await self._wait_until_quiet(began + timeout - self._loop.time())
         for connection in list(self._open):
             connection.cut()
         for task in self._tasks:
@@ -116,7 +132,7 @@ class Acceptor(web.Server):
         await self._wait_until_quiet(_CUT_TIME)
 
     async def _wait_until_quiet(self, seconds: float) -> None:
-        if self._open or self._tasks:
+        if seconds > 0 and (self._open or self._tasks):
             self._quiet = self._loop.create_future()
             await asyncio.wait([self._quiet], timeout=seconds)
 
@@ -270,9 +286,19 @@ class Connection(RequestHandler):
     # What the acceptor asks.
 
     def close_if_idle(self) -> None:
-        """Close at once unless a request has begun to arrive."""
-        if self.idle:
+        """Close at once unless a request has begun to arrive, be it only at this machine."""
+        if self.idle and not self._readable:
             self.force_close()
+
+    @property
+    def _readable(self) -> bool:
+        """Whether something has arrived that the loop has not read yet."""
+        sock = None if self._wire is None else self._wire.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def cut(self) -> None:
         """Close at once, so that nothing half sent can pass for complete."""
@@ -287,8 +313,6 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         self._acceptor.opened(self, cast("asyncio.Task[None]", self._task_handler))
         self._head_timer = self._loop.call_later(self._options.header_timeout, self._head_late)
-        if self.closing:
-            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wake or cancel whatever waits for the client."""

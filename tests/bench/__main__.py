@@ -1,145 +1,95 @@
-"""How a hit and a pass-through compare with asking the origin directly.
-
-Three processes on this machine: an origin that does nothing but answer, Warmfront in front of
-it, and this one, which sends requests over keep-alive connections and counts answers. The cases
-run in turns, several rounds each, so that what else the machine does hits all of them alike.
-"""
+"""`make bench`: Warmfront, nginx and Varnish side by side on one core, in turns."""
 
 import argparse
-import asyncio
-import socket
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-BODY = b"x" * 1024
-HEAD = (
-    "Host: bench.example\r\n"
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"
-    "Accept: application/json, text/plain, */*\r\n"
-    "Accept-Language: en-GB,en;q=0.7,de;q=0.3\r\n"
-    "Accept-Encoding: gzip, deflate, br\r\n"
-)
-CASES = {"origin": "/hit", "pass-through": "/pass", "hit": "/hit"}
+from tests.bench import peers, report
+from tests.bench.cases import CASES, Case, SkippedError
+from tests.bench.machine import Cores, choose_cores, describe, first_in_line
+from tests.bench.results import Outcome, Sample
+from tests.bench.stage import Stage
 
-
-class _Origin(asyncio.Protocol):
-    """Answers every head at once; /hit may be cached, the rest may not."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        *heads, self._buffer = (self._buffer + data).split(b"\r\n\r\n")
-        for head in heads:
-            control = b"max-age=3600" if head.startswith(b"GET /hit") else b"no-store"
-            self._transport.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: %b\r\n"
-                b"Content-Length: %d\r\n\r\n%b" % (control, len(BODY), BODY)
-            )
+NAMES = ("warmfront", "nginx", "varnish")
+_WIDTH = 110
+"""Columns that the tables need, whatever they are written to."""
 
 
-async def serve_origin(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(_Origin, "127.0.0.1", port)
-    await server.serve_forever()
-
-
-async def load(port: int, target: str, connections: int, seconds: float) -> float:
-    """Answers per second."""
-    deadline = time.perf_counter() + seconds
-    counts = await asyncio.gather(
-        *(_one_client(port, target, number, deadline) for number in range(connections))
+def measure(case: Case, stage: Stage, rounds: int) -> Outcome:
+    """All rounds of one case; who begins changes from round to round."""
+    with case.trial(stage) as trial:
+        samples: dict[str, list[Sample]] = {name: [] for name in trial.contenders}
+        for turn in range(rounds):
+            trial.before_round()
+            for name in rotated(list(samples), turn):
+                samples[name].append(trial.contenders[name]())
+    return Outcome(
+        case.name, case.title, case.what, case.metric, case.origin_share, case.goals, samples
     )
-    return sum(counts) / seconds
 
 
-async def _one_client(port: int, target: str, number: int, deadline: float) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    answers = 0
-    while time.perf_counter() < deadline:
-        request = f"GET {target} HTTP/1.1\r\n{HEAD}X-Request-Id: {number}-{answers}\r\n\r\n"
-        writer.write(request.encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(head.decode("latin-1"))
-        await reader.readexactly(len(BODY))
-        answers += 1
-    writer.close()
-    return answers
+def rotated(names: Sequence[str], turn: int) -> list[str]:
+    """The names, another one first in each turn."""
+    first = turn % len(names)
+    return [*names[first:], *names[:first]]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def process(*arguments: str, port: int) -> Iterator[None]:
-    running = subprocess.Popen(
-        [sys.executable, "-m", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _await_port(port)
-        yield
-    finally:
-        running.terminate()
-        running.wait()
-
-
-def _await_port(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on port {port}")
+def run(
+    cases: Sequence[Case], names: Sequence[str], cores: Cores, rounds: int, seconds: int
+) -> Iterator[Outcome | str]:
+    """Outcomes as they come; a line of text for a case that could not run."""
+    with peers.scratch() as folder, peers.origin(folder, cores) as origin:
+        for case in cases:
+            own = Path(tempfile.mkdtemp(dir=folder))
+            own.chmod(0o777)
+            try:
+                yield measure(case, Stage(own, cores, origin, names, seconds), rounds)
+            except SkippedError as reason:
+                yield f"{case.title}: skipped, {reason}"
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--seconds", type=float, default=2.0)
-    arguments.add_argument("--connections", type=int, default=32)
-    arguments.add_argument("--serve-origin", type=int, help=argparse.SUPPRESS)
-    options = arguments.parse_args()
-    if options.serve_origin:
-        asyncio.run(serve_origin(options.serve_origin))
-        return
-    origin, proxy = free_port(), free_port()
-    run = ("proxy", "run", "--origin", f"http://127.0.0.1:{origin}")
-    with (
-        process("tests.bench", "--serve-origin", str(origin), port=origin),
-        process(*run, "--listen", f"127.0.0.1:{proxy}", "--log-level", "warning", port=proxy),
-    ):
-        rates: dict[str, list[float]] = {case: [] for case in CASES}
-        for _ in range(options.rounds):
-            for case, target in CASES.items():
-                port = origin if case == "origin" else proxy
-                rate = asyncio.run(load(port, target, options.connections, options.seconds))
-                rates[case].append(rate)
-    report(rates)
+    options = _arguments()
+    console = Console()
+    console.width = max(console.width, _WIDTH)
+    chosen = [case for case in CASES if not options.only or case.name in options.only]
+    missing = peers.install_missing()
+    if {"wrk", "nginx"} & set(missing):
+        sys.exit(f"needed and not installed: {', '.join(missing)}; as root this installs them")
+    for command in missing:
+        console.print(
+            f"without {command}, which is not installed: apt-get install {peers.PACKAGES[command]}"
+        )
+    names = [name for name in NAMES if not (name == "varnish" and "varnishd" in missing)]
+    cores = choose_cores()
+    outcomes: list[Outcome] = []
+    with first_in_line():
+        for result in run(chosen, names, cores, options.rounds, options.seconds):
+            if isinstance(result, str):
+                console.print(result)
+            else:
+                outcomes.append(result)
+                console.print(report.table(result))
+    for name, value in describe(cores).items():
+        console.print(f"{name}: {value}", highlight=False)
 
 
-def report(rates: dict[str, list[float]]) -> None:
-    medians = {case: statistics.median(measured) for case, measured in rates.items()}
-    table = Table(title="1 KiB answers, Python client and origin: read the ratios, not the rates")
-    for column in ("case", "answers/s", "spread", "ratio to the bare origin"):
-        table.add_column(column, justify="left" if column == "case" else "right")
-    for case, median in medians.items():
-        spread = (max(rates[case]) - min(rates[case])) / median
-        ratio = median / medians["origin"]
-        table.add_row(case, f"{median:,.0f}", f"{spread:.0%}", f"{ratio:.2f}")
-    Console().print(table)
+def _arguments() -> argparse.Namespace:
+    names = [case.name for case in CASES]
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each case (5)")
+    parser.add_argument("--seconds", type=int, default=3, help="length of one run, 2 or more (3)")
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), metavar="CASE,...", help=", ".join(names)
+    )
+    options = parser.parse_args()
+    if unknown := set(options.only or ()) - set(names):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ LIMIT = 15.0
 
 _START_LIMIT = 45.0
 _NUMBERS = itertools.count(1)
+_CHANGE = re.compile(r"\] (redis|purge log) .*state=(\w+)")
 _VERSION = re.compile(rb"version=([0-9]+);")
 
 
@@ -139,6 +140,10 @@ class Node:
     async def get(self, page: Page, *lines: tuple[str, str]) -> Answer:
         head = [f"GET {page.target} HTTP/1.1", f"Host: {page.host}"]
         return await _ask(self.port, head, lines)
+
+    def told(self, what: str) -> list[str]:
+        """All states of "redis" or the "purge log" that the log tells of, in order."""
+        return [state for who, state in _CHANGE.findall(self.log.read_text()) if who == what]
 
     async def purge(self, names: Mapping[str, Any], **options: Any) -> tuple[int, dict[str, Any]]:
         """POST /purge: status and document."""

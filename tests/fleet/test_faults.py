@@ -1,6 +1,7 @@
 """What befalls Redis, under light load: no error, nothing stale, no false "done", recovery."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.fleet.load import load
-from tests.fleet.nodes import Fleet, fleet
+from tests.fleet.nodes import Fleet, Node, Page, fleet
 from tests.fleet.wire import Wire
 from tests.redis_server import RedisServer, free_port, start_redis
 
@@ -102,6 +103,9 @@ async def another_password(scene: Scene) -> AsyncIterator[None]:
 
 Fault = Callable[[Scene], AbstractAsyncContextManager[None]]
 
+LASTS: dict[Fault, float] = {frozen: 10.0}
+"""Seconds, where it is not twice `MAX_LAG`: for longer than what was known is trusted."""
+
 
 @pytest.mark.parametrize(
     "fault", [killed, frozen, unplugged, cut_in_replies, read_only, another_password]
@@ -109,6 +113,8 @@ Fault = Callable[[Scene], AbstractAsyncContextManager[None]]
 async def test_redis_of_no_help(
     scene: Scene, fault: Fault, record_property: Callable[[str, object], None]
 ) -> None:
+    nodes = scene.fleet.nodes
+    told = [len(node.told("purge log")) for node in nodes]
     async with load(scene.fleet) as clients:
         assert await clients.until(200, limit=RECOVERY) >= 0
         await clients.served(40)
@@ -116,17 +122,41 @@ async def test_redis_of_no_help(
             refused = await clients.until(503, limit=RECOVERY)
             began = len(clients.purges)
             async with asyncio.timeout(RECOVERY):
-                await asyncio.sleep(2 * MAX_LAG)  # for longer than what was known is trusted
+                await asyncio.sleep(LASTS.get(fault, 2 * MAX_LAG))
                 await clients.served(40)
+                assert all([await asks_the_origin(node, clients.pages[0]) for node in nodes])
                 for _ in range(3):
                     assert await clients.change(wait=0.2) == 503
             assert {status for status, _ in clients.purges[began:]} == {503}
         recovered = await clients.until(200, limit=RECOVERY)
         await clients.served(40)
+        for node, before in zip(nodes, told, strict=True):
+            await regained(node, before)
+            for what, states in (("redis", {"up", "down", "refusing"}), ("purge log", {"lost"})):
+                changes = [state for state in node.told(what) if state in states | {"regained"}]
+                assert all(one != next_ for one, next_ in itertools.pairwise(changes)), changes
     record_property("seconds until a purge was refused", round(refused, 2))
     record_property("seconds until one was acknowledged again", round(recovered, 2))
     record_property("slowest answer in seconds", round(clients.slowest, 2))
     assert clients.slowest < 5
+
+
+async def asks_the_origin(node: Node, page: Page) -> bool:
+    """Whether a page that is kept in memory is not served from there unseen."""
+    await node.get(page)
+    answer = await node.get(page)
+    return not answer.hit and "detail=purges-unknown" in answer.cache_status
+
+
+async def regained(node: Node, before: int) -> None:
+    """Wait until its log tells that the purge log was lost and found, after so many changes."""
+    async with asyncio.timeout(RECOVERY):
+        while True:
+            states = [state for state in node.told("purge log")[before:] if state != "reset"]
+            if states and states[-1] == "regained":
+                assert "lost" in states
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_redis_restarted_without_anybody_noticing(scene: Scene) -> None:

@@ -2,36 +2,19 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from proxy.exchange import Incoming, Outgoing
 from proxy.server import Listener, ServerOptions
-from proxy.server.listener import split_address
+from proxy.server.sockets import bind
 from tests.server.conftest import Certified
 from tests.server.wire import GET, Listen, Peer, always, echo, eventually, ok
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("127.0.0.1:80", ("127.0.0.1", 80)),
-        ("localhost:0", ("localhost", 0)),
-        ("[::1]:8080", ("::1", 8080)),
-        (":8080", (None, 8080)),
-    ],
-)
-def test_addresses(address: str, expected: tuple[str | None, int]) -> None:
-    assert split_address(address) == expected
-
-
-@pytest.mark.parametrize("address", ["", "host", "::1:80", "host:", "host:x", "host:65536", "h:+1"])
-def test_no_addresses(address: str) -> None:
-    with pytest.raises(ValueError, match=r"host:port|brackets"):
-        split_address(address)
 
 
 async def test_several_addresses(listen: Listen, tmp_path: Path) -> None:
@@ -89,6 +72,21 @@ async def test_a_listener_that_never_started() -> None:
     listener = Listener(echo, ServerOptions())
     assert listener.port == 0
     await listener.close()
+
+
+async def test_sockets_that_are_handed_down(tmp_path: Path) -> None:
+    path = tmp_path / "warmfront.sock"
+    with ExitStack() as kept:
+        tcp, unix = bind("127.0.0.1:0")[0], bind(f"unix:{path}")[0]
+        listener = Listener(echo, ServerOptions())
+        for sock in (tcp, unix):
+            kept.enter_context(sock.dup())
+            await listener.start("of no matter:0", handed_down=[sock])
+        async with Peer(*await asyncio.open_unix_connection(str(path))) as peer:
+            assert (await peer.ask()).status == 200
+        await listener.close()
+        waiting = await asyncio.open_unix_connection(str(path))  # the next one will let it in
+        waiting[1].close()
 
 
 class TestTls:
@@ -169,6 +167,18 @@ class TestConnectionLimit:
                 await three.closed()
             assert (await one.ask()).status == 200
 
+    async def test_handshakes_count(self, listen: Listen, certified: Certified) -> None:
+        listener = await listen(echo, tls=certified.server, connections=2)
+        async with await Peer.connect(listener) as one, await Peer.connect(listener) as two:
+            await asyncio.sleep(0.05)
+            async with await Peer.connect(listener) as three:
+                await three.closed()
+            for peer in (one, two):
+                peer.send(b"no handshake")
+                await peer.rest()
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            assert (await peer.ask()).status == 200
+
     async def test_a_place_that_is_free_again(self, listen: Listen) -> None:
         listener = await listen(echo, connections=1)
         async with await Peer.connect(listener) as one:
@@ -216,6 +226,55 @@ class TestDrain:
             assert reply.get(b"Connection") == b"close"
             await busy.closed()
             await asyncio.wait_for(draining, 5)
+
+    async def test_an_idle_connection_gets_a_last_answer(self, listen: Listen) -> None:
+        listener = await listen(echo, drain_idle=5.0)
+        async with await Peer.connect(listener) as used, await Peer.connect(listener) as unused:
+            assert (await used.ask()).get(b"Connection") is None
+            await eventually(lambda: listener.connections == 2)
+            draining = asyncio.create_task(listener.drain(5))
+            await asyncio.sleep(0)
+            for peer in (used, unused):
+                assert (await peer.ask()).get(b"Connection") == b"close"
+                await peer.closed()
+            await asyncio.wait_for(draining, 5)
+
+    async def test_who_waits_at_the_door_is_let_in(self, listen: Listen) -> None:
+        listener = await listen(echo)
+        clients = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(20)]
+        draining = asyncio.create_task(listener.drain(5))  # before any has been accepted
+        for client in clients:
+            async with Peer(*await asyncio.open_connection(sock=client)) as peer:
+                assert (await peer.ask()).get(b"Connection") == b"close"
+        await asyncio.wait_for(draining, 5)
+
+    async def test_a_request_that_has_arrived_unseen_is_answered(self, listen: Listen) -> None:
+        listener = await listen(echo, drain_idle=0.0)
+        with socket.create_connection(("127.0.0.1", listener.port), 5) as client:
+            await eventually(lambda: listener.connections == 1)
+            client.sendall(GET)
+            draining = asyncio.create_task(listener.drain(5))
+            await asyncio.wait_for(draining, 5)
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+    async def test_connections_retire_while_new_ones_come(self, listen: Listen) -> None:
+        listener = await listen(echo)
+        async with await Peer.connect(listener) as peer:
+            assert (await peer.ask()).get(b"Connection") is None
+            listener.retire()
+            assert (await peer.ask()).get(b"Connection") == b"close"
+            await peer.closed()
+        async with await Peer.connect(listener) as peer:
+            assert (await peer.ask()).get(b"Connection") == b"close"
+
+    async def test_a_handshake_that_does_not_end_is_cut(
+        self, listen: Listen, certified: Certified
+    ) -> None:
+        listener = await listen(echo, tls=certified.server)
+        async with await Peer.connect(listener) as peer:
+            await asyncio.sleep(0.05)
+            await asyncio.wait_for(listener.drain(0.05), 5)
+            await peer.closed()
 
     async def test_a_head_that_has_begun_is_answered(self, listen: Listen) -> None:
         listener = await listen(echo)

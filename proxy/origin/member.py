@@ -1,0 +1,125 @@
+"""One origin of a group: its connections, its health, its figures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.events import Emit, OriginChanged
+from proxy.origin.balance import seed_of
+from proxy.origin.breaker import VOID, Breaker, BreakerOptions, State
+from proxy.origin.client import OriginClient
+from proxy.origin.options import OriginOptions
+from proxy.rfc9111.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberOptions:
+    """One origin of a group.
+
+    Attributes:
+        origin: How to reach it.
+        weight: Its share of the requests, relative to that of the others.
+        backup: It is asked only while no origin that is not a backup may be.
+    """
+
+    origin: OriginOptions
+    weight: int = 1
+    backup: bool = False
+
+
+class Member:
+    """An origin as its group sees it. Must be made while an event loop runs; end with `close`.
+
+    Every request is begun here and ended once: by `failed`, `abandoned`, or after `answered` by
+    `completed`, `failed` or `left`.
+
+    Attributes:
+        options: May be replaced by others that reach it in the same way.
+        draining: It gets no more requests, and is closed before long.
+        in_flight: Requests begun and not ended. A tunnel has ended.
+        requests: Requests in all.
+        failures: Those of them that failed by its fault.
+        last_failure: What the last of these met; "" for none.
+    """
+
+    __slots__ = (
+        "_clock",
+        "breaker",
+        "client",
+        "draining",
+        "failures",
+        "in_flight",
+        "last_failure",
+        "options",
+        "requests",
+        "seed",
+    )
+
+    def __init__(
+        self,
+        options: MemberOptions,
+        breaker: BreakerOptions,
+        *,
+        group: str,
+        clock: Callable[[], float],
+        emit: Emit,
+    ) -> None:
+        self._clock = clock
+        self.options = options
+        self.client = OriginClient(options.origin)
+        self.seed = seed_of(options.origin.url)
+        self.draining = False
+        self.in_flight = 0
+        self.requests = 0
+        self.failures = 0
+        self.last_failure = ""
+
+        def moved(state: State, cause: str) -> None:
+            emit(OriginChanged(group, options.origin.url, state.value, cause))
+
+        self.breaker = Breaker(breaker, clock(), moved)
+
+    def weight(self, now: float) -> float:
+        """Its weight as it counts now; see Weighted."""
+        return self.options.weight * self.breaker.share(now)
+
+    def begin(self) -> int:
+        """A request is about to be sent; its ticket."""
+        self.in_flight += 1
+        self.requests += 1
+        return self.breaker.admit()
+
+    def abandoned(self, ticket: int) -> None:
+        """The request ended before its answer, and not by this origin's fault."""
+        self.in_flight -= 1
+        self.breaker.abandoned(ticket)
+
+    def answered(self, ticket: int, status: int) -> int:
+        """A response has begun; the ticket under which it goes on."""
+        if self.breaker.options.fails(status):
+            self._blame(ticket, f"status {status}")
+            return VOID
+        self.breaker.answered(ticket, self._clock())
+        return ticket
+
+    def completed(self, ticket: int) -> None:
+        """The response has arrived to its end."""
+        self.in_flight -= 1
+        self.breaker.completed(ticket)
+
+    def failed(self, ticket: int, reason: Reason) -> None:
+        """There is no response, or not the rest of it, by this origin's fault."""
+        self.in_flight -= 1
+        self._blame(ticket, reason.value)
+
+    def left(self) -> None:
+        """Nobody wants the rest of the response."""
+        self.in_flight -= 1
+
+    async def close(self) -> None:
+        """Close all connections; responses still being read are cut short."""
+        await self.client.close()
+
+    def _blame(self, ticket: int, cause: str) -> None:
+        self.failures += 1
+        self.last_failure = cause
+        self.breaker.failed(ticket, self._clock(), cause)

@@ -1,0 +1,163 @@
+"""What was measured, and the ratios that follow from it. No I/O but reading and writing JSON."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.bench.machine import Usage
+
+Metric = Literal["rate", "p99"]
+"""What a case compares: answers a second, or the time 99 of 100 answers took."""
+
+SATURATED = 0.95
+"""A core busier than this has nothing left to give."""
+
+NOISE = 0.05
+ORIGIN_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run of one contender. Seconds and answers a second."""
+
+    rate: float
+    p50: float
+    p99: float
+    errors: int
+    origin_share: float
+    """Requests that reached the origin for each answer."""
+    usage: Usage
+    memory: int
+    """Bytes that the proxy's processes held at the end."""
+
+    @property
+    def capacity(self) -> float:
+        """Answers for each second of processor time; `rate`, if the proxy took all of its core."""
+        return self.rate / self.usage.proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a case is meant to reach against `other`, or by itself where that is None."""
+
+    other: str | None
+    value: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All rounds of one case; the n-th samples of all contenders come from the same round."""
+
+    name: str
+    title: str
+    what: str
+    metric: Metric
+    origin_share: float
+    goals: tuple[Goal, ...] = ()
+    samples: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """The contender that the others are compared with."""
+        return next(iter(self.samples))
+
+    @property
+    def others(self) -> list[str]:
+        return list(self.samples)[1:]
+
+    def ratio(self, other: str, of: str | None = None) -> "Spread":
+        """Subject to `other`, round by round: above 1 is faster, for p99 slower."""
+        figure = of or self.metric
+        return Spread.of(
+            getattr(ours, figure) / getattr(theirs, figure)
+            for ours, theirs in zip(self.samples[self.subject], self.samples[other], strict=True)
+        )
+
+    def reached(self, goal: Goal) -> bool:
+        """Whether the medians over the rounds meet it.
+
+        In processor time, too: a peer may have been held up by the load and not by its own core.
+        """
+        if goal.other is None:
+            return self.spread(self.subject, self.metric).median >= goal.value
+        if self.metric == "p99":
+            return self.ratio(goal.other).median <= goal.value
+        return all(self.ratio(goal.other, of).median >= goal.value for of in ("rate", "capacity"))
+
+    def spread(self, contender: str, of: str) -> "Spread":
+        """A figure of the samples: "rate", "capacity", "p50", "p99" or "memory"."""
+        return Spread.of(getattr(sample, of) for sample in self.samples[contender])
+
+    def usage(self, contender: str) -> Usage:
+        """Medians of the processor shares."""
+        usages = [sample.usage for sample in self.samples[contender]]
+        return Usage(
+            *(
+                statistics.median(getattr(usage, each.name) for usage in usages)
+                for each in dataclasses.fields(Usage)
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The middle of some figures, and how far they reach."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, figures: Iterable[float]) -> "Spread":
+        measured = list(figures)
+        return cls(statistics.median(measured), min(measured), max(measured))
+
+
+def doubts(outcome: Outcome) -> list[str]:
+    """Why the figures of a case may not say what they seem to say."""
+    found = []
+    for name, samples in outcome.samples.items():
+        usage = outcome.usage(name)
+        share = statistics.median(sample.origin_share for sample in samples)
+        errors = sum(sample.errors for sample in samples)
+        if outcome.metric == "rate" and usage.proxy < SATURATED:
+            found.append(
+                f"{name}: took {usage.proxy:.0%} of its core, load and origin {usage.load:.0%} of "
+                "theirs; it may be faster than this."
+            )
+        if usage.others > NOISE:
+            found.append(f"{name}: other programs took {usage.others:.0%} of a core.")
+        if abs(share - outcome.origin_share) > ORIGIN_TOLERANCE:
+            found.append(
+                f"{name}: {share:.2f} requests reached the origin for each answer, "
+                f"{outcome.origin_share:.2f} were expected."
+            )
+        if errors:
+            found.append(f"{name}: {errors} requests failed.")
+    return found
+
+
+def dump(machine: Mapping[str, str], outcomes: Sequence[Outcome]) -> str:
+    """Everything as JSON, from which `load` makes the same again."""
+    content = {"machine": machine, "outcomes": [dataclasses.asdict(each) for each in outcomes]}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def load(text: str) -> tuple[dict[str, str], list[Outcome]]:
+    content = json.loads(text)
+    return content["machine"], [_outcome(each) for each in content["outcomes"]]
+
+
+def _outcome(content: dict[str, Any]) -> Outcome:
+    samples = {
+        name: [Sample(**each | {"usage": Usage(**each["usage"])}) for each in measured]
+        for name, measured in content["samples"].items()
+    }
+    goals = tuple(Goal(**each) for each in content["goals"])
+    return Outcome(
+        **content | {"samples": samples, "goals": goals, "remarks": tuple(content["remarks"])}
+    )
