@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+from random import Random
 from typing import TypeAlias, assert_never
 
 from proxy import tags
@@ -66,7 +67,14 @@ _SHAREABLE = frozenset({Reason.URI_MISS, Reason.VARY_MISS, Reason.EXPIRED})
 _FOR_ITSELF = ("Range", "If-None-Match", "If-Modified-Since", "If-Range")
 """Fields that turn the answer into one that others cannot use."""
 
+_random = Random().random  # noqa: S311 - nothing secret hangs on when a refresh begins
+
 _Ask: TypeAlias = Callable[[Exchange, Found | None, Reason], Awaitable[Answer]]
+
+
+def random_draw() -> float:
+    """Chance, as `Gateway` wants it."""
+    return 1.0 - _random()
 
 
 class Gateway:
@@ -79,6 +87,7 @@ class Gateway:
         max_object_size: Bytes of body above which a response is not stored.
         write_wait: Seconds that the answer to a write waits for other processes to forget, too.
         clock: POSIX time.
+        draw: Chance, evenly distributed over (0, 1].
     """
 
     def __init__(
@@ -95,6 +104,7 @@ class Gateway:
         write_wait: float = 0.25,
         clock: Callable[[], float],
         emit: Emit,
+        draw: Callable[[], float] = random_draw,
     ) -> None:
         self._store = store
         self._log = log
@@ -127,6 +137,7 @@ class Gateway:
         )
         self._clock = clock
         self._emit = emit
+        self._draw = draw
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer one request. Never raises for what clients or origins do."""
@@ -175,6 +186,10 @@ class Gateway:
             decision = _distrusting(decision, exchange.request)
         match decision:
             case reuse.Fresh():
+                if reuse.refreshes_early(
+                    found.entry.response, exchange.policy, now=self._clock(), draw=self._draw()
+                ):
+                    self._refresher.start(exchange, found.entry)
                 return self._hit(exchange, found, Reason.FRESH)
             case reuse.ServeStale(reason=reason):
                 self._refresher.start(exchange, found.entry)

@@ -57,6 +57,7 @@ class Policy:
         stale_if_error: Used where the response states none (RFC 5861 §4).
         grace: How long past its lifetime a response may be served when the origin cannot be
             reached at all and nobody asked for more (§4.2.4).
+        refresh_ahead: beta of early refreshes; 0 for none, see reuse.refreshes_early.
         set_cookie: See SetCookie.
         client_directives: See ClientDirectives.
         heuristic_fraction: Share of the time since Last-Modified (§4.2.2).
@@ -73,6 +74,7 @@ class Policy:
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
     grace: float = 60.0
+    refresh_ahead: float = 0.0
     set_cookie: SetCookie = SetCookie.BYPASS
     client_directives: ClientDirectives = ClientDirectives.IGNORE
     heuristic_fraction: float = 0.1

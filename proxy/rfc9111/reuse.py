@@ -16,7 +16,7 @@ grace                      the origin cannot be reached at all        route
 
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
+from math import inf, log
 from typing import TypeAlias
 
 from proxy.rfc9111.directives import RequestDirectives, request_directives
@@ -28,6 +28,9 @@ from proxy.rfc9111.stored import Freshness, StoredResponse
 
 STALE_IF_ERROR_STATUSES = frozenset({500, 502, 503, 504})
 """Statuses of the origin that count as an error (RFC 5861 §4)."""
+
+_LEAST_COST = 0.001
+"""Seconds that an answer costs at least: clocks may be coarse."""
 
 _ORIGIN_PRECONDITIONS = ("If-Match", "If-Unmodified-Since")
 
@@ -125,6 +128,26 @@ def decide(
     if directives.only_if_cached and isinstance(decision, Miss | Revalidate):
         return GatewayTimeout(Reason.ONLY_IF_CACHED)
     return decision
+
+
+def refreshes_early(stored: StoredResponse, policy: Policy, *, now: float, draw: float) -> bool:
+    """Whether this use of a fresh response is the one that refreshes it before it expires.
+
+    The closer the end, the dearer the answer and the more uses, the more likely, so that what is
+    in demand never expires (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache
+    Stampede Prevention, 2015).
+
+    Args:
+        stored: A fresh response.
+        policy: Of the route; beta 1 is the best for an exponential wait, more refreshes earlier.
+        now: POSIX seconds.
+        draw: Evenly distributed over (0, 1].
+    """
+    if not policy.refresh_ahead:
+        return False
+    freshness = stored.freshness
+    cost = max(_LEAST_COST, freshness.response_time - stored.request_time)
+    return -log(draw) * policy.refresh_ahead * cost >= freshness.ttl(now)
 
 
 def after_failure(

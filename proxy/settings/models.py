@@ -23,6 +23,7 @@ from proxy.settings.scalars import (
     Duration,
     EditedFieldName,
     ErrorStatus,
+    Factor,
     FieldValue,
     FileName,
     Flag,
@@ -176,6 +177,9 @@ class Caching(Section):
     """Serve stale for so long when the origin fails, where it said nothing."""
     grace: Duration = _POLICY.grace
     """Serve stale for so long when the origin cannot be reached at all."""
+    refresh_ahead: Factor = _POLICY.refresh_ahead
+    """Refresh what is in demand before it expires, more likely the nearer that is: 1, more for
+    earlier, off for never."""
     heuristic_max: Duration = _POLICY.heuristic_max
     """Longest lifetime guessed from Last-Modified; 0 guesses none."""
     set_cookie: SetCookieChoice = _POLICY.set_cookie

@@ -50,6 +50,7 @@ def policy_of(caching: Caching) -> Policy:
         stale_while_revalidate=caching.stale_while_revalidate,
         stale_if_error=caching.stale_if_error,
         grace=caching.grace,
+        refresh_ahead=caching.refresh_ahead,
         heuristic_max=caching.heuristic_max,
         set_cookie=caching.set_cookie,
         client_directives=caching.client_directives,

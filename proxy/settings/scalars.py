@@ -131,6 +131,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _factor(text: str) -> float:
+    if text in _FLAGS:
+        return 1.0 if _FLAGS[text] else 0.0
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text):
+        raise Refused(f"{quoted(text)} is not a number", "write 1 or 0.5, say, or off")
+    return float(text)
+
+
 def _workers(text: str) -> int:
     if text == "1":
         return 1
@@ -336,6 +344,13 @@ _NON_EMPTY = {"type": "string", "minLength": 1}
 
 FLAG = Kind("flag", _flag, {"enum": [True, False, "on", "off"]}, (bool,), bool)
 COUNT = Kind("count", _count, {"type": "integer", "minimum": 1, "maximum": _MOST}, (int,), int)
+FACTOR = Kind(
+    "factor",
+    _factor,
+    {"anyOf": [{"type": "number", "minimum": 0, "maximum": 999}, FLAG.schema]},
+    (float, int),
+    float,
+)
 WORKERS = Kind("workers", _workers, {"const": 1}, (int,), int)
 DURATION = Kind(
     "duration",
@@ -391,6 +406,7 @@ KINDS: Final = {kind.name: kind for kind in list(globals().values()) if isinstan
 
 Flag: TypeAlias = Annotated[bool, FLAG]
 Count: TypeAlias = Annotated[int, COUNT]
+Factor: TypeAlias = Annotated[float, FACTOR]
 Workers: TypeAlias = Annotated[int, WORKERS]
 Duration: TypeAlias = Annotated[float, DURATION]
 PositiveDuration: TypeAlias = Annotated[float, POSITIVE_DURATION]

@@ -178,3 +178,34 @@ async def test_a_client_that_leaves_does_not_hold_a_stream_without_end() -> None
 
         await eventually(gone)
         gate.set()
+
+
+class TestAhead:
+    """Before it expires, by chance."""
+
+    LINES = (("Cache-Control", "max-age=60"), ("ETag", '"v"'))
+
+    async def test_one_of_many_uses_refreshes_and_nobody_waits(self) -> None:
+        async with proxied(Policy(refresh_ahead=1.0)) as front:
+            front.gateway._draw = lambda: 1e-9
+            front.origin.will(Reply(headers=self.LINES, body=b"one"))
+            front.origin.always = lambda _: Reply(headers=self.LINES, body=b"two")
+            await front.get()
+            front.clock.now += 59.99
+            assert (await front.get()).body == b"one"
+            await front.settled()
+            front.clock.now += 1
+            answer = await front.get()
+        assert (answer.hit, answer.body) == (True, b"two")
+        assert front.origin.seen[1].headers["If-None-Match"] == '"v"'
+
+    @pytest.mark.parametrize("beta", [0.0, 1.0])
+    async def test_early_in_its_life_or_by_default_it_does_not(self, beta: float) -> None:
+        async with proxied(Policy(refresh_ahead=beta)) as front:
+            front.gateway._draw = lambda: 1e-9
+            front.origin.will(Reply(headers=self.LINES, body=b"one"))
+            await front.get()
+            front.clock.now += 30 if beta else 59.99
+            assert (await front.get()).hit
+            await front.settled()
+            assert len(front.origin.seen) == 1

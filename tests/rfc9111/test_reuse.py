@@ -1,5 +1,5 @@
 from dataclasses import replace
-from math import inf
+from math import exp, inf
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,7 @@ from proxy.rfc9111.reuse import (
     after_failure,
     bypass_reason,
     decide,
+    refreshes_early,
 )
 from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
 
@@ -444,3 +445,38 @@ def test_no_failure_excuses_what_is_forbidden(
         bound = freshness.grace if answer.reason is Reason.GRACE else freshness.stale_if_error
         assert -freshness.ttl(now) < bound < inf
         assert answer.age >= 0
+
+
+@pytest.mark.parametrize(
+    ("beta", "cost", "now", "draw", "early"),
+    [
+        pytest.param(0.0, 10, 59.9, 1e-300, False, id="off"),
+        pytest.param(1.0, 2, 58.1, exp(-1), True, id="near the end"),
+        pytest.param(1.0, 2, 57.9, exp(-1), False, id="not near enough"),
+        pytest.param(2.0, 2, 56.1, exp(-1), True, id="beta makes it earlier"),
+        pytest.param(1.0, 9, 51.1, exp(-1), True, id="so does a dear answer"),
+        pytest.param(1.0, 2, 0, 1.0, False, id="the luckiest draw"),
+        pytest.param(1.0, 0, 59.9995, exp(-1), True, id="an answer that cost no time at all"),
+        pytest.param(1.0, -5, 59, exp(-1), False, id="a clock that stepped back"),
+    ],
+)
+def test_refreshed_early_by_chance(
+    beta: float,
+    cost: float,
+    now: float,
+    draw: float,
+    early: bool,  # noqa: FBT001 - a case
+) -> None:
+    response = stored().with_changes(request_time=-cost)
+    policy = Policy(refresh_ahead=beta)
+    assert refreshes_early(response, policy, now=now, draw=draw) is early
+
+
+@given(RESPONSES, st.floats(0.1, 10), st.floats(0, 1e6), st.floats(1e-9, 1.0))
+def test_the_nearer_the_end_the_likelier_an_early_refresh(
+    response: StoredResponse, beta: float, now: float, draw: float
+) -> None:
+    policy = Policy(refresh_ahead=beta)
+    if refreshes_early(response, policy, now=now, draw=draw):
+        assert refreshes_early(response, policy, now=now + 1, draw=draw)
+        assert refreshes_early(response, policy, now=now, draw=draw / 2)

@@ -35,6 +35,7 @@ routes:
     surrogate_control: off
     heuristic_max: 0
     grace: 0
+    refresh_ahead: 1.5
     default_ttl: 5s
     stale_while_revalidate: 6s
 """
@@ -78,6 +79,7 @@ def test_a_route_replaces_the_defaults_key_by_key() -> None:
         stale_while_revalidate=6.0,
         stale_if_error=3600.0,
         grace=0.0,
+        refresh_ahead=1.5,
         heuristic_max=0.0,
         set_cookie=SetCookie.STORE,
         client_directives=ClientDirectives.HONOR,
