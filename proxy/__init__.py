@@ -22,6 +22,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     settings     the YAML, as pydantic models
     logs         events as log lines
     clock        the only wall clock
+    descriptors  file descriptors: how many there are, and for whom
     client       the admin API from the other side, for the API's own code
     rfc9111      the pure core: every caching decision, with no clock and no socket
 """

@@ -1,14 +1,16 @@
 """The composition root: settings in, a running proxy out; start, reload, drain, stop."""
 
 import asyncio
+import os
 import signal
+import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 
-from proxy import logs
+from proxy import descriptors, logs
 from proxy.admin import AdminOptions, AdminServer, Role, TokenFileError, TokenSpec
 from proxy.background import Background
 from proxy.backing import Backing
@@ -21,7 +23,7 @@ from proxy.origin import OriginClient, OriginOptions, parser_is_native
 from proxy.purging import Timing
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.routes import RouteTable
-from proxy.server import Listener, ServerOptions
+from proxy.server import Listener, ServerOptions, sockets
 from proxy.settings import (
     Admin,
     ListenAddress,
@@ -40,6 +42,9 @@ _LOOKUP_SIZE = 32 << 20
 class App:
     """One proxy in this process.
 
+    Args:
+        handed_down: Listening sockets that are used for their addresses instead of new ones.
+
     Attributes:
         addresses: Where it answers clients.
         admin: The admin API; None where there is none, or it could not be started.
@@ -48,9 +53,10 @@ class App:
         SettingsError: No origin is named.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, handed_down: Sequence[socket.socket] = ()) -> None:
         settings.require_origin()
         self._settings = settings
+        self._handed_down = list(handed_down)
         self._tally = Tally()
         self._log_event: Emit = logs.event_log(access=settings.log.access)
         self._background = Background(self._emit)
@@ -76,6 +82,7 @@ class App:
                 "install a binary wheel of aiohttp"
             )
         settings = self._settings
+        _warn_of_few_descriptors(settings)
         self._tls = _tls_context(settings)
         self._backing = self._new_backing(settings)
         self._origin = OriginClient(origin_options(settings))
@@ -85,10 +92,16 @@ class App:
         self._background.keep("sweep", lambda: _sweep(memory))
         try:
             for address in settings.listen:
-                await self._listener.start(str(address), tls=self._tls)
+                await self._listener.start(
+                    str(address),
+                    tls=self._tls,
+                    handed_down=sockets.take(self._handed_down, str(address)),
+                    shared=settings.reuse_port,
+                )
                 self.addresses.append(_bound(address, self._listener.port))
             if settings.admin is not None:
                 await self._start_admin(settings.admin, self._backing)
+            self._let_go_of_sockets()
         except BaseException:
             await self.stop(drain=0.0)
             raise
@@ -121,13 +134,17 @@ class App:
         return _needing_restart(old, settings)
 
     async def stop(self, drain: float | None = None) -> None:
-        """Refuse new connections, let open requests end, then close everything.
+        """Say that we leave, refuse new connections, let open requests end, close everything.
 
         Args:
-            drain: Seconds that open requests get; None for `drain_timeout`.
+            drain: Seconds that open requests get, at once; None for the times in the settings.
         """
         self._draining = True
-        await self._listener.drain(self._settings.drain_timeout if drain is None else drain)
+        if drain is None:
+            self._listener.retire()
+            await asyncio.sleep(self._settings.drain_delay)
+            drain = self._settings.drain_timeout
+        await self._listener.drain(drain)
         await self._listener.close()
         if self.admin is not None:
             await self.admin.drain(0.0)
@@ -136,6 +153,16 @@ class App:
             await self._backing.close()
         if self._origin is not None:
             await self._origin.close()
+
+    def _let_go_of_sockets(self) -> None:
+        if self._handed_down:
+            _log().warning(
+                "sockets were handed down that nothing is to listen on; name them in `listen`",
+                addresses=sockets.described(self._handed_down),
+            )
+        for sock in self._handed_down:
+            sock.close()
+        self._handed_down.clear()
 
     def _emit(self, event: Event) -> None:
         self._tally(event)
@@ -153,7 +180,7 @@ class App:
         )
         server = AdminServer(control, admin_options(self._settings, settings))
         try:
-            await server.start()
+            await server.start(self._handed_down)
         except (OSError, TokenFileError) as error:
             if settings.listen_given:
                 raise
@@ -235,7 +262,7 @@ async def serve(
     """
     logs.configure(settings.log.level.value, settings.log.format.value)
     log = _log()
-    app = App(settings)
+    app = App(settings, sockets.handed_down(os.environ))
     await app.start()
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
@@ -254,7 +281,7 @@ async def serve(
             if again.is_set() and reload is not None:
                 again.clear()
                 await _reload(app, reload, log)
-        log.info("draining", seconds=settings.drain_timeout)
+        log.info("draining", delay=settings.drain_delay, seconds=settings.drain_timeout)
     finally:
         _off_signals(loop)
         await app.stop()
@@ -308,6 +335,7 @@ def _needing_restart(old: Settings, new: Settings) -> list[str]:
     """Keys that differ and take effect at start only."""
     fixed = {
         "listen": (old.listen, new.listen),
+        "reuse_port": (old.reuse_port, new.reuse_port),
         "limits": (old.limits, new.limits),
         "workers": (old.workers, new.workers),
         "tls": (old.tls is None, new.tls is None),
@@ -340,8 +368,25 @@ def server_options(settings: Settings) -> ServerOptions:
         keepalive_timeout=limits.keepalive,
         header_size=limits.header_size,
         headers=limits.headers,
-        connections=limits.connections,
+        connections=_affordable_clients(settings),
     )
+
+
+def _affordable_clients(settings: Settings) -> int:
+    redis = settings.store.redis
+    others = settings.origin.pool.connections + (0 if redis is None else redis.connections)
+    return descriptors.for_clients(settings.limits.connections, others)
+
+
+def _warn_of_few_descriptors(settings: Settings) -> None:
+    wanted, affordable = settings.limits.connections, _affordable_clients(settings)
+    if affordable < wanted:
+        _log().warning(
+            "too few file descriptors for limits.connections; raise the hard limit "
+            "(ulimit -Hn, LimitNOFILE)",
+            wanted=wanted,
+            affordable=affordable,
+        )
 
 
 def admin_options(settings: Settings, admin: Admin) -> AdminOptions:

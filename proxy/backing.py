@@ -10,6 +10,7 @@ from proxy.redis_link import Client, RedisLink, RedisOptions, connect
 from proxy.stores import MemoryStore, Store
 from proxy.stores.fill_lock import FillLocks
 from proxy.stores.index import TagIndex
+from proxy.stores.reclaiming import Reclaimer
 from proxy.stores.redis import RedisStore, RedisStoreOptions
 from proxy.stores.tiered import TieredStore
 
@@ -74,7 +75,7 @@ class Backing:
         backing.link = link
         backing.shared = RedisStore(link, clock, store)
         backing.index = TagIndex(link, clock) if tag_index else None
-        backing.store = TieredStore(
+        tiered = TieredStore(
             backing.memory,
             backing.shared,
             log.judge,
@@ -82,8 +83,14 @@ class Backing:
             index=backing.index,
             locks=FillLocks(link) if fill_lock else None,
         )
+        backing.store = tiered
         backing._clients = (client, tail)
         backing._watch()
+        if tag_index:
+            # One process of the fleet does it: that which has recorded the purge.
+            reclaimer = Reclaimer(tiered, lambda: log.trusted)
+            log.on_append.append(reclaimer.note)
+            background.keep("reclaim in redis", reclaimer.run)
         return backing
 
     async def start(self) -> None:

@@ -11,8 +11,9 @@ from proxy.backing import Backing
 from proxy.events import Event
 from proxy.purging import Mode, Timing, tag_scope
 from proxy.redis_link import RedisOptions, connect
-from proxy.stores import CacheKey
+from proxy.stores import CacheKey, reclaiming
 from proxy.stores.redis import RedisStoreOptions
+from proxy.stores.tiered import TieredStore
 from tests.apparatus import eventually
 from tests.redis_server import RedisServer, shared_redis
 from tests.stores.conftest import Clock, make_entry
@@ -92,6 +93,45 @@ async def test_a_purge_by_another_reaches_memory_and_redis(redis: RedisOptions) 
         assert list(await one.store.lookup(KEY)) == []
         assert list(await two.store.lookup(KEY)) == []
         await eventually(lambda: empty(one))
+
+
+async def test_redis_gets_back_the_memory_of_what_was_purged_by_tag(
+    redis_server: RedisServer, redis: RedisOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks for any of it; one process does it, and takes its time but for this test."""
+    monkeypatch.setattr(reclaiming, "_REST", 0.0)
+    async with backed(redis) as one, backed(redis) as two, redis_server.client() as raw:
+
+        async def used() -> int:
+            return int((await raw.info("memory"))["used_memory"])
+
+        async def names() -> int:
+            """How many keys there are, but for the tags' own, which expire by themselves."""
+            return len([name async for name in raw.scan_iter(f"{redis.prefix}*:[ec]*", count=1000)])
+
+        born = one.log.state.position
+        before = await used()
+        assert isinstance(one.store, TieredStore)
+        for number in range(200):
+            entry = make_entry(bytes(20_000), tags=("t", f"t:{number}"), born=born)
+            await one.store.put(CacheKey(f"http://api/{number}"), entry)
+        await one.store.put(KEY, make_entry(tags=("another",), born=born))
+        await one.store.writes.drain(30.0)
+        grown = await used() - before
+        assert grown > 200 * 20_000
+        asked = one.link.counts.commands if one.link is not None else 0
+        await two.log.append([tag_scope("t")], Mode.HARD)
+
+        async def returned() -> bool:
+            return await names() == 1
+
+        await eventually(returned)
+        assert await used() - before < 0.1 * grown
+        assert one.link is not None
+        assert one.link.counts.commands == asked
+        assert two.index is not None
+        assert await two.index.count("t") == 0
+        assert list(await two.store.lookup(KEY)) != []
 
 
 async def test_a_log_that_began_anew_empties_memory(redis: RedisOptions) -> None:

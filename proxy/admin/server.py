@@ -5,6 +5,7 @@ that it does not know, and purging clients use several.
 """
 
 import logging
+import socket
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
@@ -20,7 +21,7 @@ from proxy.admin.token_file import KeptToken
 from proxy.admin.tokens import Caller, Tokens
 from proxy.admin.warming import WarmJobs
 from proxy.exchange import Incoming, Outgoing
-from proxy.server import Listener
+from proxy.server import Listener, sockets
 
 _logger = logging.getLogger(__name__)
 
@@ -55,8 +56,11 @@ class AdminServer:
         self.made_token: KeptToken | None = None
         self.ports = self._desk.ports
 
-    async def start(self) -> None:
+    async def start(self, handed_down: list[socket.socket] | None = None) -> None:
         """Listen.
+
+        Args:
+            handed_down: Listening sockets; those for our addresses are taken out and used.
 
         Raises:
             TokenFileError: The token cannot be kept safely.
@@ -65,7 +69,8 @@ class AdminServer:
         self.reload(self._options)
         try:
             for address in self._options.listen:
-                await self._listener.start(address)
+                given = sockets.take([] if handed_down is None else handed_down, address)
+                await self._listener.start(address, handed_down=given)
                 self.ports.append(self._listener.port)
         except BaseException:
             await self.close()

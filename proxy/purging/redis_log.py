@@ -118,6 +118,7 @@ class RedisPurgeLog:
 
     Attributes:
         name: What this process is called in acknowledgements; never used by another.
+        on_append: Called with each purge that this process has recorded, when it is applied here.
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class RedisPurgeLog:
         self.name = f"{name or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
         self.on_reset: list[Callable[[], None]] = []
         self.on_purge: list[Callable[[Purge], None]] = []
+        self.on_append: list[Callable[[Purge], None]] = []
         self._client = client
         self._tail_client = tail
         self._emit = emit
@@ -220,13 +222,16 @@ class RedisPurgeLog:
         reply = await self._run(scripts.APPEND, self.state.position, _new_id(), *words)
         with _malformed():
             log_id, seq, at = _text(reply[0]), int(reply[1]), float(reply[2])
+        purge = Purge(seq, scopes, mode, at, pattern)
         if log_id == self._id and seq <= self.state.position + 1:
-            self._apply(Purge(seq, scopes, mode, at, pattern))
+            self._apply(purge)
         else:
             await self._catch_up()
         if self.state.position < seq:
             raise LogUnreachable("the log went backwards while a purge was recorded")
         self._wake.set()
+        for callback in self.on_append:
+            callback(purge)
         return seq
 
     def append_later(self, scopes: Iterable[str], mode: Mode) -> None:

@@ -9,6 +9,8 @@ writing     response heads and framing                 pure
 protocol    one connection: the only module that knows aiohttp's inner parts
 http        one request and its answer
 tunnel      what follows a 101
+sockets     listening sockets: bound, or handed down
+door        accepting, also when descriptors run out
 listener    addresses, TLS, connection count, drain
 """
 

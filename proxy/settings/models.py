@@ -277,6 +277,8 @@ class Settings(Section):
 
     listen: ListenList = (addresses.TcpAddress("127.0.0.1", 8080),)
     """Address or list of addresses: host:port, [::1]:port, :port for everywhere, unix:/path."""
+    reuse_port: Flag = False
+    """Other processes may listen on the same addresses at the same time (SO_REUSEPORT)."""
     tls: Tls | None = None
     workers: Workers = 1
     """Processes; this version runs as one."""
@@ -289,8 +291,10 @@ class Settings(Section):
     routes: tuple[Route, ...] = ()
     """Exceptions from `defaults`; the first route that matches a request applies."""
     log: Log = Log()
+    drain_delay: Duration = 0.0
+    """After SIGTERM, answer for so long as before while /readyz says no, for load balancers."""
     drain_timeout: Duration = 30.0
-    """After SIGTERM, so long may open requests take to end."""
+    """After that, so long may open requests take to end."""
 
     def with_overrides(
         self,

@@ -5,7 +5,7 @@ this process, bounded by bytes; `redis` is the one that processes share, `tiered
 
 For `redis`: `codec` is the record format, `names` says what keys are called, `lua` what Redis does
 in one step. For `tiered`: `write_behind` is the queue of writes, `fill_lock` lets one process fill
-for all, `index` says which entries carry a tag.
+for all, `index` says which entries carry a tag, `reclaiming` gives back what purges have freed.
 """
 
 from proxy.stores.entry import CacheKey, Entry, Filled, Lease, Store

@@ -5,14 +5,28 @@ expires with its last member, so it needs no sweeper and cannot outgrow what it 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 
 from proxy.redis_link import Access, RedisLink, Word
 from proxy.stores.entry import CacheKey, Entry
-from proxy.stores.lua import INDEX
+from proxy.stores.lua import INDEX, UNINDEX
 from proxy.stores.names import Names
 
 _TAGS = "tags"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the index has of one primary key, in its own words."""
+
+    member: bytes
+    score: bytes
+
+    @property
+    def key(self) -> CacheKey:
+        """The primary key."""
+        return CacheKey.of(self.member.decode("utf-8", "replace"))
 
 
 class TagIndex:
@@ -57,6 +71,21 @@ class TagIndex:
         found = await self._range(f"tag:{tag}", limit, offset)
         return [CacheKey.of(text) for text in found]
 
+    async def marks(self, tag: str, limit: int, offset: int = 0) -> Sequence[Mark]:
+        """What `members` finds, as `discard` wants it.
+
+        Raises:
+            LinkError: Redis is of no help now.
+        """
+        name = self._names.index(f"tag:{tag}")
+        words = self._asking(name, limit, offset)
+        found: list[bytes] = await self._link.run(
+            lambda client: client.execute_command(*words, "WITHSCORES"),
+            key=name,
+            timeout=self._link.options.background_timeout,
+        )
+        return [Mark(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+
     async def variants_of(self, url: str, limit: int) -> Sequence[CacheKey]:
         """All primary keys of one URL, that without an extra part first, stored or not.
 
@@ -74,16 +103,16 @@ class TagIndex:
         """
         return await self._range(_TAGS, limit, offset)
 
-    async def discard(self, tag: str, keys: Sequence[CacheKey]) -> None:
-        """Forget that these carry `tag`.
+    async def discard(self, tag: str, marks: Sequence[Mark]) -> None:
+        """Forget that these carry `tag`, but for those that were stored anew since.
 
         Raises:
             LinkError: Redis is of no help now.
         """
         name = self._names.index(f"tag:{tag}")
-        words = [_member(key).encode("utf-8", "surrogatepass") for key in keys]
+        words = [word for mark in marks for word in (mark.member, mark.score)]
         await self._link.run(
-            lambda client: client.execute_command("ZREM", name, *words),
+            lambda client: UNINDEX.run(client, (name,), words),
             key=name,
             access=Access.WRITE,
             timeout=self._link.options.background_timeout,
@@ -104,9 +133,12 @@ class TagIndex:
 
     async def _range(self, scope: str, limit: int, offset: int) -> list[str]:
         name = self._names.index(scope)
-        words = ("ZRANGEBYSCORE", name, repr(self._clock()), "+inf", "LIMIT", offset, limit)
+        words = self._asking(name, limit, offset)
         found: list[bytes] = await self._link.run(lambda c: c.execute_command(*words), key=name)
         return [member.decode("utf-8", "replace") for member in found]
+
+    def _asking(self, name: str, limit: int, offset: int) -> tuple[Word, ...]:
+        return ("ZRANGEBYSCORE", name, repr(self._clock()), "+inf", "LIMIT", offset, limit)
 
 
 def _member(key: CacheKey) -> str:

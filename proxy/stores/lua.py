@@ -117,6 +117,18 @@ return 0
 """
 )
 
+UNINDEX = Script(
+    """
+-- KEYS: sorted set. ARGV: member and score in turn. Drops those that nobody has written since.
+for i = 1, #ARGV, 2 do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  end
+end
+return 0
+"""
+)
+
 # A lock is `<born>:<token>`. Without a token it is a mark: the last fill found nothing to share.
 
 TAKE = Script(

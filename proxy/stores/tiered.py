@@ -10,7 +10,7 @@
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -31,7 +31,7 @@ Judge: TypeAlias = Callable[[int, str, Sequence[str]], Awaitable[Judgement]]
 """(born, URL, scopes) to what the purge log says of an entry."""
 
 _REMEMBERED_REMOVALS = 4096
-_RECLAIMED_AT_ONCE = 256
+_RECLAIMED_AT_ONCE = 16
 
 
 class Memory(Protocol):
@@ -207,31 +207,37 @@ class TieredStore:
             self.end_fill(lease, Filled.STORED)
         return found
 
-    async def reclaim(self, tag: str) -> int:
-        """Drop from Redis what was purged among all that carries `tag`; how many entries.
+    async def reclaim(self, tag: str) -> AsyncGenerator[int, None]:
+        """Drop from Redis what was purged among all that carries `tag`, in small steps.
 
-        It takes as long as there are entries: purges do not wait for it.
+        Yields:
+            After each step, how many entries it has dropped.
 
         Raises:
             LinkError: Redis is of no help now.
         """
-        dropped = offset = 0
+        offset = 0
         while self._index is not None and (
-            keys := await self._index.members(tag, _RECLAIMED_AT_ONCE, offset)
+            marks := await self._index.marks(tag, _RECLAIMED_AT_ONCE, offset)
         ):
-            gone = []
-            for key in keys:
-                records = await self._shared.records(key)
-                purged = [one for one in records if await self._is_purged(key, one.response)]
-                for record in purged:
-                    await self._shared.drop(record)
-                dropped += len(purged)
-                if len(purged) == len(records):
-                    gone.append(key)
-            offset += len(keys) - len(gone)
+            gone, dropped = [], 0
+            for mark in marks:
+                purged, kept = await self._drop_purged(mark.key)
+                dropped += purged
+                if not kept:
+                    gone.append(mark)
+            offset += len(marks) - len(gone)
             if gone:
                 await self._index.discard(tag, gone)
-        return dropped
+            yield dropped
+
+    async def _drop_purged(self, key: CacheKey) -> tuple[int, int]:
+        """Drop from Redis what was purged under `key`; how many entries, and how many are left."""
+        records = await self._shared.records(key)
+        purged = [one for one in records if await self._is_purged(key, one.response)]
+        for record in purged:
+            await self._shared.drop(record)
+        return len(purged), len(records) - len(purged)
 
     async def _is_purged(self, key: CacheKey, response: StoredResponse) -> bool:
         scopes = scopes_of(key.url, response.tags, response.groups)
