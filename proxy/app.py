@@ -22,7 +22,7 @@ from proxy.gateway import ForwardingOptions, Gateway
 from proxy.origin import OriginClient, OriginOptions, parser_is_native
 from proxy.purging import Timing
 from proxy.rfc9111.policy import KeyPolicy
-from proxy.routes import RouteTable
+from proxy.routes import HostPattern, RouteTable
 from proxy.server import Listener, ServerOptions, sockets
 from proxy.settings import (
     Admin,
@@ -64,7 +64,7 @@ class App:
         self._origin: OriginClient | None = None
         self._gateway: Gateway | None = None
         self._tls: ssl.SSLContext | None = None
-        self._listener = Listener(self._respond, server_options(settings))
+        self._listener = Listener(self._respond, server_options(settings), self._emit)
         self._key_policies: Iterable[KeyPolicy] = ()
         self._draining = False
         self.addresses: list[str] = []
@@ -337,6 +337,7 @@ def _needing_restart(old: Settings, new: Settings) -> list[str]:
         "listen": (old.listen, new.listen),
         "reuse_port": (old.reuse_port, new.reuse_port),
         "limits": (old.limits, new.limits),
+        "allowed_hosts": (old.allowed_hosts, new.allowed_hosts),
         "workers": (old.workers, new.workers),
         "tls": (old.tls is None, new.tls is None),
         "store.redis": (old.store.redis, new.store.redis),
@@ -365,10 +366,17 @@ def server_options(settings: Settings) -> ServerOptions:
     return ServerOptions(
         header_timeout=limits.header_timeout,
         body_idle=limits.body_idle,
+        body_rate=limits.body_rate,
+        body_size=limits.body_size,
         keepalive_timeout=limits.keepalive,
+        send_timeout=limits.send_timeout,
+        request_line=limits.request_line,
         header_size=limits.header_size,
         headers=limits.headers,
         connections=_affordable_clients(settings),
+        connections_per_client=limits.connections_per_client,
+        requests_per_connection=limits.requests_per_connection,
+        allowed_hosts=tuple(map(HostPattern, settings.allowed_hosts)),
     )
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 
 from proxy import __version__, admin
 from proxy.backing import Backing
-from proxy.events import Answered, BackgroundFailed, Event
+from proxy.events import Answered, BackgroundFailed, Event, Refused
 from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
 from proxy.purging import (
     ALL,
@@ -48,6 +48,8 @@ class Tally:
         """Take note of an event."""
         if isinstance(event, Answered):
             self.requests[_outcome(event.cache_status)] += 1
+        elif isinstance(event, Refused):
+            self.requests["refused"] += 1
         elif isinstance(event, BackgroundFailed):
             self.failures += 1
 

@@ -57,40 +57,8 @@ def event_log(*, access: bool) -> Emit:
     log = structlog.stdlib.get_logger("warmfront")
 
     def write(event: Event) -> None:
-        if isinstance(event, Answered | Refused):
-            if access:
-                _tell_access(log, event)
-            return
-        match event:
-            case OriginFailed():
-                log.warning(
-                    "origin failed", uri=event.uri, reason=event.reason.value, detail=event.detail
-                )
-            case OriginChanged():
-                tell = log.warning if event.state == "down" else log.info
-                tell(
-                    "origin",
-                    group=event.group,
-                    url=event.url,
-                    state=event.state,
-                    cause=event.cause,
-                )
-            case NotStored():
-                log.debug("not stored", uri=event.uri, reason=event.reason.value)
-            case TagsRefused() | PurgeIncomplete():
-                refused = isinstance(event, TagsRefused)
-                what = "not stored: tags refused" if refused else "tags not purged"
-                log.warning(what, uri=event.uri, problem=event.problem)
-            case BackgroundFailed():
-                log.error("background work failed", work=event.name, exc_info=event.error)
-            case RedisChanged():
-                tell = log.info if event.state == "up" else log.warning
-                tell("redis", address=event.address, state=event.state, cause=event.cause)
-            case PurgeLogChanged():
-                tell = log.info if event.state == "regained" else log.warning
-                tell("purge log", state=event.state, cause=event.cause)
-            case _:
-                assert_never(event)
+        if access or not isinstance(event, Answered | Refused):
+            _tell(log, event)
 
     return write
 
@@ -108,3 +76,38 @@ def _tell_access(log: structlog.stdlib.BoundLogger, event: Answered | Refused) -
         cache=event.cache_status,
         seconds=round(event.duration, 6),
     )
+
+
+def _tell(log: structlog.stdlib.BoundLogger, event: Event) -> None:
+    match event:
+        case Answered() | Refused():
+            _tell_access(log, event)
+        case OriginFailed():
+            log.warning(
+                "origin failed", uri=event.uri, reason=event.reason.value, detail=event.detail
+            )
+        case OriginChanged():
+            tell = log.warning if event.state == "down" else log.info
+            tell(
+                "origin",
+                group=event.group,
+                url=event.url,
+                state=event.state,
+                cause=event.cause,
+            )
+        case NotStored():
+            log.debug("not stored", uri=event.uri, reason=event.reason.value)
+        case TagsRefused() | PurgeIncomplete():
+            refused = isinstance(event, TagsRefused)
+            what = "not stored: tags refused" if refused else "tags not purged"
+            log.warning(what, uri=event.uri, problem=event.problem)
+        case BackgroundFailed():
+            log.error("background work failed", work=event.name, exc_info=event.error)
+        case RedisChanged():
+            tell = log.info if event.state == "up" else log.warning
+            tell("redis", address=event.address, state=event.state, cause=event.cause)
+        case PurgeLogChanged():
+            tell = log.info if event.state == "regained" else log.warning
+            tell("purge log", state=event.state, cause=event.cause)
+        case _:
+            assert_never(event)

@@ -313,7 +313,7 @@ async def fronted(
         clock=clock,
         emit=events.append,
     )
-    listener = Listener(gateway.respond, server or ServerOptions())
+    listener = Listener(gateway.respond, server or ServerOptions(), events.append)
     await listener.start(listen, tls=tls)
     try:
         yield Front(gateway, listener, store, log, background, events)

@@ -1,6 +1,7 @@
 """The public listener: bytes on the wire <-> Incoming and Outgoing.
 
 options     limits and times
+clients     connections of each client
 rejection   the verdict on a request that is refused at the door
 heads       strict grammar of request heads            pure
 chunked     strict decoder of the chunked coding       pure

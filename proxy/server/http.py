@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import StreamReader
 
+from proxy.events import Emit, Refused
 from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Headers, Request
@@ -35,9 +36,10 @@ _HTTP_1_1: Final = (1, 1)
 class HttpHandler:
     """Answers requests with what `respond` says."""
 
-    def __init__(self, respond: Respond, options: ServerOptions) -> None:
+    def __init__(self, respond: Respond, options: ServerOptions, emit: Emit) -> None:
         self._respond = respond
         self._options = options
+        self._emit = emit
 
     async def serve(self, connection: Connection, head: RequestHead, payload: StreamReader) -> bool:
         """Answer one request; returns whether the connection can carry another."""
@@ -58,6 +60,8 @@ class HttpHandler:
         except BodyAborted as aborted:
             fault = exchange.upload.fault
             if fault is not None:
+                client = exchange.incoming.client.address
+                self._emit(Refused(fault.status, fault.detail, client))
                 return writing.problem(fault.status, fault.detail)
             _logger.info("A request was aborted: %s", aborted)
         except asyncio.CancelledError:
@@ -91,8 +95,9 @@ class _Exchange:
         self.upload = Upload(
             payload,
             head.length,
-            options.body_idle,
             self._send_continue if head.expects_continue else None,
+            idle=options.body_idle,
+            rate=options.body_rate,
         )
         scheme = "http" if connection.ssl_context is None else "https"
         authority = normalise_authority(head.authority, scheme)

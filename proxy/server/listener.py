@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.events import Emit
 from proxy.server import sockets
 from proxy.server.door import Door, Shortage, refuse
 from proxy.server.http import HttpHandler, Respond
@@ -22,12 +23,19 @@ _TLS_SHUTDOWN: Final = 5.0
 
 
 class Listener:
-    """Listens on any number of addresses and answers requests with what `respond` says."""
+    """Listens on any number of addresses and answers requests with what `respond` says.
 
-    def __init__(self, respond: Respond, options: ServerOptions) -> None:
+    Args:
+        emit: Is told what was refused before `respond` got to see it.
+    """
+
+    def __init__(
+        self, respond: Respond, options: ServerOptions, emit: Emit = lambda _: None
+    ) -> None:
         self._options = options
+        self._emit = emit
         self._acceptor: Acceptor | None = None
-        self._handler = HttpHandler(respond, options)
+        self._handler = HttpHandler(respond, options, emit)
         self._doors: list[Door] = []
         self._arriving: set[asyncio.Task[None]] = set()
         self._unix_sockets: list[tuple[Path, int]] = []
@@ -55,7 +63,7 @@ class Listener:
             OSError: It cannot be had.
         """
         if self._acceptor is None:
-            self._acceptor = Acceptor(self._handler.serve, self._options)
+            self._acceptor = Acceptor(self._handler.serve, self._options, self._emit)
         listening = handed_down or sockets.bind(address, shared=shared)
         if not handed_down and address.startswith(sockets.UNIX):
             path = Path(address.removeprefix(sockets.UNIX))

@@ -50,6 +50,7 @@ class RequestParser:
         "_scanned",
         "_start",
         "_state",
+        "_taken",
     )
 
     def __init__(self, limits: ServerOptions) -> None:
@@ -60,6 +61,7 @@ class RequestParser:
         self._scanned = 0
         self._empty_lines = 0
         self._left = 0
+        self._taken = 0
         self._chunked = ChunkedDecoder()
 
     @property
@@ -127,6 +129,7 @@ class RequestParser:
         raw = self._buffer[self._start : end]
         try:
             head = parse_head(raw, self._limits)
+            self._admit(head)
         except RequestRejected as rejection:
             rejection.to_head = raw.startswith(b"HEAD ")
             raise
@@ -135,11 +138,24 @@ class RequestParser:
         if head.length is None:
             self._state = _State.CHUNKED
             self._left = 0
+            self._taken = 0
             self._chunked = ChunkedDecoder()
         else:
             self._state = _State.SIZED
             self._left = head.length
         return head
+
+    def _admit(self, head: RequestHead) -> None:
+        """Refuse what is clear, and yet not wanted here."""
+        hosts = self._limits.allowed_hosts
+        if hosts and not any(host.matches(head.authority) for host in hosts):
+            raise RequestRejected(421, "This host is not served here.")
+        self._check_size(head.length or 0)
+
+    def _check_size(self, size: int) -> None:
+        limit = self._limits.body_size
+        if limit is not None and size > limit:
+            raise RequestRejected(413, "The request body is too large.")
 
     def _skip_empty_lines(self) -> None:
         """A few are tolerated before a request line (RFC 9112 §2.2)."""
@@ -161,6 +177,8 @@ class RequestParser:
 
     def _next_chunked(self) -> bytes | Boundary | None:
         content = self._chunked.feed(self.take_rest())
+        self._taken += len(content)
+        self._check_size(self._taken)
         if not self._chunked.done:
             return content or None
         self._buffer = self._chunked.rest

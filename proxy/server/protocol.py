@@ -28,6 +28,8 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from proxy.events import Emit, Refused
+from proxy.server.clients import Clients
 from proxy.server.heads import RequestHead
 from proxy.server.options import ServerOptions
 from proxy.server.parser import Boundary, RequestParser
@@ -74,10 +76,12 @@ class Acceptor(web.Server):
     A connection that is lost may leave its task behind: the gateway finishes what it has begun.
     """
 
-    def __init__(self, serve: Serve, options: ServerOptions) -> None:
+    def __init__(self, serve: Serve, options: ServerOptions, emit: Emit) -> None:
         super().__init__(_request_handler(serve))
         self._options = options
+        self._emit = emit
         self._open: set[Connection] = set()
+        self._clients = Clients(options.connections_per_client)
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet: asyncio.Future[None] | None = None
         self._draining = False
@@ -85,7 +89,7 @@ class Acceptor(web.Server):
     def accept(self) -> asyncio.Protocol:
         """The protocol for the next connection."""
         if len(self._open) >= self._options.connections:
-            return _Overload()
+            return _TurnedAway(self, RequestRejected(503, "Too many connections are open."))
         return Connection(self, self._options, self._loop)
 
     @property
@@ -102,6 +106,14 @@ class Acceptor(web.Server):
         """From now on each connection closes after its next answer, which says so."""
         self._draining = True
 
+    def admit(self, address: str) -> bool:
+        """Whether its client may have one connection more; who is admitted is counted out later."""
+        return self._clients.enter(address)
+
+    def refused(self, rejection: RequestRejected, address: str) -> None:
+        """Tell of a request, or a connection, that nobody else gets to see."""
+        self._emit(Refused(rejection.status, rejection.detail, address))
+
     def opened(self, connection: "Connection", task: asyncio.Task[None]) -> None:
         """Count a connection in, with the task that serves it."""
         self._open.add(connection)
@@ -111,6 +123,7 @@ class Acceptor(web.Server):
     def closed(self, connection: "Connection") -> None:
         """Count it out."""
         self._open.discard(connection)
+        self._clients.leave(connection.client_address)
         self._tell_quiet()
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
@@ -155,6 +168,7 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_acceptor",
+        "_client_address",
         "_feeder",
         "_flushed",
         "_grace",
@@ -184,6 +198,7 @@ class Connection(RequestHandler):
             read_bufsize=_READ_BUFFER,
         )
         self._acceptor = acceptor
+        self._client_address = ""
         self._options = options
         self._feeder = _Feeder(self, options, loop)
         self._parser = self._feeder  # type: ignore[assignment]  # the methods in use are there
@@ -213,7 +228,9 @@ class Connection(RequestHandler):
     @property
     def closing(self) -> bool:
         """No request will be read after the one that is being answered."""
-        return self._half_closed or self._acceptor.draining
+        most = self._options.requests_per_connection
+        spent = most is not None and self._feeder.begun >= most
+        return spent or self._half_closed or self._acceptor.draining
 
     @property
     def more_input(self) -> bool:
@@ -223,8 +240,7 @@ class Connection(RequestHandler):
     @property
     def client_address(self) -> str:
         """The client's IP address; "" on a Unix socket."""
-        peer = self.peername
-        return peer[0] if isinstance(peer, tuple) else ""
+        return self._client_address
 
     def write(self, data: bytes) -> None:
         """Send; raises ConnectionResetError when the client is gone."""
@@ -310,6 +326,14 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock for the first head."""
         self._wire = cast("asyncio.Transport", transport)
+        address = _address_of(self._wire)
+        if not self._acceptor.admit(address):
+            rejection = RequestRejected(429, "Too many connections from this address.")
+            away = _TurnedAway(self._acceptor, rejection)
+            self._wire.set_protocol(away)
+            away.connection_made(transport)
+            return
+        self._client_address = address
         super().connection_made(transport)
         self._acceptor.opened(self, cast("asyncio.Task[None]", self._task_handler))
         self._head_timer = self._loop.call_later(self._options.header_timeout, self._head_late)
@@ -373,9 +397,7 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer a request that the parser refused; anything else is a bug of the server's own."""
         if isinstance(exc, RequestRejected):
-            _logger.info(
-                "Refused a request from %s: %s", self.client_address or "a local client", exc
-            )
+            self._acceptor.refused(exc, self.client_address)
             return _Refusal(self, exc)
         _logger.error("The server failed on a request: %s %s", status, message, exc_info=exc)
         self.abort()
@@ -437,7 +459,12 @@ class Connection(RequestHandler):
 
 
 class _Feeder:
-    """Our parser behind the interface of aiohttp's."""
+    """Our parser behind the interface of aiohttp's.
+
+    Attributes:
+        answering: A request is being answered.
+        begun: Requests that have been let in so far.
+    """
 
     def __init__(
         self, connection: Connection, options: ServerOptions, loop: asyncio.AbstractEventLoop
@@ -448,6 +475,7 @@ class _Feeder:
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._verdict: RequestRejected | None = None
         self.answering = False
+        self.begun = 0
 
     @property
     def idle(self) -> bool:
@@ -521,6 +549,7 @@ class _Feeder:
 
     def _begin(self, head: RequestHead, messages: _Messages) -> None:
         self.answering = True
+        self.begun += 1
         self._connection.head = head
         self._payload = (
             StreamReader(self._connection, _READ_BUFFER, loop=self._loop)
@@ -558,13 +587,25 @@ class _TunnelFeed:
             self._reader.feed_eof()
 
 
-class _Overload(asyncio.Protocol):
+class _TurnedAway(asyncio.Protocol):
     """One connection too many."""
+
+    def __init__(self, acceptor: Acceptor, rejection: RequestRejected) -> None:
+        self._acceptor = acceptor
+        self._rejection = rejection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)
-        transport.write(problem_bytes(503, "Too many connections are open."))
+        rejection = self._rejection
+        self._acceptor.refused(rejection, _address_of(transport))
+        transport.write(problem_bytes(rejection.status, rejection.detail))
         transport.close()
+
+
+def _address_of(transport: asyncio.Transport) -> str:
+    """The client's IP address; "" on a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 class _Answered(web.StreamResponse):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 from typing import Final
 
 from aiohttp import StreamReader
@@ -20,6 +21,17 @@ _DISCARD_TIME: Final = 5.0
 class Upload:
     """A request body: iterate once; raises BodyAborted where it cannot be completed.
 
+    Waiting is bounded twice: for the next piece (`idle`), and in all, so that a client cannot
+    hold a request for ever by sending a byte now and then. Time in which nobody wants to read
+    is not the client's.
+
+    Args:
+        payload: What the connection receives.
+        length: See below.
+        send_continue: Tells a client that waits for it to go on; None where none does.
+        idle: Seconds between two pieces.
+        rate: Bytes a second that extend `idle` to the time for the whole; 0 for no such bound.
+
     Attributes:
         length: Bytes in all; None when it is chunked.
         fault: What to answer if the client is to blame for an abort, and still there.
@@ -29,11 +41,15 @@ class Upload:
         self,
         payload: StreamReader,
         length: int | None,
-        idle_timeout: float,
         send_continue: Callable[[], None] | None,
+        *,
+        idle: float,
+        rate: int,
     ) -> None:
         self._payload = payload
-        self._idle_timeout = idle_timeout
+        self._idle = idle
+        self._rate = rate
+        self._waited = 0.0
         self._send_continue = send_continue
         self._reading = False
         self._ended = False
@@ -104,5 +120,16 @@ class Upload:
         return piece
 
     async def _wait(self) -> bytes:
-        async with asyncio.timeout(self._idle_timeout):
-            return await self._payload.readany()
+        start = monotonic()
+        try:
+            async with asyncio.timeout(self._patience()):
+                return await self._payload.readany()
+        finally:
+            self._waited += monotonic() - start
+
+    def _patience(self) -> float:
+        """Seconds that the next piece may take."""
+        if not self._rate:
+            return self._idle
+        earned = self._idle + self._payload.total_bytes / self._rate
+        return min(self._idle, earned - self._waited)

@@ -10,7 +10,9 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
 
+from proxy.clock import wall
 from proxy.exchange import Outgoing
+from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -92,7 +94,11 @@ def problem(status: int, detail: str) -> Outgoing:
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     body = json.dumps(document).encode() + b"\n"
     headers = Headers(
-        [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+        [
+            ("Date", format_http_date(wall())),
+            ("Content-Type", "application/problem+json"),
+            ("Content-Length", str(len(body))),
+        ]
     )
     return Outgoing(status, title, headers, body, len(body), close=True)
 

@@ -42,6 +42,7 @@ from proxy.settings.scalars import (
     QueryName,
     ServerName,
     SetCookieChoice,
+    Size,
     Tag,
     Token,
     Workers,
@@ -126,14 +127,26 @@ class Limits(Section):
     """To send a whole request head."""
     body_idle: PositiveDuration = 30.0
     """Between two reads of a request body."""
+    body_rate: Size = 500
+    """Of a request body, bytes a second beyond body_idle of waiting in all; 0 for any."""
+    body_size: PositiveSize | None = None
+    """Of one request; a larger one is answered 413."""
+    send_timeout: PositiveDuration = 60.0
+    """For a client that is being sent to, to take something."""
     keepalive: PositiveDuration = 75.0
     """Between two requests on one connection."""
+    request_line: PositiveSize = 8 * 1024
+    """Longest request line; 414 beyond."""
     header_size: PositiveSize = 32 * 1024
     """All fields of one request head."""
     headers: Count = 200
     """Field lines in one request head."""
     connections: Count = 10_000
     """Open client connections; one more is answered 503."""
+    connections_per_client: Count | None = None
+    """Of one IPv4 address or IPv6 /64; one more is answered 429."""
+    requests_per_connection: Count | None = None
+    """After so many answers a connection is closed."""
 
 
 class Key(Section):
@@ -280,6 +293,8 @@ class Settings(Section):
     reuse_port: Flag = False
     """Other processes may listen on the same addresses at the same time (SO_REUSEPORT)."""
     tls: Tls | None = None
+    allowed_hosts: tuple[HostText, ...] = ()
+    """Hosts that requests may be for, as in `match`; others are answered 421. Empty: all."""
     workers: Workers = 1
     """Processes; this version runs as one."""
     origin: Origin = Origin()

@@ -223,7 +223,7 @@ async def test_idle_is_exactly_at_message_boundaries() -> None:
         connection.write(b"done")
         return True
 
-    acceptor = Acceptor(serve, ServerOptions())
+    acceptor = Acceptor(serve, ServerOptions(), lambda _: None)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(acceptor.accept, "127.0.0.1", 0)
     async with Peer(*await asyncio.open_connection(*server.sockets[0].getsockname())) as peer:

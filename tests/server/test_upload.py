@@ -206,7 +206,7 @@ class TestBroken:
             await peer.closed()
 
     async def test_a_slow_but_steady_body_is_not_stalled(self, listen: Listen) -> None:
-        async with await Peer.connect(await listen(echo, body_idle=0.2)) as peer:
+        async with await Peer.connect(await listen(echo, body_idle=0.2, body_rate=5)) as peer:
             peer.send(sized(4))
             for byte in (b"b", b"o", b"d", b"y"):
                 await asyncio.sleep(0.08)
