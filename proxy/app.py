@@ -18,8 +18,8 @@ from proxy.clock import wall
 from proxy.control import ProxyControl, Tally
 from proxy.events import Emit, Event
 from proxy.exchange import Incoming, Outgoing
-from proxy.gateway import ForwardingOptions, Gateway
-from proxy.origin import OriginClient, OriginOptions, parser_is_native
+from proxy.gateway import Gateway
+from proxy.origin import Origins, parser_is_native
 from proxy.purging import Timing
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.routes import HostPattern, RouteTable
@@ -34,6 +34,7 @@ from proxy.settings import (
 )
 from proxy.stores import MemoryStore
 from proxy.stores.redis import RedisStoreOptions
+from proxy.upstreams import SHARED, group_options, upstreams
 
 _SWEEP_INTERVAL = 10.0
 _LOOKUP_SIZE = 32 << 20
@@ -61,7 +62,7 @@ class App:
         self._log_event: Emit = logs.event_log(access=settings.log.access)
         self._background = Background(self._emit)
         self._backing: Backing | None = None
-        self._origin: OriginClient | None = None
+        self._origins: Origins | None = None
         self._gateway: Gateway | None = None
         self._tls: ssl.SSLContext | None = None
         self._listener = Listener(self._respond, server_options(settings), self._emit)
@@ -85,8 +86,9 @@ class App:
         _warn_of_few_descriptors(settings)
         self._tls = _tls_context(settings)
         self._backing = self._new_backing(settings)
-        self._origin = OriginClient(origin_options(settings))
-        self._gateway = self._new_gateway(settings, self._backing, self._origin)
+        self._origins = Origins(self._emit)
+        self._origins.apply(group_options(settings), drain=0.0)
+        self._gateway = self._new_gateway(settings, self._backing, self._origins)
         await self._backing.start()
         memory = self._backing.memory
         self._background.keep("sweep", lambda: _sweep(memory))
@@ -117,20 +119,16 @@ class App:
             OSError: A certificate or the token file cannot be read. Nothing has changed then.
         """
         settings.require_origin()
-        assert self._origin is not None and self._backing is not None  # noqa: S101, PT018 - after start
+        assert self._origins is not None and self._backing is not None  # noqa: S101, PT018 - after start
         if self._tls is not None and settings.tls is not None:
             _load_certificate(self._tls, settings)
         if self.admin is not None and settings.admin is not None:
             self.admin.reload(admin_options(settings, settings.admin))
+        self._origins.apply(group_options(settings), drain=settings.drain_timeout)
         old, self._settings = self._settings, settings
         self._log_event = logs.event_log(access=settings.log.access)
         self._backing.memory.resize(settings.store.memory.max_size)
-        if origin_options(settings) != origin_options(old):
-            leaving, self._origin = self._origin, OriginClient(origin_options(settings))
-            self._background.start(
-                ("leave origin", id(leaving)), _close_later(leaving, settings.drain_timeout)
-            )
-        self._gateway = self._new_gateway(settings, self._backing, self._origin)
+        self._gateway = self._new_gateway(settings, self._backing, self._origins)
         return _needing_restart(old, settings)
 
     async def stop(self, drain: float | None = None) -> None:
@@ -151,8 +149,8 @@ class App:
         await self._background.close()
         if self._backing is not None:
             await self._backing.close()
-        if self._origin is not None:
-            await self._origin.close()
+        if self._origins is not None:
+            await self._origins.close()
 
     def _let_go_of_sockets(self) -> None:
         if self._handed_down:
@@ -211,23 +209,19 @@ class App:
         assert self._gateway is not None  # noqa: S101 - the listener starts last
         return await self._gateway.respond(incoming)
 
-    def _new_gateway(self, settings: Settings, backing: Backing, origin: OriginClient) -> Gateway:
+    def _new_gateway(self, settings: Settings, backing: Backing, origins: Origins) -> Gateway:
         table = RouteTable(*routes_of(settings))
         self._key_policies = table.key_policies
-        forwarded = settings.origin.forwarded
+        named = upstreams(settings, origins)
+        shared = named.pop(SHARED)
         return Gateway(
-            origin=origin,
+            origin=shared.origin,
+            named_origins=named,
             store=backing.store,
             log=backing.log,
             routes=table,
             background=self._background,
-            forwarding_options=ForwardingOptions(
-                host=settings.origin.host,
-                origin_authority=origin.endpoint.authority,
-                via=forwarded.via,
-                x_forwarded=forwarded.x_forwarded,
-                forwarded=forwarded.forwarded,
-            ),
+            forwarding_options=shared.forwarding,
             max_object_size=settings.store.memory.max_object_size,
             write_wait=settings.purge.write_wait,
             clock=wall,
@@ -324,13 +318,6 @@ def _off_signals(loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_signal_handler(number)
 
 
-async def _close_later(origin: OriginClient, seconds: float) -> None:
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        await origin.close()
-
-
 def _needing_restart(old: Settings, new: Settings) -> list[str]:
     """Keys that differ and take effect at start only."""
     fixed = {
@@ -408,22 +395,6 @@ def admin_options(settings: Settings, admin: Admin) -> AdminOptions:
         token_file=None if admin.token_file is None else Path(admin.token_file),
         allowed_hosts=admin.allowed_hosts,
         wait=settings.purge.wait,
-    )
-
-
-def origin_options(settings: Settings) -> OriginOptions:
-    """What the origin client needs of the settings."""
-    origin = settings.origin
-    return OriginOptions(
-        url=settings.require_origin(),
-        connect_timeout=origin.timeouts.connect,
-        header_timeout=origin.timeouts.header,
-        idle_timeout=origin.timeouts.idle,
-        verify=origin.tls.verify,
-        ca_file=None if origin.tls.ca is None else str(origin.tls.ca),
-        server_name=origin.tls.server_name,
-        connections=origin.pool.connections,
-        keepalive=origin.pool.keepalive,
     )
 
 

@@ -13,7 +13,8 @@ contacting   one request to the origin; forwarding: what an intermediary changes
 problems     answers of our own
 """
 
+from proxy.gateway.contacting import Upstream
 from proxy.gateway.forwarding import ForwardingOptions
 from proxy.gateway.gateway import Gateway
 
-__all__ = ["ForwardingOptions", "Gateway"]
+__all__ = ["ForwardingOptions", "Gateway", "Upstream"]

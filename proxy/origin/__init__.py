@@ -2,6 +2,15 @@
 
 Map, from the outside in:
 
+    origins       Origins: all groups of this process, and how they change while it runs
+    group         OriginGroup.fetch: whom to ask, whom next, and how many ask at a time
+      admission   places for requests under way, and the queue for them
+      balance     which of several: in turn, the least busy, by the key
+      budget      how many requests may be sent a second time
+      member      one origin of a group: its client, its breaker, its figures
+      breaker     whether an origin gets requests: health and circuit breaker in one
+      checks      asking origins how they are
+      watching    the body of a response, watched to its end
     client        OriginClient.fetch: take a connection, exchange, retry where that is safe
     options       OriginOptions and what an origin URL may look like
     outbound      Outbound, and the bytes of its head
@@ -17,24 +26,42 @@ Invariants:
 - Bytes that belong to no outstanding request never answer one: they close the connection.
 - A body is complete or its iteration raises BodyAborted; it never just ends early.
 - A connection goes back to the pool only after a whole request and a whole response.
-- A request goes out twice only if it is idempotent, has no body, and the first try met a reused
-  connection that closed without one byte.
+- A request goes out twice only if it is idempotent and has no body: to one origin if the first
+  try met a reused connection that closed without one byte, else to another.
 """
 
+from proxy.origin.admission import LimitOptions
+from proxy.origin.balance import Balance
+from proxy.origin.breaker import BreakerOptions
+from proxy.origin.budget import RetryOptions
+from proxy.origin.checks import CheckOptions
 from proxy.origin.client import OriginClient
 from proxy.origin.connection import parser_is_native
 from proxy.origin.errors import OriginError
+from proxy.origin.group import GroupOptions, OriginGroup
+from proxy.origin.member import Member, MemberOptions
 from proxy.origin.options import Endpoint, OriginOptions, parse_origin_url
+from proxy.origin.origins import Origins
 from proxy.origin.outbound import Outbound
 from proxy.origin.response import OriginResponse
 
 __all__ = [
+    "Balance",
+    "BreakerOptions",
+    "CheckOptions",
     "Endpoint",
+    "GroupOptions",
+    "LimitOptions",
+    "Member",
+    "MemberOptions",
     "OriginClient",
     "OriginError",
+    "OriginGroup",
     "OriginOptions",
     "OriginResponse",
+    "Origins",
     "Outbound",
+    "RetryOptions",
     "parse_origin_url",
     "parser_is_native",
 ]

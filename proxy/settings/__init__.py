@@ -3,8 +3,9 @@
     loading           file -> Settings, or every problem at once
     document          YAML text -> a tree of texts that know their line and column
     variables         ${NAME} and ${NAME:-default} inside those texts
-    models            the keys, their defaults and what they mean; those of `store` and `admin`
-    stores, admin     in modules of their own, all of them made of
+    models            the keys, their defaults and what they mean; those of `store`, `admin`
+    stores, admin,    and `origin` in modules of their own,
+    origins           all of them made of
     section           a mapping with known keys
     listening         one address, or a list of them
     scalars           what one value may look like: durations, sizes, field names, ...
@@ -22,31 +23,42 @@ from proxy.settings.admin import Admin, Purge, TokenRole
 from proxy.settings.loading import defaults, load
 from proxy.settings.models import (
     Caching,
-    Forwarded,
     Key,
     Limits,
     Log,
     Match,
-    Origin,
-    OriginTls,
-    Pool,
     ResponseHeaders,
     Route,
     Settings,
-    Timeouts,
     Tls,
+)
+from proxy.settings.origins import (
+    Breaker,
+    Forwarded,
+    Health,
+    Limit,
+    Origin,
+    OriginTls,
+    Pool,
+    Retries,
+    Server,
+    Timeouts,
 )
 from proxy.settings.problems import Problem, SettingsError
 from proxy.settings.routing import routes_of
-from proxy.settings.scalars import AdminRole, LogFormat, LogLevel
+from proxy.settings.scalars import AdminRole, BalanceKind, LogFormat, LogLevel
 from proxy.settings.stores import Memory, Redis, RedisTls, SentinelUser, Store
 
 __all__ = [
     "Admin",
     "AdminRole",
+    "BalanceKind",
+    "Breaker",
     "Caching",
     "Forwarded",
+    "Health",
     "Key",
+    "Limit",
     "Limits",
     "ListenAddress",
     "Log",
@@ -62,8 +74,10 @@ __all__ = [
     "Redis",
     "RedisTls",
     "ResponseHeaders",
+    "Retries",
     "Route",
     "SentinelUser",
+    "Server",
     "Settings",
     "SettingsError",
     "Store",

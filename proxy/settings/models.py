@@ -15,7 +15,15 @@ from proxy.routes import PathPattern
 from proxy.settings import addresses
 from proxy.settings.admin import Admin, Purge
 from proxy.settings.listening import ListenList
-from proxy.settings.problems import ManyRefused, Problem, Refused, SettingsError
+from proxy.settings.origins import Origin
+from proxy.settings.problems import (
+    ManyRefused,
+    Problem,
+    Refused,
+    SettingsError,
+    did_you_mean,
+    quoted,
+)
 from proxy.settings.scalars import (
     LOG_LEVEL,
     ClientDirectivesChoice,
@@ -34,13 +42,11 @@ from proxy.settings.scalars import (
     LogLevel,
     LogLevelChoice,
     Method,
-    OriginHost,
-    OriginUrl,
+    OriginName,
     PathText,
     PositiveDuration,
     PositiveSize,
     QueryName,
-    ServerName,
     SetCookieChoice,
     Size,
     Tag,
@@ -63,61 +69,6 @@ class Tls(Section):
     """PEM file with the certificate and its chain."""
     key: FileName
     """PEM file with the private key."""
-
-
-class Timeouts(Section):
-    """How long the origin may take; 504 to the client beyond that."""
-
-    connect: PositiveDuration = 5.0
-    """To accept a connection, the TLS handshake included."""
-    header: PositiveDuration = 60.0
-    """From the end of the request to the response head."""
-    idle: PositiveDuration = 60.0
-    """Between two reads of the response body."""
-
-
-class OriginTls(Section):
-    """How an https origin proves who it is."""
-
-    verify: Flag = True
-    """Check the certificate and its name."""
-    ca: FileName | None = None
-    """PEM file with the authorities to trust instead of the system's."""
-    server_name: ServerName | None = None
-    """Name to ask and check for (SNI) instead of the host of the URL."""
-
-
-class Pool(Section):
-    """Connections to the origin that are kept for the next request."""
-
-    connections: Count = 256
-    """At most so many at a time; further requests wait for one, up to timeouts.connect."""
-    keepalive: Duration = 1.5
-    """Close one that was idle for so long: sooner than application servers do (gunicorn: 2s)."""
-
-
-class Forwarded(Section):
-    """What the origin is told about the client."""
-
-    x_forwarded: Flag = True
-    """Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host."""
-    forwarded: Flag = True
-    """Send Forwarded (RFC 7239)."""
-    via: Flag = True
-    """Add Via to requests and responses (RFC 9110 §7.6.3)."""
-
-
-class Origin(Section):
-    """The API that Warmfront stands in front of."""
-
-    url: OriginUrl | None = None
-    """http://host:port, https://host:port or unix:/path; --origin wins over it."""
-    host: OriginHost = "preserve"
-    """Host field of its requests: preserve (the client's), origin (the URL's) or a name."""
-    timeouts: Timeouts = Timeouts()
-    tls: OriginTls = OriginTls()
-    pool: Pool = Pool()
-    forwarded: Forwarded = Forwarded()
 
 
 class Limits(Section):
@@ -228,6 +179,8 @@ class Route(Caching):
     """Requests, and what applies to them; the first route that matches is the only one."""
 
     match: Match = Match()
+    origin: OriginName | None = None
+    """Which of `origins` its requests go to; without it, `origin`."""
     tags: tuple[Tag, ...] = ()
     """Tags that its responses are stored under, besides those of their own fields.
     {name} is what the path captured, {query.name} a parameter, {header.Name} of the response."""
@@ -298,6 +251,8 @@ class Settings(Section):
     workers: Workers = 1
     """Processes; this version runs as one."""
     origin: Origin = Origin()
+    origins: dict[OriginName, Origin] = Field(default_factory=dict)
+    """More of them, by name, for routes that go elsewhere."""
     limits: Limits = Limits()
     store: Store = Store()
     admin: Annotated[Admin | None, BeforeValidator(_off_is_none)] = Admin()
@@ -310,6 +265,26 @@ class Settings(Section):
     """After SIGTERM, answer for so long as before while /readyz says no, for load balancers."""
     drain_timeout: Duration = 30.0
     """After that, so long may open requests take to end."""
+
+    @model_validator(mode="after")
+    def _origins_exist(self) -> "Settings":
+        refused = [
+            Refused("names no URL", "write url: http://127.0.0.1:8000, say", ("origins", name))
+            for name, origin in self.origins.items()
+            if not origin.servers
+        ]
+        refused += [
+            Refused(
+                f"{quoted(route.origin)} is not one of `origins`",
+                did_you_mean(route.origin, self.origins) or "name it there",
+                ("routes", number, "origin"),
+            )
+            for number, route in enumerate(self.routes)
+            if route.origin is not None and route.origin not in self.origins
+        ]
+        if refused:
+            raise ManyRefused(refused)
+        return self
 
     def with_overrides(
         self,
@@ -329,7 +304,7 @@ class Settings(Section):
         changes: dict[str, Any] = {}
         if origin is not None:
             url = told.read("--origin", addresses.parse_origin, origin)
-            changes["origin"] = self.origin.model_copy(update={"url": url})
+            changes["origin"] = self.origin.model_copy(update={"url": url, "urls": ()})
         if listen:
             given = [told.read("--listen", addresses.parse_listen, text) for text in listen]
             changes["listen"] = tuple(dict.fromkeys(given))
@@ -351,12 +326,12 @@ class Settings(Section):
         return (self.admin or Admin()).model_copy(update={"listen": (address,)})
 
     def require_origin(self) -> str:
-        """The origin's URL, which nothing works without.
+        """The origin's URL or URLs, for people; nothing works without one.
 
         Raises:
             SettingsError: Neither the file nor a flag names one.
         """
-        if self.origin.url is None:
+        if not self.origin.servers:
             raise SettingsError(
                 [
                     Problem(
@@ -366,4 +341,4 @@ class Settings(Section):
                     )
                 ]
             )
-        return self.origin.url
+        return self.origin.named

@@ -93,6 +93,9 @@ _COMMON_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"}
 )
 _ERROR_STATUS = re.compile(r"[45][0-9][0-9]")
+_SHARE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3})?%")
+_ALL = 100.0
+_STATUS_RANGE = re.compile(r"([1-5])[xX]{2}|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _MOST = 10_000_000
 _LEAST_LAG = 0.5
 _MOST_LAG = 60.0
@@ -295,6 +298,48 @@ def _lag(text: str) -> float:
     return seconds
 
 
+def _whole(text: str) -> int:
+    return 0 if re.fullmatch("0{1,15}", text) else _count(text)
+
+
+def _share(text: str) -> float:
+    if not _SHARE.fullmatch(text):
+        raise Refused(f"{quoted(text)} is not a share", "write percent, such as 20%")
+    percent = float(text[:-1])
+    if percent > _ALL:
+        raise Refused(f"{text} is more than all", "write at most 100%")
+    return percent / _ALL
+
+
+def _status_range(text: str) -> tuple[int, int]:
+    found = _STATUS_RANGE.fullmatch(text)
+    if found is None:
+        raise Refused(f"{quoted(text)} are no statuses", "write 200, 200-299 or 2xx")
+    digit, low, high = found.groups()
+    if digit:
+        return int(digit) * 100, int(digit) * 100 + 99
+    if int(low) > int(high or low):
+        raise Refused(f"{quoted(text)} runs backwards", f"write {high}-{low}")
+    return int(low), int(high or low)
+
+
+def _show_status_range(bounds: tuple[int, int]) -> str:
+    low, high = bounds
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _check_path(text: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", text) or "#" in text:
+        raise Refused(f"{quoted(text)} is not what can be asked for", "write /health, say")
+    return text
+
+
+def _origin_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", text):
+        raise Refused(f"{quoted(text)} is not a name", "write letters, digits, - and _")
+    return text
+
+
 def is_off(value: object) -> bool:
     """Whether it says `off`, where that stands for a whole section."""
     return isinstance(value, str) and _FLAGS.get(value) is False
@@ -310,6 +355,14 @@ def _choice(name: str, choices: type[Enum]) -> Kind:
         return choices(text)
 
     return Kind(name, parse, {"enum": names}, (choices,))
+
+
+class BalanceKind(Enum):
+    """How requests are spread over the URLs of an origin."""
+
+    ROUND_ROBIN = "round_robin"
+    LEAST_CONNECTIONS = "least_connections"
+    HASH = "hash"
 
 
 class AdminRole(Enum):
@@ -343,6 +396,7 @@ def _with_unit(pattern: str) -> JsonSchemaValue:
 _NON_EMPTY = {"type": "string", "minLength": 1}
 
 FLAG = Kind("flag", _flag, {"enum": [True, False, "on", "off"]}, (bool,), bool)
+WHOLE = Kind("whole", _whole, {"type": "integer", "minimum": 0, "maximum": _MOST}, (int,), int)
 COUNT = Kind("count", _count, {"type": "integer", "minimum": 1, "maximum": _MOST}, (int,), int)
 FACTOR = Kind(
     "factor",
@@ -362,6 +416,19 @@ DURATION = Kind(
 POSITIVE_DURATION = replace(DURATION, name="positive_duration", parse=_positive_duration)
 SIZE = Kind("size", units.parse_size, _with_unit(units.SIZE_PATTERN), (int,), units.format_size)
 POSITIVE_SIZE = replace(SIZE, name="positive_size", parse=_positive_size)
+SHARE = Kind(
+    "share", _share, {"type": "string", "pattern": f"^{_SHARE.pattern}$"}, (float,), "{:.0%}".format
+)
+STATUS_RANGE = Kind(
+    "status_range",
+    _status_range,
+    {"type": ["string", "integer"], "pattern": f"^({_STATUS_RANGE.pattern})$"},
+    (tuple,),
+    _show_status_range,
+)
+CHECK_PATH = Kind("check_path", _check_path, {"type": "string", "pattern": "^/"})
+ORIGIN_NAME = Kind("origin_name", _origin_name, _NON_EMPTY)
+BALANCE = _choice("balance", BalanceKind)
 LISTEN = Kind(
     "listen_address",
     addresses.parse_listen,
@@ -408,6 +475,12 @@ Flag: TypeAlias = Annotated[bool, FLAG]
 Count: TypeAlias = Annotated[int, COUNT]
 Factor: TypeAlias = Annotated[float, FACTOR]
 Workers: TypeAlias = Annotated[int, WORKERS]
+Whole: TypeAlias = Annotated[int, WHOLE]
+Share: TypeAlias = Annotated[float, SHARE]
+StatusRange: TypeAlias = Annotated[tuple[int, int], STATUS_RANGE]
+CheckPath: TypeAlias = Annotated[str, CHECK_PATH]
+OriginName: TypeAlias = Annotated[str, ORIGIN_NAME]
+BalanceChoice: TypeAlias = Annotated[BalanceKind, BALANCE]
 Duration: TypeAlias = Annotated[float, DURATION]
 PositiveDuration: TypeAlias = Annotated[float, POSITIVE_DURATION]
 Size: TypeAlias = Annotated[int, SIZE]
