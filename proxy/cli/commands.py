@@ -111,7 +111,7 @@ def run(
 
     def ready(addresses: list[str]) -> None:
         where = ", ".join(_url(address, tls=wanted.tls is not None) for address in addresses)
-        out.print(f"Warmfront {__version__} on {where}, in front of {wanted.origin.url}")
+        out.print(f"Warmfront {__version__} on {where}, in front of {wanted.origin.named}")
 
     def announce(text: str) -> None:
         out.print(text, markup=False, highlight=False, soft_wrap=True)

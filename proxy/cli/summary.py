@@ -15,7 +15,7 @@ _NOT_CACHING = {"match", "tags", "purge"}
 
 def summary(settings: Settings) -> RenderableType:
     """The settings at a glance; keys that the file leaves alone are not shown."""
-    origin = settings.origin.url or "no origin yet: give --origin"
+    origin = settings.origin.named or "no origin yet: give --origin"
     listen = ", ".join(map(str, settings.listen))
     parts: list[RenderableType] = [Text.assemble(("ok", "bold green"), f": {listen} -> {origin}")]
     if settings.routes:

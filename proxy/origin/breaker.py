@@ -181,7 +181,7 @@ class Breaker:
         """Checks pass again, or there are none any more."""
         if self._held:
             self._held = False
-            self._try(now, "checks pass")
+            self._try(now, "checks no longer fail")
 
     def share(self, now: float) -> float:
         """Of its weight, how much counts: 0.1 growing to 1 in SLOW_START, else 1."""

@@ -13,16 +13,16 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
-from typing import cast
 
 from proxy.origin.admission import Admission, LimitOptions
 from proxy.origin.balance import Balance, balancer
 from proxy.origin.breaker import BreakerOptions
 from proxy.origin.budget import RetryBudget, RetryOptions
+from proxy.origin.checks import CheckOptions
 from proxy.origin.errors import OriginError
 from proxy.origin.member import Member, MemberOptions
 from proxy.origin.outbound import Outbound
-from proxy.origin.response import OriginResponse, ResponseBody
+from proxy.origin.response import OriginResponse
 from proxy.origin.watching import WatchedBody
 from proxy.rfc9111.reasons import Reason
 
@@ -39,6 +39,7 @@ class GroupOptions:
         breaker: When one of them may not.
         retries: When another is asked after one failed.
         limit: How many requests are under way at a time, over all of them.
+        checks: How they are checked apart from requests; None: not at all.
         total_timeout: Seconds for a request, from its start to the last byte of its response,
             however many origins are asked; None for no bound.
     """
@@ -48,6 +49,7 @@ class GroupOptions:
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     retries: RetryOptions = field(default_factory=RetryOptions)
     limit: LimitOptions = field(default_factory=LimitOptions)
+    checks: CheckOptions | None = None
     total_timeout: float | None = None
 
 
@@ -159,8 +161,7 @@ class OriginGroup:
             if leave is not None:
                 leave()
         else:
-            body = WatchedBody(response.body, member, ticket, leave, deadline)
-            response.body = cast("ResponseBody", body)  # it has all of its public face
+            response.body = WatchedBody(response.body, member, ticket, leave, deadline)
         return response
 
     def _choose(self, key: str, tried: Sequence[Member]) -> Member | None:

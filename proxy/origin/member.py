@@ -34,7 +34,6 @@ class Member:
 
     Attributes:
         options: May be replaced by others that reach it in the same way.
-        draining: It gets no more requests, and is closed before long.
         in_flight: Requests begun and not ended. A tunnel has ended.
         requests: Requests in all.
         failures: Those of them that failed by its fault.
@@ -45,7 +44,6 @@ class Member:
         "_clock",
         "breaker",
         "client",
-        "draining",
         "failures",
         "in_flight",
         "last_failure",
@@ -67,7 +65,6 @@ class Member:
         self.options = options
         self.client = OriginClient(options.origin)
         self.seed = seed_of(options.origin.url)
-        self.draining = False
         self.in_flight = 0
         self.requests = 0
         self.failures = 0

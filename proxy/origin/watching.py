@@ -67,6 +67,11 @@ class WatchedBody:
         if self._end():
             self._member.left()
 
+    def __del__(self) -> None:
+        """Nobody has read or closed it, nor ever will."""
+        if self._end():
+            self._member.left()
+
     async def _before(self, deadline: float) -> bytes:
         if asyncio.get_running_loop().time() < deadline:
             clock = asyncio.timeout_at(deadline)

@@ -158,9 +158,13 @@ def _known_key(location: Location) -> str | None:
 
 def _section_at(location: Location) -> type[Section]:
     section: type[Section] = Settings
-    for step in location:
+    steps = iter(location)
+    for step in steps:
         if isinstance(step, str):
-            section = _section_in(section.model_fields[step].annotation) or section
+            annotation = section.model_fields[step].annotation
+            section = _section_in(annotation) or section
+            if get_origin(annotation) is dict:
+                next(steps, None)  # a name that the operator chose
     return section
 
 

@@ -34,6 +34,7 @@ def _route(route: Route, defaults: Caching, name: str) -> routes.Route:
         policy=policy_of(caching),
         tags=route.tags,
         purge=route.purge,
+        origin=route.origin or "",
         response_headers=_edits(caching.response_headers),
         strip_tags=caching.strip_tags,
     )

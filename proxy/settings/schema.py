@@ -56,6 +56,9 @@ def _settled(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     kept = {key: _settled(value) for key, value in node.items() if not _is_noise(key, value)}
+    items = node.get("items")
+    if isinstance(items, dict) and KIND_KEY in items and "default" in kept:
+        kept["default"] = [KINDS[items[KIND_KEY]].show(one) for one in kept["default"]]
     name = kept.pop(KIND_KEY, None)
     if name is None:
         return kept

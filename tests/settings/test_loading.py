@@ -138,8 +138,8 @@ def test_text_stays_text() -> None:
         ("admin: {listen: x}", "1:9: admin.listen: 'x' has no port; write x:8080"),
         ("admin: on", "1:1: admin: must be a mapping; write key: value lines under it"),
         (
-            "origin: {urls: [http://a]}",
-            "1:10: origin.urls: unknown key; did you mean url?",
+            "origin: {uri: http://a}",
+            "1:10: origin.uri: unknown key; did you mean url?",
         ),
         (
             "routes:\n  - tll: 30s",
