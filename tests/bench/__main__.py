@@ -2,9 +2,7 @@
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from rich.console import Console
 
@@ -14,7 +12,6 @@ from tests.bench.machine import Cores, choose_cores, describe, first_in_line
 from tests.bench.results import Outcome, Sample
 from tests.bench.stage import Stage
 
-NAMES = ("warmfront", "nginx", "varnish")
 _WIDTH = 110
 """Columns that the tables need, whatever they are written to."""
 
@@ -28,7 +25,14 @@ def measure(case: Case, stage: Stage, rounds: int) -> Outcome:
             for name in rotated(list(samples), turn):
                 samples[name].append(trial.contenders[name]())
     return Outcome(
-        case.name, case.title, case.what, case.metric, case.origin_share, case.goals, samples
+        name=case.name,
+        title=case.title,
+        what=case.what,
+        metric=case.metric,
+        origin_share=case.origin_share,
+        alone=case.alone,
+        goals=case.goals,
+        samples=samples,
     )
 
 
@@ -44,12 +48,10 @@ def run(
     """Outcomes as they come; a line of text for a case that could not run."""
     with peers.scratch() as folder, peers.origin(folder, cores) as origin:
         for case in cases:
-            own = Path(tempfile.mkdtemp(dir=folder))
-            own.chmod(0o777)
             try:
-                yield measure(case, Stage(own, cores, origin, names, seconds), rounds)
+                yield measure(case, Stage(folder, cores, origin, names, seconds), rounds)
             except SkippedError as reason:
-                yield f"{case.title}: skipped, {reason}"
+                yield f"{case.title}: skipped, {reason}."
 
 
 def main() -> None:
@@ -64,7 +66,7 @@ def main() -> None:
         console.print(
             f"without {command}, which is not installed: apt-get install {peers.PACKAGES[command]}"
         )
-    names = [name for name in NAMES if not (name == "varnish" and "varnishd" in missing)]
+    names = [name for name in peers.NAMES if not (name == "varnish" and "varnishd" in missing)]
     cores = choose_cores()
     outcomes: list[Outcome] = []
     with first_in_line():

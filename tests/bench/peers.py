@@ -27,6 +27,16 @@ PACKAGES = {
 }
 """Commands needed and the Debian packages they come from."""
 
+NAMES = ("warmfront", "nginx", "nginx-tuned", "varnish")
+NGINX = {
+    "nginx": {"output_buffers": "2 128k", "open_file_cache": "off"},
+    "nginx-tuned": {
+        "output_buffers": "2 512k",
+        "open_file_cache": "max=100000 inactive=1h",
+    },
+}
+"""In what the two runs of nginx differ."""
+
 SIZES = {"1k": 1 << 10, "8k": 8 << 10, "64k": 64 << 10, "1m": 1 << 20}
 """Bodies of the origin, by the name they have in its paths."""
 
@@ -105,19 +115,21 @@ def peer(
     workers: int = 1,
     redis_port: int | None = None,
 ) -> Iterator[Server]:
-    """One of "warmfront", "nginx" and "varnish", kept to these cores."""
+    """One of `NAMES`, kept to these cores, with a folder of its own in `folder`."""
     port = free_port()
-    values = {"port": port, "origin": origin_port, "workers": workers}
+    own = Path(tempfile.mkdtemp(dir=folder))
+    own.chmod(0o777)  # workers of nginx are nobody
+    values = {"port": port, "origin": origin_port, "workers": workers, "redis": redis_port}
     match name:
-        case "nginx":
-            command = _nginx(_configure("nginx.conf", folder, **values))
+        case "nginx" | "nginx-tuned":
+            command = _nginx(_configure("nginx.conf", own, **values, **NGINX[name]))
         case "varnish":
-            command = _varnish(_configure("varnish.vcl", folder, **values), folder, port)
+            command = _varnish(_configure("varnish.vcl", own, **values), own, port)
         case _:
             template = "warmfront.yaml" if redis_port is None else "warmfront-redis.yaml"
-            configuration = _configure(template, folder, **values, redis=redis_port)
+            configuration = _configure(template, own, **values)
             command = [*warmfront(), "run", "--config", str(configuration)]
-    with _running(name, command, cores, port, folder) as server:
+    with _running(name, command, cores, port, own) as server:
         yield server
 
 
@@ -174,11 +186,14 @@ def _nginx(configuration: Path) -> list[str]:
 
 
 def _varnish(configuration: Path, folder: Path, port: int) -> list[str]:
+    # What it would write to its log in memory for each request: the others write no log either.
+    records = (TEMPLATES / "varnish-unlogged.txt").read_text().split()
+    unlogged = ",".join(f"-{record}" for record in records)
     return [
         *("varnishd", "-F", "-f", str(configuration), "-n", str(folder / "varnish")),
         *("-a", f"127.0.0.1:{port}", "-s", "malloc,1g", "-j", "none"),
         *("-p", "http_gzip_support=off", "-p", "timeout_idle=3600", "-p", "send_timeout=3600"),
-        *("-p", "idle_send_timeout=3600"),
+        *("-p", "idle_send_timeout=3600", "-p", f"vsl_mask={unlogged}"),
     ]
 
 

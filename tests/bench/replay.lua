@@ -1,5 +1,6 @@
--- wrk -s replay.lua URL -- FILE SERIES: the requests of FILE, one after the other, then from the top.
--- "@@" in a request becomes SERIES and a number that is used once. Ends with a line of JSON.
+-- wrk -s replay.lua URL -- FILE SERIES START: the requests of FILE, one after the other from the
+-- START-th on, then from the top. "@@" in a request becomes SERIES and a number that is used once.
+-- Ends with a line of JSON.
 
 local pool, size, at, serial = {}, 0, 0, 0
 
@@ -16,6 +17,7 @@ function init(args)
       pool[size] = request
     end
   end
+  at = tonumber(args[3]) % size
 end
 
 function request()

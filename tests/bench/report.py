@@ -5,7 +5,12 @@ from rich.table import Table
 
 from tests.bench.results import Outcome, doubts
 
-NAMES = {"warmfront": "Warmfront", "nginx": "nginx", "varnish": "Varnish"}
+NAMES = {
+    "warmfront": "Warmfront",
+    "nginx": "nginx",
+    "nginx-tuned": "nginx, tuned",
+    "varnish": "Varnish",
+}
 
 
 def table(outcome: Outcome) -> Table:

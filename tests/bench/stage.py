@@ -1,19 +1,32 @@
-"""Where a case plays: a folder in memory, the origin, the cores; and its one kind of run by wrk."""
+"""Where a case plays: a folder in memory, the origin, the cores; and how one run is measured."""
 
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import peers, traffic, wrk
+from tests.bench import load, peers, traffic
+from tests.bench.load import Figures
 from tests.bench.machine import Cores, Meter, resident_bytes, tree
 from tests.bench.peers import Server
 from tests.bench.results import Sample
 
 _RAMP = 0.3
 """Seconds at the start of a run, and a third of it at the end, that processor time leaves out."""
+
+CONNECTIONS = 64
+_WARM = 0.01
+_WARM_RUNS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """A file of requests, and how many are in it."""
+
+    path: Path
+    count: int
 
 
 @dataclass(frozen=True)
@@ -29,59 +42,98 @@ class Stage:
     _series: Iterator[int] = field(default_factory=itertools.count)
 
     def peer(
-        self, name: str, *, workers: int = 1, redis_port: int | None = None
+        self,
+        name: str,
+        *,
+        cores: Sequence[int] = (),
+        workers: int = 1,
+        redis_port: int | None = None,
     ) -> AbstractContextManager[Server]:
-        """A peer on the proxy's core."""
+        """A peer, on the proxy's core if nothing else is said."""
         return peers.peer(
             name,
             self.folder,
-            [self.cores.proxy],
+            cores or [self.cores.proxy],
             origin_port=self.origin.port,
             workers=workers,
             redis_port=redis_port,
         )
 
-    def requests(self, paths: traffic.Paths, size: int = traffic.POOL) -> Path:
+    def requests(self, paths: traffic.Paths, count: int = traffic.POOL) -> Requests:
         """A file with requests for these targets."""
         path = self.folder / "requests"
-        path.write_bytes(b"".join(traffic.pool(paths, size)))
-        return path
+        path.write_bytes(b"".join(traffic.pool(paths, count)))
+        return Requests(path, count)
 
-    def warm(self, server: Server, requests: Path, connections: int) -> None:
-        """Let the proxy see every request once, and run for a while."""
-        with wrk.started(
-            self.cores.load, server.port, requests, connections, seconds=1, series=self._next()
-        ) as process:
-            wrk.parse(process.communicate()[0])
+    def warm(self, server: Server, requests: Requests, *, origin_share: float = 0.0) -> None:
+        """Ask for everything, until no more than `origin_share` of the requests reach the origin."""
+        asked = 0
+        for _ in range(_WARM_RUNS):
+            before = peers.requests_at(self.origin)
+            command = self._wrk(server, requests, CONNECTIONS, seconds=1, start=asked)
+            with load.started(self.cores.load, command) as process:
+                answers = load.parse(process.communicate()[0]).answers
+            reached = peers.requests_at(self.origin) - before - 1
+            asked += answers
+            if asked > 2 * requests.count and reached <= answers * (origin_share + _WARM):
+                return
 
-    def saturate(self, server: Server, requests: Path, connections: int) -> Sample:
-        """As many requests as the proxy answers."""
+    def saturate(
+        self, server: Server, requests: Requests, connections: int, *, cores: Sequence[int] = ()
+    ) -> Sample:
+        """As many requests as the proxy answers, from one wrk on each of the cores."""
+        return self.measured(
+            server,
+            {
+                core: self._wrk(server, requests, connections, self.seconds)
+                for core in cores or [self.cores.load]
+            },
+        )
+
+    def steady(self, server: Server, requests: Requests, rate: float) -> Sample:
+        """So many requests a second."""
+        command = load.steady(server.port, requests.path, rate=rate, seconds=self.seconds)
+        return self.measured(server, {self.cores.load: command})
+
+    def measured(self, server: Server, commands: dict[int, list[str]]) -> Sample:
+        """What the loads count, one on each of these cores, and what that took."""
         before = peers.requests_at(self.origin)
-        with wrk.started(
-            self.cores.load,
-            server.port,
-            requests,
-            connections,
-            seconds=self.seconds,
-            series=self._next(),
-        ) as process:
+        with ExitStack() as stack:
+            processes = [
+                stack.enter_context(load.started(core, command))
+                for core, command in commands.items()
+            ]
             time.sleep(_RAMP)
-            meter = Meter(
-                self.cores, server.processes(), tree(process.pid) + self.origin.processes()
-            )
+            loading = [child for process in processes for child in tree(process.pid)]
+            meter = Meter(self.cores, server.processes(), loading + self.origin.processes())
             time.sleep(self.seconds - _RAMP * 4 / 3)
             usage = meter.read()
             memory = resident_bytes(server.processes())
-            load = wrk.parse(process.communicate()[0])
+            figures = [load.parse(process.communicate()[0]) for process in processes]
+        answers = sum(each.answers for each in figures)
         return Sample(
-            rate=load.answers / load.seconds,
-            p50=load.p50,
-            p99=load.p99,
-            errors=load.errors,
-            origin_share=(peers.requests_at(self.origin) - before - 1) / load.answers,
+            rate=sum(each.answers / each.seconds for each in figures),
+            p50=_slowest(figures, "p50"),
+            p99=_slowest(figures, "p99"),
+            errors=sum(each.errors for each in figures),
+            origin_share=(peers.requests_at(self.origin) - before - 1) / max(1, answers),
             usage=usage,
             memory=memory,
+            lag=_slowest(figures, "lag"),
         )
 
-    def _next(self) -> str:
-        return str(next(self._series))
+    def _wrk(
+        self, server: Server, requests: Requests, connections: int, seconds: int, start: int = 0
+    ) -> list[str]:
+        return load.wrk(
+            server.port,
+            requests.path,
+            connections=connections,
+            seconds=seconds,
+            series=next(self._series),
+            start=start,
+        )
+
+
+def _slowest(figures: list[Figures], of: str) -> float:
+    return max(float(getattr(each, of)) for each in figures)
