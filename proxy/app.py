@@ -232,7 +232,8 @@ class App:
 async def _sweep(memory: MemoryStore) -> None:
     while True:
         await asyncio.sleep(_SWEEP_INTERVAL)
-        memory.sweep()
+        for _ in memory.sweep():
+            await asyncio.sleep(0)  # requests come first
 
 
 async def serve(

@@ -1,7 +1,7 @@
 """What stores keep, and what they promise."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -50,18 +50,18 @@ class Entry:
     Attributes:
         response: The head, with what was decided about it.
         body: The bytes of `response.part`, or all of them.
-        size: Bytes of memory this entry takes, bookkeeping included.
     """
 
     response: StoredResponse
     body: bytes
-    size: int = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, bookkeeping included."""
         kept = (*self.response.headers.items(), *self.response.variant)
         lines = sum(len(name) + len(value or "") + _LINE_OVERHEAD for name, value in kept)
         tags = sum(len(tag) + _TAG_OVERHEAD for tag in self.response.tags)
-        object.__setattr__(self, "size", len(self.body) + lines + tags + _ENTRY_OVERHEAD)
+        return len(self.body) + lines + tags + _ENTRY_OVERHEAD
 
     @property
     def useless_after(self) -> float:

@@ -1,53 +1,37 @@
-"""The memory store: bounded by bytes, least recently used URL out first.
+"""The memory store: bounded by bytes; what is needed least leaves first (see eviction).
 
-One URL is one unit of bookkeeping: its variants live, move and leave together, except that a
-URL whose variants alone exceed the bound loses its oldest variants first.
+One URL is one unit: its variants live and leave together, except that a URL with too many, or
+whose variants alone exceed the bound, loses its oldest ones first.
 
 Purges reach it through what the process knows of the purge log: an entry is judged when it comes,
 and again before it is used if anything was purged since. So a purge costs the same however many
 entries it concerns; their memory is reclaimed afterwards.
 """
 
-import heapq
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import TypeAlias
 
 from proxy.purging.scopes import scopes_of, tag_scope, url_scope
 from proxy.purging.state import Invalid, Purge, PurgeState, Softened, Unknown
 from proxy.rfc9111.reasons import Reason
+from proxy.stores.carriers import Carriers
 from proxy.stores.entry import CacheKey, Enough, Entry, Filled, Lease, is_same, softened
+from proxy.stores.eviction import MOST_USES, S3Fifo
+from proxy.stores.expiry import Expiry
+from proxy.stores.resource import Held, Resource
+from proxy.stores.sharing import shared
 
 _MOST_VARIANTS = 128
 """Under one key: every lookup compares with all of them, and clients can make up any number."""
 
-_RECLAIMED_AT_ONCE = 16
+_MOST_ENTRIES = 1024
+"""Under all keys of one URL: they are purged, swept and evicted at one go."""
+
+_AT_ONCE = 16
 """URLs: about as long as one request takes, so that requests and acknowledgements come first."""
 
 _URL_SCOPE = url_scope("")
 _TAG_SCOPE = tag_scope("")
-
-
-@dataclass(slots=True)
-class Held:
-    """An entry with what this store knows of it.
-
-    Attributes:
-        through: Number of the last purge that it is known to have outlived.
-        judged: The state's `changes` when it was judged.
-        hits: How often a lookup found it.
-    """
-
-    entry: Entry
-    through: int
-    judged: int
-    hits: int = 0
-
-
-_Resource: TypeAlias = dict[str, tuple[Held, ...]]
-"""All that is stored for one URL: the variants under each key's extra part, oldest first."""
 
 
 class MemoryStore:
@@ -55,24 +39,28 @@ class MemoryStore:
 
     Attributes:
         max_size: Bound on the sum of all entries' sizes and keys, in bytes.
-        size: That sum now.
         evictions: How many URLs have left to make room.
     """
 
     def __init__(self, max_size: int, clock: Callable[[], float], state: PurgeState) -> None:
         self.max_size = max_size
-        self.size = 0
         self.evictions = 0
         self._entries = 0
         self._clock = clock
         self._state = state
-        self._resources: OrderedDict[str, _Resource] = OrderedDict()
-        self._tags: dict[str, Counter[str]] = {}
-        self._expiry: list[tuple[float, str, str]] = []
+        self._resources: dict[str, Resource] = {}
+        self._order: S3Fifo[str] = S3Fifo()
+        self._carriers: Carriers[Resource] = Carriers()
+        self._expiry: Expiry[Resource] = Expiry()
 
     def __len__(self) -> int:
         """How many entries are stored."""
         return self._entries
+
+    @property
+    def size(self) -> int:
+        """The sum of all entries' sizes and keys, in bytes."""
+        return self._order.size
 
     async def lookup(self, key: CacheKey, enough: Enough = bool) -> Sequence[Entry]:  # noqa: ARG002
         """See Store; counts as a use."""
@@ -80,14 +68,17 @@ class MemoryStore:
 
     def lookup_now(self, key: CacheKey) -> Sequence[Held]:
         """What `lookup` finds, oldest first, for those who cannot wait; counts as a use."""
-        held = self._held(key)
-        if not held:
+        resource = self._resources.get(key.url)
+        if resource is None:
             return ()
+        held = resource.under(key.extra) if key.extra else resource.plain
         changes = self._state.changes
-        if any(one.judged != changes for one in held):
-            held = self._judged(key)
-        if held:
-            self._resources.move_to_end(key.url)
+        for one in held:
+            if one.judged != changes:
+                held = self._judged(resource, key.extra)
+                break
+        if held and resource.uses < MOST_USES:
+            resource.uses += 1
         for one in held:
             one.hits += 1
         return held
@@ -100,7 +91,7 @@ class MemoryStore:
         replaces: Entry | None = None,
         through: int | None = None,
     ) -> Reason | None:
-        """See Store; room is made by dropping what was used least recently.
+        """See Store; room is made by dropping what is needed least.
 
         Args:
             key: See Store.
@@ -111,18 +102,17 @@ class MemoryStore:
         """
         if replaces is not None:
             self._drop(key, lambda old: is_same(old.entry, replaces))
-        if _cost(key, entry) > self.max_size:
+        cost = _cost(key, entry)
+        if cost > self.max_size:
             return Reason.TOO_LARGE
         born = entry.response.born
         coming = Held(entry, born if through is None else through, judged=-1)
-        if not self._judge(key, coming) or self._is_outdone(key, entry):
+        if not self._judge(key.url, coming) or self._is_outdone(key, entry):
             return Reason.OUTDATED
         self._drop(key, lambda old: old.entry.response.variant == entry.response.variant)
-        crowd = self._held(key)[: 1 - _MOST_VARIANTS]
-        self._drop(key, lambda old: any(old is one for one in crowd))
-        self._add(key, coming)
-        self._note_expiry(key, entry)
-        self._make_room(key.url)
+        self._thin_out(key)
+        self._make_room(cost, key.url)
+        self._add(key, coming, cost)
         return None
 
     async def remove(self, key: CacheKey, entry: Entry) -> None:
@@ -139,66 +129,61 @@ class MemoryStore:
     def resize(self, max_size: int) -> None:
         """Change the bound; what no longer fits leaves at once."""
         self.max_size = max_size
-        self._make_room(newest="")
+        self._make_room(0)
 
-    def sweep(self) -> int:
-        """Drop what can be neither served nor validated any more; how many keys were looked at."""
+    def sweep(self) -> Iterator[None]:
+        """Drop what can be neither served nor validated any more; yields between small steps."""
         now = self._clock()
-        looked_at = 0
-        while self._expiry and self._expiry[0][0] <= now:
-            _, url, extra = heapq.heappop(self._expiry)
-            self._drop(CacheKey(url, extra), lambda held: held.entry.useless_after <= now)
-            looked_at += 1
-        return looked_at
+        due = self._expiry.due(now)
+        while step := list(islice(due, _AT_ONCE)):
+            for resource in step:
+                self._sweep(resource, now)
+            yield
 
     def reclaim(self, purge: Purge | None) -> Iterator[None]:
         """Drop what `purge` (None: any purge) has made invalid; yields between small steps."""
         urls = iter(self._concerned(purge))
-        while step := list(islice(urls, _RECLAIMED_AT_ONCE)):
+        while step := list(islice(urls, _AT_ONCE)):
             for url in step:
-                for extra in list(self._resources.get(url, ())):
-                    self._judged(CacheKey(url, extra))
+                self._reclaim(url)
             yield
 
     # Looking in, for operators.
 
     def tags(self) -> dict[str, int]:
         """How many URLs carry each tag."""
-        return {tag: len(urls) for tag, urls in self._tags.items()}
+        return self._carriers.counts()
 
     def count(self, tag: str) -> int:
         """How many URLs carry `tag`, those counted in whose purged entries still take memory."""
-        return len(self._tags.get(tag, ()))
+        return len(self._carriers.of(tag))
 
     def urls(self, tag: str | None = None) -> Sequence[str]:
         """All stored URLs, or those that carry `tag`."""
-        return list(self._resources) if tag is None else list(self._tags.get(tag, ()))
+        if tag is None:
+            return list(self._resources)
+        return [resource.name for resource in self._carriers.of(tag)]
 
     def variants(self, url: str) -> Sequence[Held]:
         """All that is stored for one URL and still valid, without counting as a use."""
-        for extra in list(self._resources.get(url, ())):
-            self._judged(CacheKey(url, extra))
-        return [one for held in self._resources.get(url, {}).values() for one in held]
+        self._reclaim(url)
+        return list(self._resources.get(url, ()))
 
-    # Inside.
+    # Judging.
 
-    def _held(self, key: CacheKey) -> tuple[Held, ...]:
-        resource = self._resources.get(key.url)
-        return () if resource is None else resource.get(key.extra, ())
+    def _judged(self, resource: Resource, extra: str) -> tuple[Held, ...]:
+        """What is held under a key less what was purged."""
+        self._drop_from(resource, extra, lambda held: not self._judge(resource.name, held))
+        return resource.under(extra)
 
-    def _judged(self, key: CacheKey) -> tuple[Held, ...]:
-        """What is held under `key` less what was purged."""
-        self._drop(key, lambda held: not self._judge(key, held))
-        return self._held(key)
-
-    def _judge(self, key: CacheKey, held: Held) -> bool:
+    def _judge(self, url: str, held: Held) -> bool:
         """Whether it may be used; a soft purge makes it stale."""
         state = self._state
         if held.judged == state.changes:
             return True
         response = held.entry.response
-        scopes = scopes_of(key.url, response.tags, response.groups)
-        judgement = state.judge(held.through, key.url, scopes)
+        scopes = scopes_of(url, response.tags, response.groups)
+        judgement = state.judge(held.through, url, scopes)
         if isinstance(judgement, Invalid | Unknown):
             return False
         if isinstance(judgement, Softened):
@@ -209,11 +194,18 @@ class MemoryStore:
     def _is_outdone(self, key: CacheKey, entry: Entry) -> bool:
         """Whether a newer answer was stored since it was asked for."""
         response = entry.response
-        return any(
+        resource = self._resources.get(key.url)
+        return resource is not None and any(
             old.entry.response.variant == response.variant
             and old.entry.response.request_time > response.request_time
-            for old in self._held(key)
+            for old in resource.under(key.extra)
         )
+
+    def _reclaim(self, url: str) -> None:
+        resource = self._resources.get(url)
+        if resource is not None:
+            for extra in resource.extras:
+                self._judged(resource, extra)
 
     def _concerned(self, purge: Purge | None) -> Sequence[str]:
         """URLs among which all are that `purge` concerns."""
@@ -229,65 +221,82 @@ class MemoryStore:
                 return self.urls()
         return concerned
 
-    def _make_room(self, newest: str) -> None:
-        while self.size > self.max_size:
-            url, resource = next(iter(self._resources.items()))
-            if url == newest:
-                extra, held = next(iter(resource.items()))
-                oldest = held[0]
-                self._drop(CacheKey(url, extra), lambda one, oldest=oldest: one is oldest)  # type: ignore[misc]
-            else:
-                for extra in list(resource):
-                    self._drop(CacheKey(url, extra), lambda _one: True)
-                self.evictions += 1
+    # Coming and going.
 
-    def _add(self, key: CacheKey, held: Held) -> None:
-        """Put it last, the key's extra part and the URL too."""
-        resource = self._resources.setdefault(key.url, {})
-        self._resources.move_to_end(key.url)
-        resource[key.extra] = (*resource.pop(key.extra, ()), held)
-        self._count(key, held.entry, 1)
+    def _add(self, key: CacheKey, coming: Held, cost: int) -> None:
+        """Share, hold and enter in the books what there is room for."""
+        entry = coming.entry = Entry(shared(coming.entry.response), coming.entry.body)
+        resource = self._resources.get(key.url)
+        if resource is None:
+            resource = self._resources[key.url] = Resource(key.url)
+            self._order.add(resource)
+            self._expiry.note(resource, entry.useless_after)
+        else:
+            self._expiry.note_earlier(resource, entry.useless_after)
+        self._order.resize(resource, resource.size + cost)
+        resource.append(key.extra, coming)
+        self._entries += 1
+        for tag in entry.response.tags:
+            self._carriers.add(tag, resource)
+
+    def _thin_out(self, key: CacheKey) -> None:
+        """Drop the oldest where there is one too many, when another comes under `key`."""
+        resource = self._resources.get(key.url)
+        if resource is None:
+            return
+        if len(resource.under(key.extra)) >= _MOST_VARIANTS:
+            self._drop_oldest(resource, key.extra)
+        elif resource.entries >= _MOST_ENTRIES:
+            self._drop_oldest(resource, resource.extras[0])
+
+    def _make_room(self, needed: int, url: str = "") -> None:
+        """Let others leave, then the oldest entries of `url`, until there is room for `needed`."""
+        while self.size + needed > self.max_size:
+            spared = self._resources.get(url)
+            leaving = self._order.evict(spared)
+            if leaving is not None:
+                resource = self._resources[leaving.name]
+                self._left(resource, resource.clear())
+                self.evictions += 1
+            elif spared is not None:
+                self._drop_oldest(spared, spared.extras[0])
+
+    def _sweep(self, resource: Resource, now: float) -> None:
+        for extra in resource.extras:
+            self._drop_from(resource, extra, lambda held: held.entry.useless_after <= now)
+        if resource.entries:
+            self._expiry.note(resource, min(held.entry.useless_after for held in resource))
 
     def _drop(self, key: CacheKey, doomed: Callable[[Held], bool]) -> None:
         """Drop the variants under `key` that are `doomed`."""
-        held = self._held(key)
-        gone = [one for one in held if doomed(one)]
+        resource = self._resources.get(key.url)
+        if resource is not None:
+            self._drop_from(resource, key.extra, doomed)
+
+    def _drop_oldest(self, resource: Resource, extra: str) -> None:
+        oldest = resource.under(extra)[0]
+        self._drop_from(resource, extra, lambda held: held is oldest)
+
+    def _drop_from(self, resource: Resource, extra: str, doomed: Callable[[Held], bool]) -> None:
+        gone = resource.drop(extra, doomed)
         if not gone:
             return
-        resource = self._resources[key.url]
-        kept = tuple(one for one in held if not any(one is other for other in gone))
-        if kept:
-            resource[key.extra] = kept
+        if resource.entries:
+            freed = sum(_cost(CacheKey(resource.name, extra), held.entry) for held in gone)
+            self._order.resize(resource, resource.size - freed)
         else:
-            del resource[key.extra]
-        for one in gone:
-            self._count(key, one.entry, -1)
-        if not resource:
-            del self._resources[key.url]
+            self._order.remove(resource)
+        self._left(resource, gone)
 
-    def _count(self, key: CacheKey, entry: Entry, sign: int) -> None:
-        """Enter an entry's coming (1) or going (-1) in the books."""
-        self.size += sign * _cost(key, entry)
-        self._entries += sign
-        for tag in entry.response.tags:
-            members = self._tags.setdefault(tag, Counter())
-            members[key.url] += sign
-            if not members[key.url]:
-                del members[key.url]
-            if not members:
-                del self._tags[tag]
-
-    def _note_expiry(self, key: CacheKey, entry: Entry) -> None:
-        heapq.heappush(self._expiry, (entry.useless_after, key.url, key.extra))
-        if len(self._expiry) > 2 * self._entries + 1024:
-            # Renewed entries leave old notes behind; start over before they outnumber the rest.
-            self._expiry = [
-                (one.entry.useless_after, url, extra)
-                for url, resource in self._resources.items()
-                for extra, held in resource.items()
-                for one in held
-            ]
-            heapq.heapify(self._expiry)
+    def _left(self, resource: Resource, gone: Sequence[Held]) -> None:
+        """Take what has left a resource, or left with it, out of the books."""
+        self._entries -= len(gone)
+        for tag in {tag for held in gone for tag in held.entry.response.tags}:
+            if not any(tag in held.entry.response.tags for held in resource):
+                self._carriers.discard(tag, resource)
+        if not resource.entries:
+            self._expiry.remove(resource)
+            del self._resources[resource.name]
 
 
 def _cost(key: CacheKey, entry: Entry) -> int:

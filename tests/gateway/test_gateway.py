@@ -319,7 +319,7 @@ class TestStale:
             await front.get()
             await front.origin.stop()
             front.clock.now += 70
-            front.store.sweep()
+            assert list(front.store.sweep()) == []
             bridged = await front.get()
             front.clock.now += 30
             failed = await front.get()
