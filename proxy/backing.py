@@ -6,7 +6,7 @@ from collections.abc import Callable
 from proxy.background import Background
 from proxy.events import Emit
 from proxy.purging import TAIL_TIMEOUT, MemoryPurgeLog, Purge, PurgeLog, RedisPurgeLog, Timing
-from proxy.redis_link import Client, RedisLink, RedisOptions, connect
+from proxy.redis_link import Client, RedisLink, RedisOptions, connect, shut
 from proxy.stores import MemoryStore, Store
 from proxy.stores.fill_lock import FillLocks
 from proxy.stores.index import TagIndex
@@ -107,7 +107,7 @@ class Backing:
         if self.link is not None:
             await self.link.close()
         for client in self._clients:
-            await client.aclose()
+            await shut(client)
 
     def _watch(self) -> None:
         self.log.on_purge.append(self._reclaim_later)

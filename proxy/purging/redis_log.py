@@ -50,7 +50,7 @@ from proxy.purging.state import (
     Unknown,
     Valid,
 )
-from proxy.redis_link import Client, Script, Word
+from proxy.redis_link import Client, Script, Word, end
 
 TAIL_TIMEOUT = 5.0
 """Seconds of silence that the tailing client's socket must bear: more than a blocking read."""
@@ -66,7 +66,6 @@ _SCOPES_AT_ONCE = 5000
 _LATER_LIMIT = 10_000
 _FIRST_POLL = 0.005
 _LONGEST_POLL = 0.1
-_CANCEL_AGAIN = 0.1
 _NEVER = float("-inf")
 
 
@@ -206,11 +205,11 @@ class RedisPurgeLog:
     async def close(self) -> None:
         """See PurgeLog; from now on nothing is trusted."""
         tasks, self._tasks = self._tasks, []
-        await _end(tasks)
+        await end(tasks)
         self._current_at = _NEVER
         with contextlib.suppress(LogUnreachable):
             await self._run(scripts.LEAVE, self.name)
-        await _end(self._running)
+        await end(self._running)
 
     async def append(self, scopes: Iterable[str], mode: Mode, pattern: str | None = None) -> int:
         """See PurgeLog."""
@@ -477,15 +476,6 @@ class RedisPurgeLog:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # marked as seen: whoever waited may have left
-
-
-async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel until they end: redis-py can swallow a cancellation while it connects."""
-    running = set(tasks)
-    while running:
-        for task in running:
-            task.cancel()
-        _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN)
 
 
 @contextlib.contextmanager

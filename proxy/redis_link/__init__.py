@@ -2,11 +2,12 @@
 
 `options` says where it is (one URL for all modes), `client` sets redis-py up for it, `cluster`
 finds a key's node, `breaker` decides when to stop asking, `link` is what others use,
-`outcomes` names what comes of it, `scripts` runs Lua.
+`outcomes` names what comes of it, `scripts` runs Lua, `ending` lets go of tasks and clients.
 """
 
 from proxy.redis_link.client import Client, PubSubClient, connect, listener, pubsub
 from proxy.redis_link.cluster import Word
+from proxy.redis_link.ending import end, shut
 from proxy.redis_link.link import RedisLink
 from proxy.redis_link.options import Mode, RedisOptions
 from proxy.redis_link.outcomes import (
@@ -36,6 +37,8 @@ __all__ = [
     "Script",
     "Word",
     "connect",
+    "end",
     "listener",
     "pubsub",
+    "shut",
 ]

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from proxy.redis_link.cluster import ClusterClient, Word
+from proxy.redis_link.ending import shut
 from proxy.redis_link.options import Mode, RedisOptions
 
 
@@ -110,7 +111,7 @@ class _WatchedRedis(Redis):
         await super().aclose(close_connection_pool)
         pool: Any = self.connection_pool
         for sentinel in pool.sentinel_manager.sentinels:
-            await sentinel.aclose()
+            await shut(sentinel)
 
 
 def _standalone(options: RedisOptions, common: dict[str, Any]) -> Client:

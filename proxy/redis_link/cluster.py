@@ -23,6 +23,8 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - the library's name for it
 )
 
+from proxy.redis_link.ending import end, shut
+
 Word: TypeAlias = str | bytes | int | float
 Address: TypeAlias = tuple[str, int]
 
@@ -89,14 +91,9 @@ class ClusterClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        tasks = [*self._asking, *([self._learning] if self._learning else [])]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for client in self._clients.values():
-            await client.aclose()
-        self._clients.clear()
+        await end([*self._asking, *([self._learning] if self._learning else [])])
+        while self._clients:
+            await shut(self._clients.popitem()[1])
 
     async def _send(
         self, address: Address, words: tuple[Word, ...], options: dict[str, Any], *, ask: bool
@@ -154,7 +151,7 @@ class ClusterClient:
         except (RedisError, OSError):
             return {}
         finally:
-            await client.aclose()
+            await shut(client)
         slots: dict[int, Address] = {}
         for first, last, (host, port, *_), *_ in ranges:
             named = host.decode() if host else address[0]
@@ -163,7 +160,7 @@ class ClusterClient:
 
     async def _forget_others(self, known: set[Address]) -> None:
         for address in self._clients.keys() - known:
-            await self._clients.pop(address).aclose()
+            await shut(self._clients.pop(address))
 
 
 def _slot_of(words: tuple[Word, ...]) -> int:

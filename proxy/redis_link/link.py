@@ -27,6 +27,7 @@ from redis.exceptions import (
 from proxy.events import Emit, RedisChanged
 from proxy.redis_link.breaker import Breaker
 from proxy.redis_link.client import Client, connect, node_name
+from proxy.redis_link.ending import end, shut
 from proxy.redis_link.options import Mode, RedisOptions
 from proxy.redis_link.outcomes import (
     FAILURES,
@@ -145,12 +146,10 @@ class RedisLink:
     async def close(self) -> None:
         """Let go of everything; commands that run are given up with their connections."""
         probes = [node.probe for node in self._nodes.values() if node.probe is not None]
-        ending = [*self._running, *probes, *self._leaving]
-        for task in ending:
-            task.cancel()
-        if ending:
-            await asyncio.wait(ending)
-        await self._client.aclose()
+        await end([*self._running, *probes])
+        if self._leaving:
+            await asyncio.wait(set(self._leaving))  # not for long, as nothing runs any more
+        await shut(self._client)
 
     def _node(self, key: str) -> _Node:
         name = node_name(self._client, key)
@@ -245,11 +244,9 @@ class RedisLink:
     async def _close_when_idle(
         self, client: Client, running: frozenset["asyncio.Future[Any]"]
     ) -> None:
-        try:
-            if running:
-                await asyncio.wait(running)
-        finally:
-            await client.aclose()
+        if running:
+            await asyncio.wait(running)
+        await client.aclose()
 
     def _fail(self, node: _Node, key: str, cause: str) -> None:
         self.counts.failures += 1
@@ -285,7 +282,7 @@ class RedisLink:
         try:
             await self._prove(client, key or f"{self.options.prefix}probe")
         except BaseException:
-            await client.aclose()
+            await shut(client)
             raise
         return client
 

@@ -20,7 +20,16 @@ from time import monotonic
 
 from redis.exceptions import RedisError
 
-from proxy.redis_link import Access, LinkError, PubSubClient, RedisLink, listener, pubsub
+from proxy.redis_link import (
+    Access,
+    LinkError,
+    PubSubClient,
+    RedisLink,
+    end,
+    listener,
+    pubsub,
+    shut,
+)
 from proxy.stores.entry import CacheKey, Filled, Lease
 from proxy.stores.lua import RELEASE, TAKE
 from proxy.stores.names import Names
@@ -161,8 +170,7 @@ class _Ears:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await end((self._task,))
 
     async def _listen(self) -> None:
         attempt = 0
@@ -176,9 +184,9 @@ class _Ears:
                 await asyncio.sleep(_RECONNECT_PAUSE)
             finally:
                 with contextlib.suppress(RedisError, OSError):
-                    await connection.aclose()
+                    await shut(connection)
                 with contextlib.suppress(RedisError, OSError):
-                    await client.aclose()
+                    await shut(client)
 
     async def _hear(self, connection: PubSubClient) -> None:
         subscribed: set[str] = set()

@@ -153,6 +153,32 @@ async def _a_real_move(cluster: Cluster) -> None:
     await client.aclose()
 
 
+async def test_closed_while_others_are_still_asked_for_slots_it_leaves_none_of_them_open() -> None:
+    """The first answer counts; those who are asked in vain have just begun to close."""
+    opened: list[SlowToClose] = []
+
+    def make(address: Address) -> SlowToClose:
+        opened.append(SlowToClose(address, [], []))
+        return opened[-1]
+
+    client = ClusterClient((ONE, TWO, ("three", 3)), make)
+    await client.execute_command("GET", "k")
+    assert any(node.closing and not node.closed for node in opened)
+    await client.aclose()
+    assert all(node.closed for node in opened)
+
+
+class SlowToClose(FakeNode):
+    """Takes a while, as a connection does."""
+
+    closing = closed = False
+
+    async def aclose(self) -> None:
+        self.closing = True
+        await asyncio.sleep(0.01 if self.address == ONE else 0.1)
+        self.closed = True
+
+
 async def test_one_dead_node_is_told_and_stops_no_other() -> None:
     async with start_cluster() as cluster:
         link = RedisLink(RedisOptions.from_url(cluster.url, timeout=0.5), lambda _: None)
