@@ -21,6 +21,7 @@ from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import Gateway
 from proxy.origin import Origins, parser_is_native
 from proxy.purging import Timing
+from proxy.refilling import Refill, RefillOptions
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.routes import HostPattern, RouteTable
 from proxy.server import Listener, ServerOptions, sockets
@@ -89,6 +90,7 @@ class App:
         self._origins = Origins(self._emit)
         self._origins.apply(group_options(settings), drain=0.0)
         self._gateway = self._new_gateway(settings, self._backing, self._origins)
+        self._refill_after_purges(settings, self._backing)
         await self._backing.start()
         memory = self._backing.memory
         self._background.keep("sweep", lambda: _sweep(memory))
@@ -161,6 +163,14 @@ class App:
         for sock in self._handed_down:
             sock.close()
         self._handed_down.clear()
+
+    def _refill_after_purges(self, settings: Settings, backing: Backing) -> None:
+        refresh = settings.purge.refresh
+        if refresh is not None:
+            refill = Refill(RefillOptions(refresh.top, refresh.rate), self._respond)
+            backing.on_purged.append(refill.note)
+            backing.on_reclaimed.append(refill.begin)
+            self._background.keep("refill", refill.run)
 
     def _emit(self, event: Event) -> None:
         self._tally(event)
@@ -330,6 +340,7 @@ def _needing_restart(old: Settings, new: Settings) -> list[str]:
         "tls": (old.tls is None, new.tls is None),
         "store.redis": (old.store.redis, new.store.redis),
         "purge.max_lag": (old.purge.max_lag, new.purge.max_lag),
+        "purge.refresh": (old.purge.refresh, new.purge.refresh),
         "purge.serve_blind": (old.purge.serve_blind, new.purge.serve_blind),
         "admin.listen": (old.admin and old.admin.listen, new.admin and new.admin.listen),
     }

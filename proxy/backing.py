@@ -1,7 +1,7 @@
 """What keeps entries and knows of purges: this process's memory, or that with Redis behind it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proxy.background import Background
 from proxy.events import Emit
@@ -10,6 +10,7 @@ from proxy.redis_link import Client, RedisLink, RedisOptions, connect, shut
 from proxy.stores import MemoryStore, Store
 from proxy.stores.fill_lock import FillLocks
 from proxy.stores.index import TagIndex
+from proxy.stores.memory import Purged
 from proxy.stores.reclaiming import Reclaimer
 from proxy.stores.redis import RedisStore, RedisStoreOptions
 from proxy.stores.tiered import TieredStore
@@ -28,6 +29,8 @@ class Backing:
         link: The way to Redis; None without.
         shared: The store in Redis; None without.
         index: Which keys carry which tag in Redis; None without.
+        on_purged: Called with what purges have concerned in memory, some time after they came.
+        on_reclaimed: Called when that was all.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class Backing:
         self.shared: RedisStore | None = None
         self.index: TagIndex | None = None
         self._background = background
+        self.on_purged: list[Callable[[Sequence[Purged]], None]] = []
+        self.on_reclaimed: list[Callable[[], None]] = []
         self._to_reclaim: list[Purge | None] = []
         self._clients: tuple[Client, ...] = ()
         self._watch()
@@ -122,5 +127,9 @@ class Backing:
     async def _reclaim(self) -> None:
         """Give memory back a little at a time: requests come first."""
         while self._to_reclaim:
-            for _ in self.memory.reclaim(self._to_reclaim.pop(0)):
+            for purged in self.memory.reclaim(self._to_reclaim.pop(0)):
+                for note in self.on_purged:
+                    note(purged)
                 await asyncio.sleep(0)
+            for end in self.on_reclaimed:
+                end()

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import chain
 
-from proxy import __version__, admin
+from proxy import __version__, admin, refilling
 from proxy.backing import Backing
 from proxy.events import Answered, BackgroundFailed, Event, Refused
-from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
+from proxy.exchange import Outgoing
 from proxy.purging import (
     ALL,
     LogUnreachable,
@@ -27,7 +27,6 @@ from proxy.purging import (
 )
 from proxy.redis_link import LinkError, LinkState
 from proxy.rfc9111 import keys
-from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.server import Respond
 from proxy.stores import CacheKey, Entry
@@ -158,14 +157,8 @@ class ProxyControl:
 
     async def warm(self, url: str) -> admin.Warmed:
         """See Control."""
-        scheme, _, rest = url.partition("://")
-        authority, slash, path = rest.partition("/")
-        headers = Headers({"Host": authority})
-        request = Request("GET", scheme, authority, f"/{path}" if slash else "/", headers)
-        outgoing = await self._respond(Incoming(request, Client("", (1, 1)), None, _no_interim))
-        try:
-            await _read_out(outgoing)
-        except BodyAborted as aborted:
+        outgoing, aborted = await refilling.fetch(self._respond, refilling.get(url))
+        if aborted is not None:
             return admin.Warmed(admin.WarmOutcome.FAILED, outgoing.status, aborted.reason.value)
         return _warmed(outgoing)
 
@@ -295,18 +288,6 @@ def _concerns(named: set[str], pattern: re.Pattern[str] | None, url: str, entry:
     return pattern is not None and pattern.search(url) is not None
 
 
-async def _read_out(outgoing: Outgoing) -> None:
-    body = outgoing.body
-    if isinstance(body, bytes):
-        return
-    try:
-        async for _ in body:
-            pass
-    finally:
-        if (aclose := getattr(body, "aclose", None)) is not None:
-            await aclose()
-
-
 def _warmed(outgoing: Outgoing) -> admin.Warmed:
     status = outgoing.headers.getall("Cache-Status", [""])[-1]
     detail = _DETAIL.search(status)
@@ -318,7 +299,3 @@ def _warmed(outgoing: Outgoing) -> admin.Warmed:
     if "; fwd-status=" not in status:
         return admin.Warmed(admin.WarmOutcome.FAILED, outgoing.status, why)
     return admin.Warmed(admin.WarmOutcome.NOT_STORED, outgoing.status, why)
-
-
-def _no_interim(status: int, reason: str, headers: Headers) -> None:
-    """Nobody waits for a 1xx."""

@@ -14,8 +14,9 @@ import pytest
 
 from proxy import settings
 from proxy.app import App
+from proxy.purging import Mode, tag_scope
 from proxy.settings import SettingsError
-from tests.apparatus import PATIENCE, Answer, Origin, Reply, read_answer
+from tests.apparatus import PATIENCE, Answer, Origin, Reply, eventually, read_answer
 
 START_PATIENCE = 20.0
 FRESH = ("Cache-Control", "s-maxage=60")
@@ -191,3 +192,31 @@ async def test_sighup_reads_the_file_again_and_keeps_the_old_one_if_it_is_invali
             assert "detail=cache-off" in (await get(command.address)).cache_status
             command.process.send_signal(signal.SIGINT)
             assert await command.ended() == 0
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+async def test_what_was_in_demand_is_fetched_anew_after_a_purge(tmp_path: Path, soft: bool) -> None:  # noqa: FBT001
+    """Before any client asks for it again."""
+    rest = "admin: off\npurge: {refresh: {top: 2, rate: 1000}}\n"
+    async with scripted() as origin:
+        origin.always = lambda _: Reply(headers=[FRESH, ("Cache-Tag", "shop")], body=b"one")
+        app = App(loaded(tmp_path, yaml(origin, rest)))
+        await app.start()
+        try:
+            for target, uses in (("/hot", 3), ("/warm", 2), ("/cold", 1)):
+                for _ in range(uses + 1):
+                    await get(app.addresses[0], target)
+            assert app._backing is not None
+            mode = Mode.SOFT if soft else Mode.HARD
+            await app._backing.log.append([tag_scope("shop")], mode)
+            await origin.asked(5)
+            assert [seen.target for seen in origin.seen[3:]] == ["/hot", "/warm"]
+
+            async def both_hit() -> bool:
+                return all([(await get(app.addresses[0], t)).hit for t in ("/hot", "/warm")])
+
+            await eventually(both_hit)
+            assert len(origin.seen) == 5
+            assert not (await get(app.addresses[0], "/cold")).hit
+        finally:
+            await app.stop()

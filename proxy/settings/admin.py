@@ -10,6 +10,7 @@ from proxy.settings.scalars import (
     AdminRole,
     AdminRoleChoice,
     AdminToken,
+    Count,
     Duration,
     FileName,
     Lag,
@@ -67,8 +68,20 @@ class Admin(Section):
         return self
 
 
+class Refresh(Section):
+    """What is fetched anew after a purge, before clients ask for it."""
+
+    top: Count
+    """So many entries, those that were used most."""
+    rate: Count
+    """So many per second, in each process."""
+
+
 class Purge(Section):
-    """What a purge waits for. It holds in the process that answers when it is answered."""
+    """What a purge waits for, and what it sets off.
+
+    It holds in the process that answers when it is answered.
+    """
 
     wait: Duration = 5.0
     """So long a purge waits for all other processes, where its request does not say."""
@@ -77,5 +90,7 @@ class Purge(Section):
     serve_blind: Duration = 0.0
     """How much longer than max_lag a process serves what it kept while it cannot read the log.
     More than 0 gives up the promise for that long: a purge no longer waits for such a process."""
+    refresh: Refresh | None = None
+    """Fetch anew what was in demand, at a rate that the origin can bear."""
     max_lag: Lag = 3.0
     """A process without news of the log for so long trusts nothing it kept; the same for all."""

@@ -10,6 +10,7 @@ entries it concerns; their memory is reclaimed afterwards.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from typing import TypeAlias
 
 from proxy.purging.scopes import scopes_of, tag_scope, url_scope
 from proxy.purging.state import Invalid, Purge, PurgeState, Softened, Unknown
@@ -32,6 +33,10 @@ _AT_ONCE = 16
 
 _URL_SCOPE = url_scope("")
 _TAG_SCOPE = tag_scope("")
+
+
+Purged: TypeAlias = tuple[CacheKey, Held]
+"""An entry that a purge concerned, and where it was."""
 
 
 class MemoryStore:
@@ -140,13 +145,14 @@ class MemoryStore:
                 self._sweep(resource, now)
             yield
 
-    def reclaim(self, purge: Purge | None) -> Iterator[None]:
-        """Drop what `purge` (None: any purge) has made invalid; yields between small steps."""
+    def reclaim(self, purge: Purge | None) -> Iterator[Sequence[Purged]]:
+        """Drop what `purge` (None: any purge) has made invalid, in small steps; these each time.
+
+        What a soft purge has made stale is told too, and stays.
+        """
         urls = iter(self._concerned(purge))
         while step := list(islice(urls, _AT_ONCE)):
-            for url in step:
-                self._reclaim(url)
-            yield
+            yield [gone for url in step for gone in self._reclaim(url)]
 
     # Looking in, for operators.
 
@@ -201,11 +207,22 @@ class MemoryStore:
             for old in resource.under(key.extra)
         )
 
-    def _reclaim(self, url: str) -> None:
+    def _reclaim(self, url: str) -> Sequence[Purged]:
+        """Judge all that is held for a URL; what purges have concerned."""
         resource = self._resources.get(url)
-        if resource is not None:
-            for extra in resource.extras:
-                self._judged(resource, extra)
+        if resource is None:
+            return ()
+        before = [
+            (CacheKey(url, e), one, one.entry) for e in resource.extras for one in resource.under(e)
+        ]
+        for extra in resource.extras:
+            self._judged(resource, extra)
+        left = {id(held) for held in resource}
+        return [
+            (key, held)
+            for key, held, entry in before
+            if id(held) not in left or held.entry is not entry
+        ]
 
     def _concerned(self, purge: Purge | None) -> Sequence[str]:
         """URLs among which all are that `purge` concerns."""
