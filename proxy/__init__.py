@@ -23,6 +23,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     tags         the names that stored responses are purged by
     settings     the YAML, as pydantic models
     logs         events as log lines
+    http1        what both ends read in HTTP/1.1: fields, the chunked coding
     clock        the only wall clock
     descriptors  file descriptors: how many there are, and for whom
     client       the admin API from the other side, for the API's own code

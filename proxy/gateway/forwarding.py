@@ -42,8 +42,9 @@ class ForwardingOptions:
         host: `preserve` (the client's Host), `origin`, or a name to send.
         origin_authority: What `origin` stands for; also sent where an HTTP/1.0 client names none.
         via: Add Via, both ways (RFC 9110 §7.6.3).
-        x_forwarded: Add X-Forwarded-For, set X-Forwarded-Proto and X-Forwarded-Host.
-        forwarded: Add Forwarded (RFC 7239).
+        x_forwarded: Add X-Forwarded-For, set X-Forwarded-Proto and X-Forwarded-Host, correct
+            X-Forwarded-Port.
+        forwarded: Add to Forwarded (RFC 7239), and take from it what others say of the target.
     """
 
     host: str = "preserve"
@@ -91,8 +92,11 @@ def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) 
             _replace(forwarded, "X-Forwarded-Host", request.authority)
         else:
             forwarded.popall("X-Forwarded-Host", None)
+        if "X-Forwarded-Port" in forwarded:
+            _replace(forwarded, "X-Forwarded-Port", _port(request))
     if options.forwarded:
-        _append(forwarded, "Forwarded", _forwarded_element(incoming))
+        others = _less_target(forwarded.getall("Forwarded", ()))
+        _replace(forwarded, "Forwarded", ", ".join([*others, _forwarded_element(incoming)]))
     return forwarded
 
 
@@ -134,7 +138,34 @@ def _append(headers: Headers, name: str, member: str) -> None:
     headers[name] = ", ".join([*lines, member])
 
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+def _port(request: Request) -> str:
+    """The port by which the client addresses this listener."""
+    port = request.authority.rpartition(":")[2]
+    return port if port.isdigit() else {"http": "80"}.get(request.scheme, "443")
+
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_PAIR = rf'({_TOKEN.pattern})=(?:{_TOKEN.pattern}|"(?:[^"\\]|\\.)*+")'
+_PAIR_OR_COMMA = re.compile(rf"{_PAIR}|,")
+_FORWARDED = re.compile(rf"(?:{_PAIR})?+(?:[ \t]*+[;,][ \t]*+(?:{_PAIR})?+)*+")
+
+
+def _less_target(lines: Iterable[str]) -> list[str]:
+    """The elements of Forwarded that came in, less `host` and `proto`; none if it is malformed.
+
+    The key knows the request's own host and scheme only. From others that anybody may send, the
+    origin could make links that everybody is then served.
+    """
+    value = ", ".join(lines)
+    if not _FORWARDED.fullmatch(value):
+        return []
+    elements: list[list[str]] = [[]]
+    for found in _PAIR_OR_COMMA.finditer(value):
+        if found[0] == ",":
+            elements.append([])
+        elif found[1].lower() not in {"host", "proto"}:
+            elements[-1].append(found[0])
+    return [";".join(pairs) for pairs in elements if pairs]
 
 
 def _forwarded_element(incoming: Incoming) -> str:

@@ -14,12 +14,24 @@ Map, from the outside in:
     client        OriginClient.fetch: take a connection, exchange, retry where that is safe
     options       OriginOptions and what an origin URL may look like
     outbound      Outbound, and the bytes of its head
-    upload        the request body on its way, at the pace of both ends
-    deadline      the clock for the response head, stopped while the client is the slow one
     response      OriginResponse: the body as a stream; Tunnel after 101
     heads         what a response head must be to be believed
-    connection    the pool and the parser: every private part of aiohttp is touched here only
+    slots         how many exchanges may run at a time
+    dialling      names to addresses to connections, TLS, and what failures mean
     errors        OriginError
+
+Requests without a body, nearly all that a cache sends, are plain asyncio:
+
+    lean_pool        connections kept for reuse
+    lean_connection  one connection: a head out, heads and a body in
+    lean_body        the body, from the wire to its reader
+    waits            many time limits, one timer
+
+Bodies and upgrades go over aiohttp's connector and parser:
+
+    connection    the pool and the parser: every private part of aiohttp is touched here only
+    upload        the request body on its way, at the pace of both ends
+    deadline      the clock for the response head, stopped while the client is the slow one
 
 Invariants:
 
@@ -39,7 +51,7 @@ from proxy.origin.client import OriginClient
 from proxy.origin.connection import parser_is_native
 from proxy.origin.errors import OriginError
 from proxy.origin.group import GroupOptions, OriginGroup
-from proxy.origin.member import Member, MemberOptions
+from proxy.origin.member import Member, MemberOptions, MemberStatus
 from proxy.origin.options import Endpoint, OriginOptions, parse_origin_url
 from proxy.origin.origins import Origins
 from proxy.origin.outbound import Outbound
@@ -54,6 +66,7 @@ __all__ = [
     "LimitOptions",
     "Member",
     "MemberOptions",
+    "MemberStatus",
     "OriginClient",
     "OriginError",
     "OriginGroup",

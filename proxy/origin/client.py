@@ -3,18 +3,23 @@
 from proxy.clock import wall
 from proxy.origin.connection import Connection, Pool
 from proxy.origin.deadline import HeadDeadline
-from proxy.origin.errors import OriginError
+from proxy.origin.dialling import Dialler, tls_context
+from proxy.origin.errors import StaleConnectionError
 from proxy.origin.heads import Head, malformed
+from proxy.origin.lean_pool import LeanPool
 from proxy.origin.options import Endpoint, OriginOptions
 from proxy.origin.outbound import Outbound, render_head
-from proxy.origin.response import OriginResponse, ResponseBody, Tunnel
+from proxy.origin.response import ConnectionBody, OriginResponse, Tunnel
+from proxy.origin.slots import Slots
 from proxy.origin.upload import Upload
-from proxy.rfc9111.reasons import Reason
 
 # A request that cannot be sent twice gets a connection that was busy a moment ago, or a new one:
 # the shortest keep-alive among common servers is 2 s, and one that expires just now would turn
 # into an error for the client.
 _MAX_IDLE_ONE_SHOT = 1.0
+
+# Accept a new connection only.
+_NEW = -1.0
 
 _CONTINUE = 100
 _SWITCHING_PROTOCOLS = 101
@@ -22,11 +27,18 @@ _FIRST_ERROR = 400
 
 
 class OriginClient:
-    """Sends requests to one origin. Must be made while an event loop runs; end with `close`."""
+    """Sends requests to one origin. Must be made while an event loop runs; end with `close`.
+
+    A request without a body, which is nearly every one that a cache asks, takes the lean path;
+    bodies and upgrades take the one over aiohttp's parts. Both keep the same promises, and share
+    the limit of exchanges at a time.
+    """
 
     def __init__(self, options: OriginOptions) -> None:
         self._options = options
-        self._pool = Pool(options)
+        slots, tls = Slots(options.connections), tls_context(options)
+        self._lean = LeanPool(options, Dialler(options, tls), slots)
+        self._pool = Pool(options, tls, slots)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -42,26 +54,30 @@ class OriginClient:
             Exception: Whatever iterating the request body raised.
         """
         head = render_head(outbound)
+        lean = self._options.lean and outbound.body is None and not outbound.upgrade
+        exchange = self._exchange_lean if lean else self._exchange
         max_idle = self._options.keepalive if outbound.replayable else _MAX_IDLE_ONE_SHOT
-        while True:
-            connection = await self._pool.acquire(max_idle)
-            try:
-                return await self._exchange(connection, outbound, head)
-            except OriginError as error:
-                broken = error.reason is Reason.ORIGIN_BROKEN
-                if not (broken and connection.stale and outbound.replayable):
-                    raise
-            # The origin closed the connection while it lay idle (RFC 9112 §9.3.1). Where one
-            # did, its siblings are suspect: accept a new one only.
-            max_idle = -1.0
+        try:
+            return await exchange(outbound, head, max_idle)
+        except StaleConnectionError:
+            if not outbound.replayable:
+                raise
+        # Where one connection was stale its siblings are suspect.
+        return await exchange(outbound, head, _NEW)
 
     async def close(self) -> None:
         """Close all connections; responses still being read are cut short."""
+        await self._lean.close()
         await self._pool.close()
 
-    async def _exchange(
-        self, connection: Connection, outbound: Outbound, head: bytes
+    async def _exchange_lean(
+        self, outbound: Outbound, head: bytes, max_idle: float
     ) -> OriginResponse:
+        connection = self._lean.take(max_idle) or await self._lean.open(max_idle)
+        return await connection.ask(outbound, head)
+
+    async def _exchange(self, outbound: Outbound, head: bytes, max_idle: float) -> OriginResponse:
+        connection = await self._pool.acquire(max_idle)
         upload: Upload | None = None
         try:
             async with HeadDeadline(self._options.header_timeout) as deadline:
@@ -94,7 +110,7 @@ class OriginClient:
         times: tuple[float, float],
     ) -> OriginResponse:
         tunnel = _tunnel(connection, outbound, upload, head)
-        body = ResponseBody(connection, self._options.idle_timeout, upload)
+        body = ConnectionBody(connection, self._options.idle_timeout, upload)
         if upload is not None and not upload.finished and _unwanted(head, upload):
             connection.spoil()
             await upload.stop()

@@ -16,7 +16,6 @@ Heads are cut off the stream before the parser sees more, so that what is wrong 
 """
 
 import asyncio
-import contextlib
 import functools
 import re
 import select
@@ -35,9 +34,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from proxy.origin.errors import OriginError
-from proxy.origin.heads import Head, check_head, check_raw_head, malformed
+from proxy.origin.dialling import connect_failure, connect_timeout
+from proxy.origin.errors import OriginError, StaleConnectionError
+from proxy.origin.heads import MAX_INTERIM, Head, check_head, check_raw_head, malformed
 from proxy.origin.options import Endpoint, OriginOptions
+from proxy.origin.slots import Slots
 from proxy.rfc9111.reasons import Reason
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _CHUNKED_END = re.compile(rb"[^\r\n]\r?\n\r?\n\Z")
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL = 200
-
-# 102 (Processing) every second of a minute passes; a flood does not.
-_MAX_INTERIM = 64
 
 # Body bytes held per exchange when the client is slow: twice this at most.
 _BUFFER = 65_536
@@ -201,8 +199,8 @@ class _Protocol(ResponseHandler):
             self._phase = _Phase.BODY
             self._to_come = _announced(message)
             self._chunked_tail = b"" if message.chunked else None
-        elif (count := self._interim + 1) > _MAX_INTERIM:
-            self.fail(malformed(f"more than {_MAX_INTERIM} interim responses"))
+        elif (count := self._interim + 1) > MAX_INTERIM:
+            self.fail(malformed(f"more than {MAX_INTERIM} interim responses"))
             return
         else:
             self._interim = count
@@ -269,11 +267,9 @@ class Connection:
         self._protocol = protocol
         self._reused = protocol.idle_since is not None
         self._head_only = False
-
-    @property
-    def stale(self) -> bool:
-        """A reused connection without one byte of answer: the origin may have just closed it."""
-        return self._reused and not self._protocol.touched
+        # Also of an exchange that nobody ends.
+        self._give_back_slot = weakref.finalize(self, pool.slots.give_back)
+        self._give_back_slot.atexit = False
 
     def begin(self, head: bytes, *, head_only: bool) -> None:
         """Send a request head. `head_only`: the method is HEAD."""
@@ -306,11 +302,15 @@ class Connection:
         await self._protocol._drain_helper()  # noqa: SLF001
 
     async def head(self) -> Head:
-        """The next response head, interim or final."""
+        """The next response head, interim or final; StaleConnectionError where none can come."""
         try:
             message, _ = await self._protocol.read()
         except Exception as error:
-            raise _read_error(error) from error
+            failure = _read_error(error)
+            untouched = self._reused and not self._protocol.touched
+            if untouched and _is_broken(failure):
+                raise StaleConnectionError(str(error)) from error
+            raise failure from error
         return self._checked(message)
 
     def _checked(self, message: RawResponseMessage) -> Head:
@@ -360,16 +360,19 @@ class Connection:
         """Back to the pool after a whole exchange; closed instead where it cannot be reused."""
         self._protocol.end()
         self._pooled.release()
+        self._give_back_slot()
 
     def drop(self) -> None:
         """Close at once; what was not sent is not sent. May be called again."""
         if self._pooled.protocol is not None:
             self._protocol.abort()
             self._pooled.close()
+            self._give_back_slot()
 
     def detach(self) -> None:
         """Leave the pool: a tunnel lives long and takes no slot from ordinary exchanges."""
         self._pool.detach(self._pooled, self._protocol)
+        self._give_back_slot()
 
     def close_write(self) -> None:
         """Close this end's side of a detached connection; the origin may still send."""
@@ -389,6 +392,10 @@ def _read_error(error: Exception) -> Exception:
     if isinstance(error, (aiohttp.ClientError, OSError)):
         return OriginError(Reason.ORIGIN_BROKEN, repr(error))
     return error
+
+
+def _is_broken(error: Exception) -> bool:
+    return isinstance(error, OriginError) and error.reason is Reason.ORIGIN_BROKEN
 
 
 class _Peer:
@@ -420,14 +427,20 @@ class _Peer:
 
 
 class Pool:
-    """Connections to one origin. Must be made while an event loop runs."""
+    """Connections to one origin. Must be made while an event loop runs.
 
-    def __init__(self, options: OriginOptions) -> None:
+    Args:
+        tls: For `https`.
+        slots: How many exchanges may run at a time, tunnels not counted.
+    """
+
+    def __init__(self, options: OriginOptions, tls: ssl.SSLContext | None, slots: Slots) -> None:
         endpoint = options.endpoint
         self._options = options
+        self.slots = slots
         self._secure = endpoint.scheme == "https"
         self._peer = cast("ClientRequest", _Peer(endpoint, options.server_name))
-        self._connector = _connector(endpoint, options)
+        self._connector = _connector(endpoint, options, tls)
         loop = asyncio.get_running_loop()
         self._connector._factory = functools.partial(_Protocol, loop, options)  # type: ignore[assignment] # noqa: SLF001
         self._tunnels: weakref.WeakSet[_Protocol] = weakref.WeakSet()
@@ -440,13 +453,17 @@ class Pool:
         seconds = self._options.connect_timeout
         try:
             async with asyncio.timeout(seconds):
-                return await self._connect(max_idle)
+                await self.slots.take()
+                try:
+                    return await self._connect(max_idle)
+                except BaseException:
+                    self.slots.give_back()
+                    raise
         except TimeoutError:
-            raise OriginError(
-                Reason.ORIGIN_CONNECT_TIMEOUT, f"no connection in {seconds:g} s"
-            ) from None
+            raise connect_timeout(seconds) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._connect_error(error) from error
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            raise connect_failure(cause, secure=self._secure) from error
 
     async def _connect(self, max_idle: float) -> Connection:
         while True:
@@ -463,21 +480,6 @@ class Pool:
                 return Connection(self, pooled, protocol)
             pooled.close()
 
-    def _connect_error(self, error: Exception) -> OriginError:
-        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        if isinstance(error, aiohttp.ClientSSLError):
-            reason = Reason.ORIGIN_TLS
-        elif isinstance(cause, ConnectionRefusedError):
-            reason = Reason.ORIGIN_REFUSED
-        elif isinstance(cause, TimeoutError):
-            reason = Reason.ORIGIN_CONNECT_TIMEOUT
-        elif isinstance(cause, ConnectionError):
-            # The peer hung up: with TLS in the middle of the handshake.
-            reason = Reason.ORIGIN_TLS if self._secure else Reason.ORIGIN_REFUSED
-        else:
-            reason = Reason.ORIGIN_UNREACHABLE
-        return OriginError(reason, str(error))
-
     def detach(self, pooled: "PooledConnection", protocol: _Protocol) -> None:
         """Take a connection out of the pool's books; it is closed with the pool all the same."""
         self._connector._release_acquired(pooled._key, protocol)  # noqa: SLF001
@@ -491,24 +493,11 @@ class Pool:
         await self._connector.close()
 
 
-def _connector(endpoint: Endpoint, options: OriginOptions) -> BaseConnector:
-    common: dict[str, Any] = {
-        "limit": options.connections,
-        "keepalive_timeout": options.keepalive,
-    }
+def _connector(
+    endpoint: Endpoint, options: OriginOptions, tls: ssl.SSLContext | None
+) -> BaseConnector:
+    # The slots are the limit.
+    common: dict[str, Any] = {"limit": 0, "keepalive_timeout": options.keepalive}
     if endpoint.scheme == "unix":
         return UnixConnector(endpoint.path, **common)
-    if endpoint.scheme == "https":
-        return TCPConnector(ssl=_ssl_context(options), **common)
-    return TCPConnector(**common)
-
-
-def _ssl_context(options: OriginOptions) -> ssl.SSLContext:
-    """TLS as the operator wants it. Raises OSError for a CA file that cannot be read."""
-    context = ssl.create_default_context(cafile=options.ca_file)
-    if not options.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    with contextlib.suppress(NotImplementedError):
-        context.set_alpn_protocols(["http/1.1"])
-    return context
+    return TCPConnector(ssl=tls or True, **common)

@@ -44,3 +44,13 @@ class OriginError(Exception):
     def unsent(self) -> bool:
         """Not one byte of the request went out: the origin cannot have acted on it."""
         return self.reason in _UNSENT
+
+
+class StaleConnectionError(OriginError):
+    """A reused connection closed without one byte of answer.
+
+    The origin had most likely closed it while it lay idle (RFC 9112 §9.3.1).
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.ORIGIN_BROKEN, detail)

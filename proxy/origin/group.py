@@ -161,7 +161,8 @@ class OriginGroup:
             if leave is not None:
                 leave()
         else:
-            response.body = WatchedBody(response.body, member, ticket, leave, deadline)
+            body = WatchedBody(response.body, member, ticket, leave, deadline)
+            response = _with_body(response, body)
         return response
 
     def _choose(self, key: str, tried: Sequence[Member]) -> Member | None:
@@ -206,3 +207,16 @@ async def _fetch_before(deadline: float, member: Member, outbound: Outbound) -> 
         if not clock.expired():
             raise
         raise OriginError(Reason.ORIGIN_TOTAL_TIMEOUT) from None
+
+
+def _with_body(response: OriginResponse, body: WatchedBody) -> OriginResponse:
+    """A copy, since whoever made it may hold it for longer; `replace` takes five times as long."""
+    return OriginResponse(
+        response.status,
+        response.reason,
+        response.headers,
+        response.length,
+        response.request_time,
+        response.response_time,
+        body=body,
+    )

@@ -1,29 +1,43 @@
 """What a response head must be to be believed (RFC 9112 §4 to §6).
 
-The parser has the grammar; these are the rules it leaves to its user. A head that breaks one is
-not repaired but refused: the next reader in line may see a different message in it.
+A head that breaks a rule is not repaired but refused: the next reader in line may see a different
+message in it. `parse_head` reads bytes by our own grammar; `check_raw_head` and `check_head` hold
+the same rules over what aiohttp's parser lets pass or mends.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from multidict import CIMultiDict
 
+from proxy.http1 import FIELD_TEXT, TCHARS
 from proxy.origin.errors import OriginError
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 
-# Control bytes (RFC 9110 §5.5), or white space before the first field (§2.2).
-_FOREIGN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\A[^\n]*\n[ \t]")
+MAX_INTERIM = 64
+"""1xx heads before a final one: 102 (Processing) every second of a minute passes, a flood not."""
+
+_HEAD = re.compile(
+    rf"HTTP/1\.([01]) ([1-9][0-9]{{2}})(?: ({FIELD_TEXT}))?+\r\n"
+    rf"((?:{TCHARS}:{FIELD_TEXT}\r\n)*+)\r\n"
+)
+_STATUS_LINE = re.compile(rf"HTTP/1\.[01] [1-9][0-9]{{2}}(?: {FIELD_TEXT})?+")
+_FIELD_LINE = re.compile(rf"{TCHARS}:{FIELD_TEXT}")
+_FIELD = re.compile(rf"({TCHARS}):[ \t]*+({FIELD_TEXT})\r\n")
+
+# Control bytes (RFC 9110 §5.5), CR or LF alone (RFC 9112 §2.2), folded lines (§5.2), and white
+# space before the first field (§2.2).
+_FOREIGN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n|\n[ \t]")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _BODILESS = frozenset({204, 304})
 _SUPPORTED_VERSIONS = frozenset({(1, 0), (1, 1)})
 _FIRST_STATUS = 100
 _FIRST_FINAL = 200
+_EXCERPT = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A checked response head.
 
     Attributes:
@@ -49,10 +63,33 @@ def malformed(detail: str) -> OriginError:
     return OriginError(Reason.ORIGIN_MALFORMED, detail)
 
 
-def check_raw_head(raw: bytes) -> None:
-    """Refuse what the parser would let pass or mend; line ends may stay."""
-    if (found := _FOREIGN.search(raw)) is not None:
-        raise malformed(f"foreign bytes in the head: {found[0][-40:]!r}")
+def parse_head(raw: bytes, *, head_only: bool, max_fields: int) -> Head:
+    """Read one whole head, its empty line included, or raise OriginError(ORIGIN_MALFORMED).
+
+    `head_only`: the request was HEAD.
+    """
+    match = _HEAD.fullmatch(raw.decode("latin-1"))
+    if match is None:
+        raise malformed(_fault(raw.decode("latin-1")))
+    minor, status, reason, lines = match.groups("")
+    fields = _FIELD.findall(lines)
+    if len(fields) > max_fields:
+        raise malformed(f"more than {max_fields} field lines")
+    if " \r" in lines or "\t" in lines:
+        fields = [(name, value.rstrip(" \t")) for name, value in fields]
+    headers: Headers = CIMultiDict(fields)
+    code, modern = int(status), minor == "1"
+    length = _body_length(code, headers, modern=modern, head_only=head_only)
+    return Head(code, reason, headers, length, _persistent(headers, modern=modern))
+
+
+def check_raw_head(raw: bytes | bytearray, start: int = 0) -> None:
+    """Refuse what a parser would let pass or mend, in a head or the beginning of one.
+
+    `start`: offset before which nothing was found earlier.
+    """
+    if (found := _FOREIGN.search(raw, start)) is not None:
+        raise malformed(f"foreign bytes in the head: {found[0]!r}")
 
 
 def check_head(
@@ -64,7 +101,7 @@ def check_head(
     persistent: bool,
     head_only: bool,
 ) -> Head:
-    """Make a Head of what the parser found, or raise OriginError(ORIGIN_MALFORMED).
+    """Make a Head of what a parser found, or raise OriginError(ORIGIN_MALFORMED).
 
     Args:
         version: HTTP version of the message.
@@ -81,27 +118,42 @@ def check_head(
     headers: Headers = CIMultiDict(
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
     )
-    length = _body_length(status, headers, version=version)
-    if head_only or status in _BODILESS or status < _FIRST_FINAL:
-        length = 0
+    length = _body_length(status, headers, modern=version == (1, 1), head_only=head_only)
     return Head(status, reason, headers, length, persistent)
 
 
-def _body_length(status: int, headers: Headers, *, version: tuple[int, int]) -> int | None:
-    """Content-Length, or None; refuses framing that two readers could read differently (§6.3)."""
+def _persistent(headers: Headers, *, modern: bool) -> bool:
+    """Whether the connection outlives the message (RFC 9112 §9.3)."""
+    if "Connection" not in headers:
+        return modern
+    lines = headers.getall("Connection")
+    options = {option.strip(" \t").lower() for line in lines for option in line.split(",")}
+    return "close" not in options and (modern or "keep-alive" in options)
+
+
+def _fault(text: str) -> str:
+    """Say which line the grammar refuses; values of fields do not belong in a log."""
+    status_line, *lines = text.removesuffix("\r\n\r\n").split("\r\n")
+    if _STATUS_LINE.fullmatch(status_line) is None:
+        return f"status line {status_line[:_EXCERPT]!r}"
+    line = next(line for line in lines if _FIELD_LINE.fullmatch(line) is None)
+    return f"field line {line.partition(':')[0][:_EXCERPT]!r}"
+
+
+def _body_length(status: int, headers: Headers, *, modern: bool, head_only: bool) -> int | None:
+    """Bytes of body, None until its end shows; refuses framing with two readings (§6.3)."""
     codings = headers.getall("Transfer-Encoding", ())
     lengths = headers.getall("Content-Length", ())
-    if status < _FIRST_FINAL and (codings or lengths):
-        raise malformed(f"a {status} with framing fields")
     if codings:
         # A coding that this end does not undo would be delivered as if it were the content.
         if len(codings) > 1 or codings[0].lower() != "chunked":
             raise malformed(f"Transfer-Encoding: {', '.join(codings)}")
-        if lengths or version == (1, 0):
+        if lengths or not modern:
             raise malformed("Transfer-Encoding beside Content-Length, or in HTTP/1.0")
-        return None
-    if not lengths:
-        return None
-    if len(lengths) > 1 or _DIGITS.fullmatch(lengths[0]) is None:
+    elif lengths and (len(lengths) > 1 or _DIGITS.fullmatch(lengths[0]) is None):
         raise malformed(f"Content-Length: {', '.join(lengths)}")
-    return int(lengths[0])
+    if status < _FIRST_FINAL and (codings or lengths):
+        raise malformed(f"a {status} with framing fields")
+    if head_only or status in _BODILESS or status < _FIRST_FINAL:
+        return 0
+    return int(lengths[0]) if lengths else None

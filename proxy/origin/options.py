@@ -48,6 +48,7 @@ class OriginOptions:
         keepalive: How long an idle connection is kept; servers close theirs, gunicorn after 2 s.
         header_size: Bytes of one response head.
         headers: Field lines of one response head.
+        lean: Requests without a body take the lean path; False lets tests compare.
     """
 
     url: str
@@ -61,6 +62,7 @@ class OriginOptions:
     keepalive: float = 1.5
     header_size: int = 131_072
     headers: int = 1000
+    lean: bool = True
 
     @property
     def endpoint(self) -> Endpoint:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from multidict import istr
+
 from proxy.exchange import Body, SendInterim
 from proxy.rfc9111.messages import Headers
 
-_FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
+_FRAMING = (istr("Content-Length"), istr("Transfer-Encoding"), istr("Connection"))
 
 # Methods that define content: some servers answer 411 when its length is not stated
 # (RFC 9110 §8.6).
@@ -52,11 +54,13 @@ def render_head(outbound: Outbound) -> bytes:
     Raises ValueError if a part contains a line break or NUL, or `headers` bring framing of their
     own: both would let one request look like two.
     """
-    lines = [f"{outbound.method} {outbound.target} HTTP/1.1"]
-    for name, value in outbound.headers.items():
-        if name.lower() in _FRAMING:
+    for name in _FRAMING:
+        if name in outbound.headers:
             raise ValueError(f"{name} is the origin client's business")
-        lines.append(f"{name}: {value}")
+    lines = [
+        f"{outbound.method} {outbound.target} HTTP/1.1",
+        *map(": ".join, outbound.headers.items()),
+    ]
     if outbound.upgrade:
         lines.append("Connection: upgrade")
     if (framing := _framing(outbound)) is not None:

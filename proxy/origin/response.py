@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from proxy.exchange import BodyAborted
 from proxy.origin.connection import Connection
@@ -12,13 +13,24 @@ from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 
 
-class ResponseBody:
+class ResponseBody(Protocol):
     """The body's bytes as they arrive; reading is what lets more of them come.
 
     Iteration ends only behind the last byte of a whole body; else it raises BodyAborted, and
-    goes on doing so. A cancelled read loses nothing: somebody else may read on. `aclose` before
-    the end drops the connection.
+    goes on doing so. A cancelled read loses nothing: somebody else may read on.
     """
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None:
+        """Lose interest: drops the connection if the exchange is unfinished."""
+        ...
+
+
+class ConnectionBody:
+    """The ResponseBody of a Connection."""
 
     def __init__(self, connection: Connection, idle_timeout: float, upload: Upload | None) -> None:
         self._connection = connection

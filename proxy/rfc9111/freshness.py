@@ -14,6 +14,8 @@ The lifetime is the first of these that exists:
 6 to 8 are assumptions about an origin that is silent. They are never made for a request with
 Cookie or Authorization, whose answer may be for one user. An error keeps the lifetime that it
 states, or gets that of negative_ttl: a route's ttl must not turn an accident into an outage.
+
+1, 6 and 7 are the route's, and count only where its pattern saw the path that the origin sees.
 """
 
 from dataclasses import replace
@@ -29,6 +31,7 @@ from proxy.rfc9111.directives import (
     targeted_directives,
 )
 from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.poisoning import is_doubtful
 from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.stored import Freshness, LifetimeSource
 
@@ -69,6 +72,8 @@ def evaluate(
         request_time: When the request was sent.
         response_time: When the response was received.
     """
+    if is_doubtful(request.target):
+        policy = replace(policy, ttl=None, negative_ttl={}, default_ttl=None)
     headers = response.headers
     directives, addressed_by = _governing(headers, policy)
     date = date_value(headers, response_time)

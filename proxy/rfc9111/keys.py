@@ -21,11 +21,16 @@ from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
+from proxy.rfc9111 import poisoning
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.rfc9111.stored import StoredResponse, VariantKey
 
 _OWS = " \t"
+_SEPARATOR = re.compile(r";|%3B|%26", re.IGNORECASE)
+"""What some origins read as `&`, at once or after decoding."""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_~-]*")
+"""No encoding, no brackets, and no dot, which PHP takes for an underscore."""
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -60,12 +65,17 @@ _QUOTES_IN_PAIRS = re.compile(rf'(?:[^"]++|{_QUOTED})*+', re.DOTALL)
 
 
 def primary_key(request: Request, policy: KeyPolicy) -> str:
-    """The target URI, then one line for each chosen header and cookie value that is present.
+    """The target URI, then lines for the route's conditions and each chosen header and cookie.
+
+    Chosen are those of the policy, and the claims of proxies in front (see poisoning).
 
     The method is left out: GET, HEAD and a stored POST share what is stored (§4, RFC 9110 §9.3.3).
     """
     lines = [uri_key(request.uri, policy)]
-    for name in policy.headers:
+    if policy.conditions:
+        lines.append(f"route {policy.conditions}")
+    claimed = [name for name in poisoning.claims(request.headers) if name not in policy.headers]
+    for name in (*policy.headers, *claimed):
         value = _normalised(name.lower(), request.headers)
         if value is not None:
             lines.extend(f"header {name.lower()}: {line}" for line in value.split(_NEWLINE))
@@ -78,6 +88,8 @@ def uri_key(uri: str, policy: KeyPolicy) -> str:
     """A target URI less ignored query parameters: the first line of every primary key for it.
 
     Names are compared as they are spelled: decoding them could join what the origin tells apart.
+    For the same reason a parameter stays that an origin could take for several, and the order
+    stays where two names could be one for it.
     """
     path, mark, query = uri.partition("?")
     if not mark or not (policy.ignore_query or policy.sort_query):
@@ -85,8 +97,12 @@ def uri_key(uri: str, policy: KeyPolicy) -> str:
     parameters = query.split("&")
     if policy.ignore_query:
         ignored = _globs(policy.ignore_query)
-        parameters = [item for item in parameters if not ignored.fullmatch(_parameter_name(item))]
-    if policy.sort_query:
+        parameters = [
+            item
+            for item in parameters
+            if not ignored.fullmatch(_parameter_name(item)) or _SEPARATOR.search(item)
+        ]
+    if policy.sort_query and all(map(_PLAIN_NAME.fullmatch, map(_parameter_name, parameters))):
         parameters.sort(key=_parameter_name)
     return f"{path}?{'&'.join(parameters)}" if parameters else path
 

@@ -36,12 +36,15 @@ class KeyPolicy:
         sort_query: Order parameters by name (stable), so that their order does not matter.
         headers: Request fields whose values join the key.
         cookies: Cookies whose values join the key.
+        conditions: On the request's fields, by which the route was chosen: what other requests
+            for the same URL get may come from another origin, or by another policy.
     """
 
     ignore_query: tuple[str, ...] = ()
     sort_query: bool = False
     headers: tuple[str, ...] = ()
     cookies: tuple[str, ...] = ()
+    conditions: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

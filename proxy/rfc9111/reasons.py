@@ -57,6 +57,14 @@ class Reason(StrEnum):
         "request-precondition",
         "If-Match or If-Unmodified-Since are for the origin to judge (§4.3.2).",
     )
+    REQUEST_OVERRIDE = (
+        "request-override",
+        "A field of the request names another resource or method, such as X-Original-URL.",
+    )
+    REQUEST_WITHHOLDS = (
+        "request-withholds",
+        "Connection lists a field that the origin does not get to see, and others send it.",
+    )
     MAX_FORWARDS = "max-forwards", "The request was to go no further than here (RFC 9110 §7.6.2)."
     REQUEST_UPGRADE = "request-upgrade", "The client asks to switch protocols."
     PURGES_UNKNOWN = (
@@ -86,6 +94,11 @@ class Reason(StrEnum):
         "status-never-stored",
         "The status is about this one request, not about the resource (RFC 6585, RFC 9110 §15.5).",
     )
+    REQUEST_TO_BLAME = (
+        "request-to-blame",
+        "An error that something unusual in the request, or who sent it, may have caused.",
+    )
+    KEY_TOO_LARGE = "key-too-large", "The key, or what Vary adds to it, is longer than 16 KiB."
     NOT_MODIFIED_PASSED = (
         "not-modified-passed",
         "A 304 to the client's own condition has no content to store (§4.3.3).",

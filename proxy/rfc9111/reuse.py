@@ -22,6 +22,7 @@ from typing import TypeAlias
 from proxy.rfc9111.directives import RequestDirectives, request_directives
 from proxy.rfc9111.freshness import carries_credentials
 from proxy.rfc9111.messages import Request
+from proxy.rfc9111.poisoning import unshareable
 from proxy.rfc9111.policy import ClientDirectives, Policy
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import Freshness, StoredResponse
@@ -97,7 +98,7 @@ def bypass_reason(
         return Reason.REQUEST_BODY
     if any(name in request.headers for name in _ORIGIN_PRECONDITIONS):
         return Reason.REQUEST_PRECONDITION
-    return None
+    return unshareable(request, policy.key)
 
 
 def decide(

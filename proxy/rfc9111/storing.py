@@ -2,10 +2,12 @@
 
 The checks go from the request to the response, and the first that fails is the reason:
 
-    request      the route caches, the method is GET or POST, no no-store
+    request      the route caches, the method is GET or POST, no no-store, it may be shared
     status       final, not 304, not one that its definition forbids to store
+    error        not one that the request itself may have caused
     directives   must-understand, no-store, private, Authorization (§3.5)
     fields       Vary: *, Set-Cookie, Content-Range of a 206, Content-Location after POST
+    key          it is of a reasonable size
     use          it has a lifetime, or a validator to reuse it by
 
 What the body did (cut short, too large) is for those to judge who read it.
@@ -18,8 +20,9 @@ from urllib.parse import urljoin, urlsplit
 
 from proxy.rfc9111 import freshness as freshness_rules
 from proxy.rfc9111.directives import CacheControl, request_directives
-from proxy.rfc9111.keys import variant_key, vary_names
+from proxy.rfc9111.keys import primary_key, uri_key, variant_key, vary_names
 from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.poisoning import LARGEST_KEY, is_unusual, unshareable
 from proxy.rfc9111.policy import Policy, SetCookie
 from proxy.rfc9111.ranges import parse_content_range
 from proxy.rfc9111.reasons import Reason
@@ -50,6 +53,8 @@ _FIRST_FINAL = 200
 _OK = 200
 _PARTIAL_CONTENT = 206
 _NOT_MODIFIED = 304
+_FIRST_ERROR = 400
+_FORBIDDEN = 403
 
 _LOSSLESS_REFERENCE = re.compile(r"[^\x00-\x20#\x7f]*(?<!\?)")
 """urllib forgets tabs, an empty query and an empty fragment, and so would call them equal."""
@@ -97,8 +102,10 @@ def decide(
     forbidden = (
         _request_forbids(request, policy)
         or _status_forbids(response)
+        or _error_forbids(request, response, policy)
         or _directives_forbid(request, response, directives)
         or _fields_forbid(response, directives, policy)
+        or _key_forbids(request, response, policy)
     )
     if forbidden is not None:
         return NotStorable(forbidden)
@@ -159,7 +166,7 @@ def _request_forbids(request: Request, policy: Policy) -> Reason | None:
         return Reason.METHOD_NOT_STORABLE
     if request_directives(request.headers).no_store:
         return Reason.REQUEST_NO_STORE
-    return None
+    return unshareable(request, policy.key)
 
 
 def _status_forbids(response: Response) -> Reason | None:
@@ -170,6 +177,19 @@ def _status_forbids(response: Response) -> Reason | None:
     if response.status in NEVER_STORED:
         return Reason.STATUS_NEVER_STORED
     return None
+
+
+def _error_forbids(request: Request, response: Response, policy: Policy) -> Reason | None:
+    """An error must not reach others because one client has provoked it.
+
+    Of 403, which says that this client may not, only the route knows whether it means everybody.
+    """
+    if response.status < _FIRST_ERROR:
+        return None
+    personal = response.status == _FORBIDDEN and _FORBIDDEN not in policy.negative_ttl
+    unkeyed = len(uri_key(request.uri, policy.key)) < len(request.uri)
+    provoked = personal or unkeyed or is_unusual(request.headers)
+    return Reason.REQUEST_TO_BLAME if provoked else None
 
 
 def _directives_forbid(
@@ -199,6 +219,13 @@ def _fields_forbid(response: Response, directives: CacheControl, policy: Policy)
     ):
         return Reason.SET_COOKIE
     return None
+
+
+def _key_forbids(request: Request, response: Response, policy: Policy) -> Reason | None:
+    variant = variant_key(vary_names(response.headers) or (), request.headers)
+    varying = sum(len(value) for _, value in variant if value is not None)
+    fits = max(len(primary_key(request, policy.key)), varying) <= LARGEST_KEY
+    return None if fits else Reason.KEY_TOO_LARGE
 
 
 def _part(response: Response) -> ByteRange | None:

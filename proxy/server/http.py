@@ -188,7 +188,7 @@ class _Exchange:
     async def _settle(self, *, persistent: bool) -> bool:
         """See that what is left of the request cannot be taken for another one."""
         if persistent and (self.upload.complete or await self.upload.discard()):
-            return not self._connection.closing
+            return not self._connection.half_closed  # whatever else: we said it goes on
         if not self.upload.complete or self._connection.more_input:
             await self._connection.linger()
         return False

@@ -233,6 +233,11 @@ class Connection(RequestHandler):
         return spent or self._half_closed or self._acceptor.draining
 
     @property
+    def half_closed(self) -> bool:
+        """The client has closed its side."""
+        return self._half_closed
+
+    @property
     def more_input(self) -> bool:
         """Bytes wait behind the request that is being answered."""
         return self._feeder.buffered > 0
@@ -386,6 +391,8 @@ class Connection(RequestHandler):
                 self.data_received(b"")
             if self._buffer_paused:
                 self._resume_reading_if_drained()
+            if self._acceptor.draining:  # it was told to go on before that
+                self._loop.call_later(self._options.drain_idle, self.close_if_idle)
         return result
 
     def handle_error(

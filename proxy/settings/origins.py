@@ -70,9 +70,9 @@ class Forwarded(Section):
     """What the origin is told about the client."""
 
     x_forwarded: Flag = True
-    """Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host."""
+    """Send X-Forwarded-For, -Proto and -Host; off passes the client's, which then join the key."""
     forwarded: Flag = True
-    """Send Forwarded (RFC 7239)."""
+    """Send Forwarded (RFC 7239); off passes the client's, which then joins the key."""
     via: Flag = True
     """Add Via to requests and responses (RFC 9110 §7.6.3)."""
 

@@ -1,10 +1,13 @@
 """From settings to what the gateway works with: routes and the policy of each."""
 
+import re
+from dataclasses import replace
 from typing import TypeVar
 
 from proxy import routes
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.settings.models import Caching, ResponseHeaders, Route, Settings
+from proxy.settings.origins import Origin
 from proxy.settings.section import Section
 
 S = TypeVar("S", bound=Section)
@@ -15,23 +18,25 @@ def routes_of(settings: Settings) -> tuple[list[routes.Route], routes.Route]:
     numbered = enumerate(settings.routes)
     fallback = routes.Route(
         name="defaults",
-        policy=policy_of(settings.defaults),
+        policy=_keyed(policy_of(settings.defaults), settings.origin),
         response_headers=_edits(settings.defaults.response_headers),
         strip_tags=settings.defaults.strip_tags,
     )
-    return [_route(route, settings.defaults, f"routes[{n}]") for n, route in numbered], fallback
+    return [_route(route, settings, f"routes[{n}]") for n, route in numbered], fallback
 
 
-def _route(route: Route, defaults: Caching, name: str) -> routes.Route:
-    caching = _laid_over(defaults, route)
+def _route(route: Route, settings: Settings, name: str) -> routes.Route:
+    caching = _laid_over(settings.defaults, route)
     match = route.match
+    origin = settings.origin if route.origin is None else settings.origins[route.origin]
+    conditions = "; ".join(f"{name}: {_text(value)}" for name, value in match.headers.items())
     return routes.Route(
         name=name,
         path=None if match.path is None else routes.PathPattern(match.path),
         methods=frozenset(match.methods),
         hosts=match.hosts,
         headers=tuple(match.headers.items()),
-        policy=policy_of(caching),
+        policy=_keyed(policy_of(caching), origin, conditions),
         tags=route.tags,
         purge=route.purge,
         origin=route.origin or "",
@@ -64,6 +69,25 @@ def policy_of(caching: Caching) -> Policy:
             cookies=key.cookies,
         ),
     )
+
+
+def _keyed(policy: Policy, origin: Origin, conditions: str = "") -> Policy:
+    """`policy` with all in the key that tells answers apart, so that none is for the wrong client.
+
+    That is the fields that the route asks for, and those that pass though anybody may send them
+    because the operator relies on a proxy in front to set them.
+    """
+    passing: tuple[str, ...] = ()
+    if not origin.forwarded.x_forwarded:
+        passing += ("x-forwarded-host", "x-forwarded-port", "x-forwarded-proto")
+    if not origin.forwarded.forwarded:
+        passing += ("forwarded",)
+    headers = tuple(dict.fromkeys((*policy.key.headers, *passing)))
+    return replace(policy, key=replace(policy.key, headers=headers, conditions=conditions))
+
+
+def _text(condition: str | re.Pattern[str]) -> str:
+    return condition if isinstance(condition, str) else f"~{condition.pattern}"
 
 
 def _laid_over(base: S, top: Section) -> S:

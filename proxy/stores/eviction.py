@@ -33,6 +33,8 @@ _MOST_LET_OFF = 64
 """In one search. Where so many in a row are in use, one is as good as the next."""
 
 _FEWEST_SLOTS = 64
+_EMPTY = -1
+"""No hash is -1 in Python."""
 
 
 class Unit(Generic[N]):
@@ -166,7 +168,7 @@ class _Recent:
     """
 
     def __init__(self) -> None:
-        self._slots = array("q", bytes(8 * _FEWEST_SLOTS))
+        self._slots = array("q", [_EMPTY]) * _FEWEST_SLOTS
 
     def remember(self, name: int, units: int) -> None:
         """Note the hash of a name; `units` is how many are held."""
@@ -181,5 +183,5 @@ class _Recent:
         at = name % len(self._slots)
         if self._slots[at] != name:
             return False
-        self._slots[at] = ~name  # does not lead here
+        self._slots[at] = _EMPTY
         return True

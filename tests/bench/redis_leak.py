@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,18 @@ class Report:
 
 
 async def come_and_go(
-    options: RedisOptions, raw: Any, *, entries: int, tags: int, lifetime: float = 3.0
+    options: RedisOptions,
+    raw: Any,
+    *,
+    entries: int,
+    tags: int,
+    lifetime: float = 3.0,
+    written: Callable[[], Awaitable[object]] | None = None,
 ) -> Report:
-    """Write entries that live for a few seconds, renew some, and wait until all have expired."""
+    """Write entries that live for a few seconds, renew some, and wait until all have expired.
+
+    `written` is called in between.
+    """
     options = options.with_changes(timeout=5.0, background_timeout=10.0)
     link = RedisLink(options, lambda _: None)
     store = RedisStore(link, wall, RedisStoreOptions(inline_size=512, chunk_size=512))
@@ -51,14 +61,20 @@ async def come_and_go(
             await store.put(key, entry)
             await index.add(key, entry)
             if number % 500 == 0:
-                peak[0] = max(peak[0], await raw.dbsize() - keys_before)
-                peak[1] = max(peak[1], await _used(raw) - memory_before)
+                await look()
+
+    async def look() -> None:
+        peak[0] = max(peak[0], await raw.dbsize() - keys_before)
+        peak[1] = max(peak[1], await _used(raw) - memory_before)
 
     async def gone() -> bool:
         return bool(await raw.dbsize() <= keys_before)
 
     try:
         await asyncio.gather(*(write(first) for first in range(WRITERS)))
+        await look()
+        if written is not None:
+            await written()
         await eventually(gone, "something stays", limit=lifetime + 30)
     finally:
         await link.close()

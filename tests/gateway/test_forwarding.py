@@ -17,9 +17,10 @@ def incoming(
     target: str = "/",
     authority: str = "api.example",
     address: str = "192.0.2.7",
+    scheme: str = "http",
     **extra: object,
 ) -> Incoming:
-    request = Request(method, "http", authority, target, Headers(lines))
+    request = Request(method, scheme, authority, target, Headers(lines))
     return Incoming(
         request,
         Client(address, (1, 1)),
@@ -119,6 +120,44 @@ def test_who_is_asking_is_told() -> None:
         ("Via", "1.1 warmfront"),
         ("X-Forwarded-Host", "api.example"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("others", "left"),
+    [
+        (["host=evil;proto=https"], ""),
+        (["for=192.0.2.1;Host=evil;by=x"], "for=192.0.2.1;by=x, "),
+        (['for="a,host=b;c";host="x,y"', "proto=https ; for=_b"], 'for="a,host=b;c", for=_b, '),
+        (["for=_a,,for=_b;"], "for=_a, for=_b, "),
+        (["for=_a;host"], ""),
+        (['for="_a;host=evil'], ""),
+        (["for=[::1]"], ""),
+        (["for = _a"], ""),
+    ],
+)
+def test_forwarded_tells_one_target_only(others: list[str], left: str) -> None:
+    options = ForwardingOptions(origin_authority="o", via=False, x_forwarded=False)
+    message = incoming(("Host", "api.example"), *(("Forwarded", line) for line in others))
+    assert sent(message, options)[1:] == [
+        ("Forwarded", f"{left}for=192.0.2.7;host=api.example;proto=http")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("authority", "scheme", "port"),
+    [
+        ("api.example", "http", "80"),
+        ("api.example", "https", "443"),
+        ("api.example:8080", "http", "8080"),
+        ("[::1]:8443", "https", "8443"),
+        ("[::1]", "http", "80"),
+        ("", "http", "80"),
+    ],
+)
+def test_a_port_that_is_told_is_the_right_one(authority: str, scheme: str, port: str) -> None:
+    options = ForwardingOptions(origin_authority="o", via=False, forwarded=False)
+    message = incoming(("X-Forwarded-Port", "1337"), authority=authority, scheme=scheme)
+    assert ("X-Forwarded-Port", port) in sent(message, options)
 
 
 def test_forwarded_quotes_what_is_no_token() -> None:

@@ -39,12 +39,18 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
+def lean() -> bool:
+    """Which path requests without a body take; modules that show both give this parameters."""
+    return True
+
+
+@pytest.fixture
+async def connect(*, lean: bool) -> AsyncIterator[Connect]:
     async with contextlib.AsyncExitStack() as stack:
 
         def make(origin: ScriptedOrigin | str, **options: Any) -> OriginClient:
             url = origin if isinstance(origin, str) else origin.url
-            client = OriginClient(OriginOptions(url, **options))
+            client = OriginClient(OriginOptions(url, **{"lean": lean, **options}))
             stack.push_async_callback(client.close)
             return client
 

@@ -27,6 +27,13 @@ from tests.origin.conftest import (
 from tests.scripted_origin import PATIENCE, HungUpError, Script, Wire, answering, once, reply
 
 
+@pytest.fixture(params=[True, False], ids=["lean", "aiohttp"])
+def lean(request: pytest.FixtureRequest) -> bool:
+    """Both paths keep the same promises."""
+    is_lean: bool = request.param
+    return is_lean
+
+
 class Interim:
     """Collects what `on_interim` gets."""
 
@@ -170,20 +177,6 @@ async def test_a_head_may_come_byte_by_byte(connect: Connect, serve: Serve) -> N
     assert await read(response) == b"hello"
 
 
-async def test_line_feeds_alone_may_end_lines(connect: Connect, serve: Serve) -> None:
-    origin = await serve(answering(b"HTTP/1.1 200 OK\nX: y\nContent-Length: 2\n\nok"))
-    response = await connect(origin).fetch(get())
-    assert response.headers["X"] == "y"
-    assert await read(response) == b"ok"
-
-
-async def test_folded_lines_are_joined_with_a_space(connect: Connect, serve: Serve) -> None:
-    """RFC 9112 §5.2: a gateway replaces each obs-fold or answers 502."""
-    origin = await serve(answering(reply(b"", b"X: a\r\n b")))
-    response = await connect(origin).fetch(get())
-    assert response.headers["X"] == "a b"
-
-
 # Malformed heads.
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -202,6 +195,17 @@ OK = b"HTTP/1.1 200 OK\r\n"
         pytest.param(OK + b"X: a\x01b\r\n\r\n", id="5.5-control"),
         pytest.param(OK + b"X: a\x7fb\r\n\r\n", id="5.5-DEL"),
         pytest.param(OK + b"X: a\rb\r\n\r\n", id="2.2-bare CR"),
+        pytest.param(OK + b"X: a\r\r\n\r\n", id="2.2-two CR"),
+        pytest.param(OK + b"X: y\nContent-Length: 1\r\n\r\na", id="2.2-one bare LF"),
+        pytest.param(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", id="2.2-LF only"),
+        pytest.param(OK + b"X: a\r\n b\r\n\r\n", id="5.2-folded"),
+        pytest.param(OK + b"X: a\r\n\tb\r\n\r\n", id="5.2-folded with a tab"),
+        pytest.param(OK + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", id="5.2-coding"),
+        pytest.param(b"HTTP/1.1  200 OK\r\n\r\n", id="4-two spaces"),
+        pytest.param(b"HTTP/1.1\t200 OK\r\n\r\n", id="4-a tab"),
+        pytest.param(b" HTTP/1.1 200 OK\r\n\r\n", id="4-space first"),
+        pytest.param(b"http/1.1 200 OK\r\n\r\n", id="2.3-lower case"),
+        pytest.param(b"HTTP/1.1 200\x00OK\r\n\r\n", id="4-NUL"),
         pytest.param(b"HTTP/1.1 200 O\x1bK\r\n\r\n", id="4-control in the reason"),
         pytest.param(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\na", id="6.3-lengths"),
         pytest.param(OK + b"Content-Length: 1, 2\r\n\r\na", id="6.3-list of lengths"),
@@ -250,9 +254,11 @@ async def test_a_malformed_head_is_an_error_and_ends_the_connection(
     await origin.idle()
 
 
-async def test_errors_of_the_parser_are_in_the_detail(connect: Connect, serve: Serve) -> None:
+async def test_what_is_wrong_is_in_the_detail(
+    connect: Connect, serve: Serve, *, lean: bool
+) -> None:
     error = await failure(connect, serve, once(OK + b"X : y\r\n\r\n", silence))
-    assert "Invalid header token" in error.detail
+    assert error.detail == "field line 'X '" if lean else "Invalid header token" in error.detail
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nX: y\r\n"])
@@ -513,7 +519,6 @@ async def test_a_refused_connection(connect: Connect, serve: Serve) -> None:
     "url",
     [
         pytest.param("http://warmfront.invalid", id="no such name"),
-        pytest.param("http://127.1:80", id="not an address"),
         pytest.param("unix:///nonexistent/api.sock", id="no such socket"),
     ],
 )
@@ -730,6 +735,7 @@ async def test_a_response_that_is_forgotten_is_reported(connect: Connect, serve:
 
     async def forget() -> None:
         await client.fetch(get())
+        await asyncio.sleep(0)  # the loop's last step holds it, too
         gc.collect()
 
     with pytest.warns(ResourceWarning, match="Unclosed connection"):

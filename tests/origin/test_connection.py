@@ -6,14 +6,13 @@ beside it; the tests on the wire then say whether what it promises still holds.
 
 import asyncio
 import contextlib
-import errno
 import inspect
 
 import pytest
-from aiohttp import ClientConnectorError, ClientError
+from aiohttp import ClientError
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import BaseConnector, Connection, TCPConnector, UnixConnector
 from aiohttp.helpers import _EXC_SENTINEL
 from aiohttp.http_exceptions import HttpProcessingError
@@ -23,7 +22,7 @@ from hypothesis import strategies as st
 
 from proxy.origin import OriginError, OriginOptions, parser_is_native
 from proxy.origin.connection import Pool, _Protocol
-from proxy.rfc9111.reasons import Reason
+from proxy.origin.slots import Slots
 from tests.origin.conftest import Serve
 from tests.scripted_origin import answering, reply
 
@@ -125,36 +124,11 @@ async def test_a_connector_without_the_factory_is_refused(
 ) -> None:
     """If aiohttp stopped using `_factory`, poisoned responses would pass unnoticed."""
     origin = await serve(answering(reply()))
-    pool = Pool(OriginOptions(origin.url))
+    pool = Pool(OriginOptions(origin.url), None, Slots(1))
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(pool._connector, "_factory", lambda: ResponseHandler(loop))
     with pytest.raises(TypeError, match="_factory"):
         await pool.acquire(0)
-    await pool.close()
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (TimeoutError(errno.ETIMEDOUT, "timed out"), Reason.ORIGIN_CONNECT_TIMEOUT),
-        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), Reason.ORIGIN_REFUSED),
-        (ConnectionResetError(errno.ECONNRESET, "reset"), Reason.ORIGIN_REFUSED),
-        (OSError(errno.EHOSTUNREACH, "no route"), Reason.ORIGIN_UNREACHABLE),
-        (OSError(errno.EMFILE, "too many files"), Reason.ORIGIN_UNREACHABLE),
-    ],
-)
-async def test_what_a_failed_connect_means(
-    monkeypatch: pytest.MonkeyPatch, error: OSError, reason: Reason
-) -> None:
-    pool = Pool(OriginOptions("http://127.0.0.1"))
-
-    async def fail(req: ClientRequest, *_: object) -> None:
-        raise ClientConnectorError(req.connection_key, error)
-
-    monkeypatch.setattr(pool._connector, "connect", fail)
-    with pytest.raises(OriginError) as raised:
-        await pool.acquire(0)
-    assert raised.value.reason is reason
     await pool.close()
 
 

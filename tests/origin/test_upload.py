@@ -319,7 +319,7 @@ async def test_a_request_with_a_body_is_never_sent_twice(connect: Connect, serve
         raise HungUpError
 
     origin = await serve(script)
-    client = connect(origin)
+    client = connect(origin, lean=False)
     assert await fetch(client) == b"ok"
     with pytest.raises(OriginError) as raised:
         await client.fetch(post(Pieces(b"x", length=1)))
@@ -332,7 +332,7 @@ async def test_a_request_with_a_body_avoids_connections_idle_for_long(
 ) -> None:
     monkeypatch.setattr("proxy.origin.client._MAX_IDLE_ONE_SHOT", 0.01)
     origin = await serve(echo)
-    client = connect(origin)
+    client = connect(origin, lean=False)
     await fetch(client)
     await asyncio.sleep(0.02)
     assert await fetch(client, method="POST", body=Pieces(b"x", length=1)) == b"x"
@@ -376,7 +376,7 @@ async def test_the_body_waits_for_100(connect: Connect, serve: Serve) -> None:
         await echo(wire)
 
     origin = await serve(script)
-    client = connect(origin)
+    client = connect(origin, lean=False)
     seen = Continues()
     body = Pieces(b"hello", length=5)
     response = await client.fetch(post(body, expects_continue=True, on_interim=seen))

@@ -289,9 +289,7 @@ class TestDrain:
             assert (await peer.reply()).get(b"Connection") == b"close"
             await asyncio.wait_for(draining, 5)
 
-    async def test_an_answer_that_began_before_ends_the_connection_too(
-        self, listen: Listen
-    ) -> None:
+    async def test_who_was_told_to_go_on_may(self, listen: Listen) -> None:
         go = asyncio.Event()
 
         async def body() -> AsyncIterator[bytes]:
@@ -299,16 +297,20 @@ class TestDrain:
             await go.wait()
             yield b"two"
 
-        listener = await listen(always(lambda: ok(body())))
-        async with await Peer.connect(listener) as peer:
-            peer.send(GET)
-            assert (await peer.head()).get(b"Connection") is None
-            assert await peer.chunk() == b"one"
+        listener = await listen(always(lambda: ok(body())), drain_idle=0.2)
+        async with await Peer.connect(listener) as peer, await Peer.connect(listener) as other:
+            for client in (peer, other):
+                client.send(GET)
+                assert (await client.head()).get(b"Connection") is None
+                assert await client.chunk() == b"one"
             draining = asyncio.create_task(listener.drain(5))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)
             go.set()
-            assert [await peer.chunk(), await peer.chunk()] == [b"two", b""]
+            for client in (peer, other):
+                assert [await client.chunk(), await client.chunk()] == [b"two", b""]
+            assert (await peer.ask()).get(b"Connection") == b"close"
             await peer.closed()
+            await other.closed()  # after a moment
             await asyncio.wait_for(draining, 5)
 
     async def test_what_does_not_finish_in_time_is_cut(self, listen: Listen) -> None:

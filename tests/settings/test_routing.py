@@ -64,7 +64,12 @@ def test_a_route_replaces_the_defaults_key_by_key() -> None:
         ttl=0.0,
         stale_if_error=3600.0,
         negative_ttl={410: 5.0},
-        key=KeyPolicy(ignore_query=("utm_*",), sort_query=True, headers=("x-api",)),
+        key=KeyPolicy(
+            ignore_query=("utm_*",),
+            sort_query=True,
+            headers=("x-api",),
+            conditions="X-Exact: 1; X-Regex: ~[a-c]+",
+        ),
     )
     assert first.response_headers == HeaderEdits(
         remove=("Server",), set=(("X-A", "1"),), add=(("X-B", "2"),)
@@ -101,3 +106,29 @@ def test_conditions_reach_the_table() -> None:
     assert found() == found("PUT") == found("HEAD") == "routes[0]"
     assert found("DELETE") == found(target="/products") == "defaults"
     assert found(**{"X-Exact": "11"}) == found(**{"X-Regex": "abcd"}) == "defaults"
+
+
+def keys_of(text: str) -> list[KeyPolicy]:
+    routes, fallback = routes_of(settings_from(text, file="f.yaml", env={}))
+    return [route.policy.key for route in (*routes, fallback)]
+
+
+def test_a_route_for_some_requests_keeps_its_answers_to_itself() -> None:
+    conditional, plain, fallback = keys_of(
+        'routes: [{match: {headers: {X-V: "2", X-W: "~a|b"}}}, {match: {path: /a}}]'
+    )
+    assert conditional.conditions == "X-V: 2; X-W: ~a|b"
+    assert plain == fallback == KeyPolicy()
+
+
+def test_what_passes_since_a_proxy_in_front_sets_it_is_in_the_key() -> None:
+    one, other, fallback = keys_of(
+        """
+        origin: {url: "http://a", forwarded: {x_forwarded: off}}
+        origins: {b: {url: "http://b", forwarded: {forwarded: off}}}
+        routes: [{match: {path: /a}, key: {headers: [X-Forwarded-Host]}}, {origin: b}]
+        """
+    )
+    passing = ("x-forwarded-host", "x-forwarded-port", "x-forwarded-proto")
+    assert one.headers == fallback.headers == passing
+    assert other.headers == ("forwarded",)

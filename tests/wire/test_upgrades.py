@@ -87,7 +87,7 @@ class TestRawBytes:
         async with await chain.connect() as client:
             declined = await client.ask(request(b"GET / HTTP/1.1", *UPGRADE))
             assert (declined.status, declined.body) == (426, b"no")
-            assert (await client.ask(request())).status == 200
+            assert (await client.ask(request(b"GET / HTTP/1.1", *UPGRADE))).status == 200
         assert chain.origin.connections == 1
 
     @pytest.mark.parametrize("how", ["close", "reset"])
