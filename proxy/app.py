@@ -180,6 +180,7 @@ class App:
         """Start the admin API; nobody who has not asked for it should miss the proxy for it."""
         control = ProxyControl(
             backing,
+            origins=self._origins,
             respond=self._respond,
             key_policies=lambda: self._key_policies,
             draining=lambda: self._draining,

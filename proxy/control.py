@@ -7,12 +7,14 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import asdict
 from itertools import chain
 
 from proxy import __version__, admin, refilling
 from proxy.backing import Backing
 from proxy.events import Answered, BackgroundFailed, Event, Refused
 from proxy.exchange import Outgoing
+from proxy.origin import Origins
 from proxy.purging import (
     ALL,
     LogUnreachable,
@@ -71,6 +73,7 @@ class ProxyControl:
         respond: Answers a request as the public listener would.
         key_policies: All ways in which routes make keys, as they are now.
         draining: Whether the proxy is on its way out.
+        origins: Whom requests are forwarded to; None where nothing is told of them.
         clock: POSIX time.
     """
 
@@ -78,6 +81,7 @@ class ProxyControl:
         self,
         backing: Backing,
         *,
+        origins: Origins | None = None,
         respond: Respond,
         key_policies: Callable[[], Iterable[KeyPolicy]],
         draining: Callable[[], bool],
@@ -85,6 +89,7 @@ class ProxyControl:
         clock: Callable[[], float],
     ) -> None:
         self._backing = backing
+        self._origins = origins
         self._respond = respond
         self._key_policies = key_policies
         self._draining = draining
@@ -192,6 +197,7 @@ class ProxyControl:
                 state.patterns,
                 tuple(admin.NodeStats(one.name, one.position, one.silent) for one in log.nodes),
             ),
+            origins=() if self._origins is None else _origin_stats(self._origins),
         )
 
     async def _estimate(self, order: admin.PurgeOrder) -> int | None:
@@ -274,6 +280,23 @@ class ProxyControl:
             hits=hits,
             born=response.born,
         )
+
+
+def _origin_stats(origins: Origins) -> tuple[admin.OriginGroupStats, ...]:
+    return tuple(
+        admin.OriginGroupStats(
+            name=name,
+            in_flight=sum(member.in_flight for member in group.members),
+            limit=group.options.limit.concurrent,
+            waiting=group.admission.waiting,
+            queue=group.options.limit.queue,
+            overloaded=group.admission.refused,
+            retries=group.retries,
+            retry_budget=group.budget.tokens,
+            origins=tuple(admin.OriginStats(**asdict(one)) for one in origins.status(name)),
+        )
+        for name, group in origins.groups.items()
+    )
 
 
 def _is_broad(order: admin.PurgeOrder) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from proxy.background import Background
 from proxy.events import Event
 from proxy.gateway import ForwardingOptions, Gateway
-from proxy.origin import OriginClient, OriginOptions
+from proxy.origin import GroupOptions, MemberOptions, OriginOptions, Origins
 from proxy.purging import MemoryPurgeLog
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers
@@ -282,7 +282,7 @@ class Front:
 
 @asynccontextmanager
 async def fronted(
-    origin: OriginOptions,
+    origin: OriginOptions | GroupOptions,
     policy: Policy | None = None,
     routes: Sequence[Route] = (),
     *,
@@ -296,19 +296,24 @@ async def fronted(
 ) -> AsyncIterator[Front]:
     """Warmfront with a memory store in front of any origin."""
     clock = clock or Clock()
-    client = OriginClient(origin)
+    if isinstance(origin, OriginOptions):
+        origin = GroupOptions(members=(MemberOptions(origin=origin),))
     events: list[Event] = []
+    origins = Origins(events.append)
+    origins.apply({"": origin}, drain=0.0)
     background = Background(events.append)
     log = MemoryPurgeLog(clock)
     store = MemoryStore(max_size, clock, log.state)
     gateway = Gateway(
-        origin=client,
+        origin=origins[""],
         store=store,
         log=log,
         routes=RouteTable(routes, Route(name="default", policy=policy or Policy())),
         background=background,
         forwarding_options=forwarding
-        or ForwardingOptions(host="preserve", origin_authority=client.endpoint.authority),
+        or ForwardingOptions(
+            host="preserve", origin_authority=origin.members[0].origin.endpoint.authority
+        ),
         max_object_size=max_object_size,
         clock=clock,
         emit=events.append,
@@ -320,7 +325,7 @@ async def fronted(
     finally:
         await listener.close()
         await background.close()
-        await client.close()
+        await origins.close()
 
 
 @asynccontextmanager

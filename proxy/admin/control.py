@@ -215,6 +215,60 @@ class LogStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OriginStats:
+    """One origin as this process sees it.
+
+    Attributes:
+        url: Where it is.
+        state: `up`, `down`, `half_open`, `slow_start`, or `draining` (it left the configuration).
+        since: Seconds for which it has been in this state.
+        cause: What brought it about; "" at first.
+        backup: It is asked only while no other may be.
+        in_flight: Requests under way.
+        requests: In all; health checks do not count.
+        failures: Those of them that failed by its fault.
+        last_failure: What the last of these met; "" for none.
+    """
+
+    url: str
+    state: str
+    since: float
+    cause: str
+    weight: int
+    backup: bool
+    in_flight: int
+    requests: int
+    failures: int
+    last_failure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginGroupStats:
+    """The origins that answer the same requests, as this process sees them.
+
+    Attributes:
+        name: As in `origins`; "" for the one of routes that name none.
+        in_flight: Requests under way.
+        limit: Requests that may be; None for no limit.
+        waiting: Requests in the queue for that.
+        queue: Requests that may be there.
+        overloaded: Requests in all that were answered 503 by that.
+        retries: Requests in all that were sent again.
+        retry_budget: Retries that may be made now.
+    """
+
+    name: str
+    in_flight: int
+    limit: int | None
+    waiting: int
+    queue: int
+    overloaded: int
+    retries: int
+    retry_budget: float
+    origins: tuple[OriginStats, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """This process in figures.
 
@@ -223,6 +277,7 @@ class Stats:
         requests: Answered requests by what the cache did (`hit`, `miss`, `stale`, ...).
         failures: Times that work behind the requests failed; the log says how.
         redis: None without Redis.
+        origins: Each group of origins, the one that routes share first.
     """
 
     version: str
@@ -233,6 +288,7 @@ class Stats:
     memory: TierStats
     redis: TierStats | None
     log: LogStats
+    origins: tuple[OriginGroupStats, ...] = ()
 
 
 class Control(Protocol):

@@ -59,7 +59,7 @@ class BreakerOptions:
 
     def fails(self, status: int) -> bool:
         """Whether a response with this status is a failure of the origin."""
-        return any(low <= status <= high for low, high in self.statuses)
+        return bool(self.statuses) and any(low <= status <= high for low, high in self.statuses)
 
 
 class Breaker:

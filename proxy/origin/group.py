@@ -169,7 +169,9 @@ class OriginGroup:
         """Whom to ask: a primary while one may be asked, else a backup."""
         now = self._clock()
         for tier in self._tiers:
-            among = [one for one in tier if one.breaker.permits(now) and one not in tried]
+            among = [one for one in tier if one.breaker.permits(now)]
+            if tried:
+                among = [one for one in among if one not in tried]
             if among:
                 return among[0] if len(among) == 1 else self._balancer.choose(among, key, now)
         return None

@@ -12,6 +12,27 @@ from proxy.rfc9111.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStatus:
+    """An origin at one moment; see Member and Breaker.
+
+    Attributes:
+        state: Of its breaker; `draining` once it has left its group.
+        since: Seconds for which it has been in this state.
+    """
+
+    url: str
+    state: str
+    since: float
+    cause: str
+    weight: int
+    backup: bool
+    in_flight: int
+    requests: int
+    failures: int
+    last_failure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberOptions:
     """One origin of a group.
 
@@ -111,6 +132,23 @@ class Member:
     def left(self) -> None:
         """Nobody wants the rest of the response."""
         self.in_flight -= 1
+
+    def status(self) -> MemberStatus:
+        """How it is now."""
+        now, breaker = self._clock(), self.breaker
+        state = breaker.state(now).value
+        return MemberStatus(
+            url=self.options.origin.url,
+            state=state,
+            since=now - breaker.since,
+            cause=breaker.cause,
+            weight=self.options.weight,
+            backup=self.options.backup,
+            in_flight=self.in_flight,
+            requests=self.requests,
+            failures=self.failures,
+            last_failure=self.last_failure,
+        )
 
     async def close(self) -> None:
         """Close all connections; responses still being read are cut short."""

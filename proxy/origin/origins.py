@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 from random import Random, SystemRandom
 from typing import Any
@@ -10,14 +11,19 @@ from typing import Any
 from proxy.events import BackgroundFailed, Emit
 from proxy.origin.checks import Checks
 from proxy.origin.group import GroupOptions, OriginGroup
-from proxy.origin.member import Member, MemberOptions
+from proxy.origin.member import Member, MemberOptions, MemberStatus
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Which group an origin left, and when."""
+
+    group: str
+    since: float
 
 
 class Origins:
     """Groups by name. Must be made while an event loop runs; end with `close`.
-
-    Attributes:
-        draining: Origins that left their group and finish what they have begun, with its name.
 
     Args:
         emit: Is told when an origin goes down or comes back.
@@ -32,12 +38,12 @@ class Origins:
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
-        self.draining: dict[Member, str] = {}
         self._emit = emit
         self._clock = clock
         self._random = random or SystemRandom()
         self._groups: dict[str, OriginGroup] = {}
         self._checks: dict[Member, Checks] = {}
+        self._draining: dict[Member, _Left] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __getitem__(self, name: str) -> OriginGroup:
@@ -77,6 +83,17 @@ class Origins:
                 self._check(member, options)
         self._groups = groups
 
+    def status(self, name: str) -> list[MemberStatus]:
+        """How the origins of a group are now, with those that left it."""
+        present = [member.status() for member in self._groups[name].members]
+        now = self._clock()
+        leaving = [
+            replace(member.status(), state="draining", since=now - left.since, cause="reload")
+            for member, left in self._draining.items()
+            if left.group == name
+        ]
+        return [*present, *leaving]
+
     async def close(self) -> None:
         """Close all connections; responses still being read are cut short."""
         for task in self._tasks:
@@ -86,7 +103,7 @@ class Origins:
         for checks in self._checks.values():
             await checks.stop()
         members = chain.from_iterable(group.members for group in self._groups.values())
-        for member in [*members, *self.draining]:
+        for member in [*members, *self._draining]:
             await member.close()
 
     def _members(self, name: str, options: GroupOptions) -> list[Member]:
@@ -117,13 +134,13 @@ class Origins:
             self._start(checks.stop())
 
     def _retire(self, member: Member, group: str, seconds: float) -> None:
-        self.draining[member] = group
+        self._draining[member] = _Left(group, self._clock())
         self._stop_checks(member)
         self._start(self._close_later(member, seconds))
 
     async def _close_later(self, member: Member, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        del self.draining[member]
+        del self._draining[member]
         await member.close()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
