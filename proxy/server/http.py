@@ -25,7 +25,10 @@ Respond: TypeAlias = Callable[[Incoming], Awaitable[Outgoing]]
 """What stands behind the listener: the gateway."""
 
 _SLICE: Final = 256 * 1024
-"""A stored body goes to the transport in such pieces, lest a slow reader hold a copy of it."""
+"""A stored body goes to the transport in such pieces: what a slow reader leaves of one is kept."""
+
+_JOINED: Final = 64 * 1024
+"""So much of a body leaves in one piece with the head."""
 
 _CONTINUE: Final = 100
 _SWITCHING_PROTOCOLS: Final = 101
@@ -143,11 +146,12 @@ class _Exchange:
         )
 
     async def _send(self, head: bytes, body: bytes) -> None:
-        """A body that is there as a whole leaves with its head."""
-        self._connection.write(head + body[:_SLICE])
+        """A body that is there as a whole leaves with its head, the most of it uncopied."""
+        self._connection.write(head + body[:_JOINED])
         await self._connection.drained()
-        for start in range(_SLICE, len(body), _SLICE):
-            self._connection.write(body[start : start + _SLICE])
+        rest = memoryview(body)
+        for start in range(_JOINED, len(body), _SLICE):
+            self._connection.write(rest[start : start + _SLICE])
             await self._connection.drained()
 
     async def _stream(

@@ -247,7 +247,7 @@ class Connection(RequestHandler):
         """The client's IP address; "" on a Unix socket."""
         return self._client_address
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send; raises ConnectionResetError when the client is gone."""
         transport = self.transport
         if transport is None or transport.is_closing():
