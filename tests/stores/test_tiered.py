@@ -582,21 +582,23 @@ class TestTroubles:
             assert len(await two.store.lookup(KEY)) == 1, "what is there is still read"
 
     async def test_a_slow_redis_slows_no_writer_and_its_queue_is_bounded(self) -> None:
+        """Nobody waits, or this test would wait for longer than its limit."""
         async with (
             start_redis() as server,
-            nodes_on(RedisOptions.from_url(server.url)) as make_node,
+            nodes_on(
+                RedisOptions.from_url(server.url, timeout=2 * LIMIT, background_timeout=2 * LIMIT)
+            ) as make_node,
         ):
             one = make_node()
             store = TieredStore(
                 one.memory, one.shared, one.judge, Clock(), queue_keys=10, queue_size=1 << 20
             )
             await store.put(KEY, make_entry())
-            await store.writes.drain(1.0)
+            await store.writes.drain(LIMIT)
             server.freeze()
-            started = time.monotonic()
-            for number in range(100):
-                await store.put(CacheKey(f"http://api/{number}"), make_entry())
-            assert time.monotonic() - started < 0.1
+            async with asyncio.timeout(LIMIT):
+                for number in range(100):
+                    await store.put(CacheKey(f"http://api/{number}"), make_entry())
             assert len(store.writes) <= 10 + 4
             assert store.writes.counts.dropped >= 86
             server.kill()
@@ -645,10 +647,10 @@ class TestModes:
             await three.store.lookup(keys[0])
             for _ in range(6):
                 await asyncio.gather(*(three.store.lookup(key) for key in keys))
-            started = time.monotonic()
+            in_vain = three.link.counts.failures
             found = [len(await three.store.lookup(key)) for key in keys]
             assert 10 <= sum(found) <= 29, "the other nodes still answer"
-            assert time.monotonic() - started < 0.5, "and nobody waits for the frozen one"
+            assert three.link.counts.failures == in_vain, "and nobody waits for the frozen one"
             cluster.nodes[0].thaw()
             await up(three)
             assert all([len(await three.store.lookup(key)) == 1 for key in keys])
