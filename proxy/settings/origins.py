@@ -128,7 +128,7 @@ class Breaker(Section):
     @model_validator(mode="after")
     def _pause_can_grow(self) -> "Breaker":
         if self.max_pause < self.pause:
-            raise Refused("is shorter than pause", "write at least that", at=("max_pause",))
+            raise Refused("is longer than max_pause", "raise that too", at=("pause",))
         return self
 
 
