@@ -145,7 +145,8 @@ def _port(request: Request) -> str:
 
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-_PAIR = rf'({_TOKEN.pattern})=(?:{_TOKEN.pattern}|"(?:[^"\\]|\\.)*+")'
+# What is quoted holds no delimiter: not everybody who reads the field knows of quotes.
+_PAIR = rf'({_TOKEN.pattern})=(?:{_TOKEN.pattern}|"[^"\\,;=]*+")'
 _PAIR_OR_COMMA = re.compile(rf"{_PAIR}|,")
 _FORWARDED = re.compile(rf"(?:{_PAIR})?+(?:[ \t]*+[;,][ \t]*+(?:{_PAIR})?+)*+")
 

@@ -127,7 +127,8 @@ def test_who_is_asking_is_told() -> None:
     [
         (["host=evil;proto=https"], ""),
         (["for=192.0.2.1;Host=evil;by=x"], "for=192.0.2.1;by=x, "),
-        (['for="a,host=b;c";host="x,y"', "proto=https ; for=_b"], 'for="a,host=b;c", for=_b, '),
+        (['for="[::1]:80";host="x"', "proto=https ; for=_b"], 'for="[::1]:80", for=_b, '),
+        (['for="_a;host=evil"'], ""),
         (["for=_a,,for=_b;"], "for=_a, for=_b, "),
         (["for=_a;host"], ""),
         (['for="_a;host=evil'], ""),

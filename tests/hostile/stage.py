@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.origin import OriginOptions
-from tests.apparatus import PATIENCE, Front, fronted
+from tests.apparatus import PATIENCE, Answer, Front, fronted, read_answer
 from tests.hostile.strict import Received, StrictOrigin, echo
 
 CANARY = b"GET /canary HTTP/1.1\r\nHost: api.example\r\n\r\n"
@@ -64,6 +64,10 @@ class Stage:
             writer.close()
         return Said(received, [int(status) for status in _STATUS.findall(received)])
 
+    async def ask(self, raw: bytes) -> Answer:
+        """Send one GET on a connection of its own, and read the answer."""
+        return await ask(self.front, raw)
+
     async def honest(self) -> None:
         """An honest client asks, and gets what belongs to it; the origin sees just that."""
         before = len(self.origin.seen)
@@ -75,6 +79,17 @@ class Stage:
         assert said.raw.endswith(f"\r\n\r\nfor GET {target}".encode())
         assert [seen.target for seen in self.origin.seen[before:]] == [target.encode()]
         assert not self.origin.faults
+
+
+async def ask(front: Front, raw: bytes) -> Answer:
+    """Send one GET on a connection of its own, and read the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", front.listener.port)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            writer.write(raw)
+            return await read_answer(reader, "GET")
+    finally:
+        writer.close()
 
 
 @asynccontextmanager

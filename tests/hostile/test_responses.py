@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from proxy.origin import OriginOptions
 from proxy.rfc9111.policy import Policy
-from tests.apparatus import Answer, Front, fronted, read_answer
+from tests.apparatus import Answer, Front, fronted
+from tests.hostile.stage import ask
 from tests.hostile.strict import Received, ok, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -140,13 +141,7 @@ class Faults:
     front: Front
 
     async def ask(self, target: bytes) -> Answer:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.front.listener.port)
-        try:
-            async with asyncio.timeout(5):
-                writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: api.example\r\n\r\n")
-                return await read_answer(reader, "GET")
-        finally:
-            writer.close()
+        return await ask(self.front, b"GET " + target + b" HTTP/1.1\r\nHost: api.example\r\n\r\n")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
