@@ -15,6 +15,7 @@ from proxy.settings.scalars import (
     FileName,
     Lag,
     Token,
+    Wait,
 )
 from proxy.settings.section import Section
 
@@ -83,9 +84,9 @@ class Purge(Section):
     It holds in the process that answers when it is answered.
     """
 
-    wait: Duration = 5.0
-    """So long a purge waits for all other processes, where its request does not say."""
-    write_wait: Duration = 0.25
+    wait: Wait = 5.0
+    """So long a purge waits for all other processes, where its request does not say; at most 1h."""
+    write_wait: Wait = 0.25
     """So long the answer to a write waits for them."""
     serve_blind: Duration = 0.0
     """How much longer than max_lag a process serves what it kept while it cannot read the log.

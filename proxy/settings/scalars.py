@@ -99,6 +99,7 @@ _STATUS_RANGE = re.compile(r"([1-5])[xX]{2}|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?
 _MOST = 10_000_000
 _LEAST_LAG = 0.5
 _MOST_LAG = 60.0
+_LONGEST_WAIT = 3600.0
 _REDIS_SCHEME = re.compile(r"rediss?(\+sentinel|\+cluster)?://.|unix:/", re.IGNORECASE)
 _ADMIN_TOKEN = re.compile(r"[!-9;-~]{16,512}")  # a colon would end the user name of Basic
 
@@ -298,6 +299,13 @@ def _lag(text: str) -> float:
     return seconds
 
 
+def _wait(text: str) -> float:
+    seconds = units.parse_duration(text)
+    if seconds > _LONGEST_WAIT:
+        raise Refused(f"{quoted(text)} is out of range", "write at most 1h")
+    return seconds
+
+
 def _whole(text: str) -> int:
     return 0 if re.fullmatch("0{1,15}", text) else _count(text)
 
@@ -468,6 +476,7 @@ ADMIN_TOKEN = Kind("admin_token", _admin_token, {"type": "string", "minLength": 
 ADMIN_ROLE = _choice("admin_role", AdminRole)
 ADMIN_HOST = Kind("admin_host", _admin_host, _NON_EMPTY)
 LAG = replace(POSITIVE_DURATION, name="lag", parse=_lag)
+WAIT = replace(DURATION, name="wait", parse=_wait)
 
 KINDS: Final = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
 
@@ -513,3 +522,4 @@ AdminToken: TypeAlias = Annotated[str, ADMIN_TOKEN]
 AdminRoleChoice: TypeAlias = Annotated[AdminRole, ADMIN_ROLE]
 AdminHost: TypeAlias = Annotated[str, ADMIN_HOST]
 Lag: TypeAlias = Annotated[float, LAG]
+Wait: TypeAlias = Annotated[float, WAIT]

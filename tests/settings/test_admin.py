@@ -119,6 +119,8 @@ def _refusal(make: Callable[..., object], token: str) -> str | None:
         ("admin: {listen: [':1', ':1']}", "admin.listen[1]: :1 is listed twice"),
         ("admin: {allowed_hosts: ['*.a']}", "admin.allowed_hosts[0]: '*.a' is not a host name"),
         ("purge: {max_lag: 499ms}", "purge.max_lag: '499ms' is out of range"),
+        ("purge: {wait: 61m}", "purge.wait: '61m' is out of range"),
+        ("purge: {write_wait: 2h}", "purge.write_wait: '2h' is out of range"),
         ("purge: {max_lag: 61s}", "purge.max_lag: '61s' is out of range"),
         ("purge: {wait: 5}", "purge.wait: a duration needs a unit"),
     ],
