@@ -11,16 +11,22 @@ from proxy.rfc9111.stored import StoredResponse
 VALIDATOR_KEEP = 3600.0
 """Seconds that an unusable response stays for its validator: a 304 is cheaper than a body."""
 
-_LINE_OVERHEAD = 210
-"""Bytes a field line costs beside its characters: three str objects and a multidict slot."""
+_LINE_OVERHEAD = 115
+"""Bytes a field line costs beside its characters: the value's str object and a multidict slot."""
 
-_TAG_OVERHEAD = 300
-"""Bytes a tag costs beside its characters, if nothing else carries it: its string and its index."""
+_SELECTOR_OVERHEAD = 180
+"""Bytes a line of the variant costs beside its characters: two str objects and tuples."""
 
-_ENTRY_OVERHEAD = 2000
-"""Bytes an entry costs beside all these and its body: its dataclasses, keys and index slots.
+_TAG_OVERHEAD = 190
+"""Bytes a tag costs beside its characters, if hardly anything else carries it: its str object
+and its index.
+"""
 
-All are measured with tracemalloc (see tests/stores/test_memory.py), rounded up.
+_ENTRY_OVERHEAD = 1060
+"""Bytes an entry costs beside all these and its body: its objects, numbers, key and index slots.
+
+All are what `python -m tests.bench.entry_overhead` measures where nothing can be shared with other
+entries but the names of fields (see sharing), rounded up: a bound on memory, not an estimate.
 """
 
 
@@ -58,10 +64,14 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes of memory that it takes, bookkeeping included."""
-        kept = (*self.response.headers.items(), *self.response.variant)
-        lines = sum(len(name) + len(value or "") + _LINE_OVERHEAD for name, value in kept)
-        tags = sum(len(tag) + _TAG_OVERHEAD for tag in self.response.tags)
-        return len(self.body) + lines + tags + _ENTRY_OVERHEAD
+        response = self.response
+        return (
+            _ENTRY_OVERHEAD
+            + len(self.body)
+            + sum([_LINE_OVERHEAD + len(n) + len(v) for n, v in response.headers.items()])
+            + sum([_SELECTOR_OVERHEAD + len(n) + len(v or "") for n, v in response.variant])
+            + sum([_TAG_OVERHEAD + len(tag) for tag in response.tags])
+        )
 
     @property
     def useless_after(self) -> float:

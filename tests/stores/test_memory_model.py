@@ -147,7 +147,7 @@ class Model(RuleBasedStateMachine):
             found = entry.body in bodies(self.found(key))
             if found:
                 self.held.setdefault(key, []).append(entry)
-            assert not found or entry.useless_after > self.clock.now - STEP
+            assert not found or entry.useless_after > self.clock.now - 2 * STEP
             assert found or entry.useless_after <= self.clock.now or entry.body in self.softened
 
     @rule(entries=st.integers(0, 12))
