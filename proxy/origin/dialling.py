@@ -86,9 +86,13 @@ class _Names:
         self._lookup: asyncio.Task[list[_Address]] | None = None
 
     async def addresses(self) -> list[_Address]:
-        """All of them; only success is remembered. Raises OSError or UnicodeError."""
+        """All of them; only success is remembered. Raises OSError or UnicodeError.
+
+        Those of the preferred family take turns in being the first, so that all are used.
+        """
         loop = asyncio.get_running_loop()
         if self._found is not None and loop.time() < self._fresh_until:
+            self._found = _turned(self._found)
             return self._found
         if self._lookup is None:
             self._lookup = loop.create_task(self._look_up())
@@ -114,6 +118,13 @@ class _Names:
     def close(self) -> None:
         if self._lookup is not None:
             self._lookup.cancel()
+
+
+def _turned(addresses: list[_Address]) -> list[_Address]:
+    """The first behind the others of its family; which family comes first is the system's word."""
+    first, *rest = addresses
+    others = sum(address[0] == first[0] for address in rest)
+    return [*rest[:others], first, *rest[others:]]
 
 
 def tls_context(options: OriginOptions) -> ssl.SSLContext | None:
