@@ -7,7 +7,9 @@ unencoded there: visible characters and bytes above ASCII, which delimit nothing
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -47,6 +49,37 @@ def read(data: bytes) -> list[Received]:
         content, data = body
         found.append(Received(method, target, fields, content))
     _need("\n" not in data.decode("latin-1").replace("\r\n", ""), "a bare LF")
+    return found
+
+
+def understood(data: bytes) -> list[Received]:
+    """What a strict server takes from a client that sends `data`: all up to the first fault.
+
+    Besides what an origin gets from a strict proxy, that is absolute-form, other minor versions,
+    HTTP/1.0 without Host, and empty lines in front.
+    """
+    found: list[Received] = []
+    with suppress(NotStrict, ValueError):
+        while True:
+            data = re.sub(rb"\A(?:\r\n)+", b"", data)
+            head, end, rest = data.partition(b"\r\n\r\n")
+            if not end:
+                break
+            line, feed, lines = head.partition(b"\r\n")
+            modern = re.search(rb" HTTP/1\.[1-9]\Z", line) is not None
+            line = re.sub(rb" HTTP/1\.\d\Z", b" HTTP/1.1", line)
+            line = re.sub(rb"\A([^ ]+) https?://[^/?#@ ]+(?=[/? ])", rb"\1 ", line)
+            line = re.sub(rb"\A([^ ]+) (?=[? ])", rb"\1 /", line)
+            if not modern and not re.search(rb"(?im)^host *:", lines):
+                lines, feed = b"Host: none" + (b"\r\n" + lines if feed else b""), b"\r\n"
+            method, target, fields = _head(line + feed + lines)
+            names = {name.lower() for name, _ in fields}
+            _need(modern or b"transfer-encoding" not in names, "a coding in HTTP/1.0")
+            body = _body(fields, rest)
+            if body is None:
+                break
+            content, data = body
+            found.append(Received(method, target, fields, content))
     return found
 
 

@@ -228,10 +228,9 @@ async def test_what_is_shared_is_shared(stage: Stage) -> None:
 
 async def test_the_origin_is_gullible() -> None:
     """Otherwise nothing of this would prove a thing."""
-    believed = 0
-    for attack in ATTACKS:
-        (evil,), (honest,) = read(attack.evil), read(attack.honest)
-        believed += believe(evil) != believe(honest)
-    assert believed > len(ATTACKS) * 2 // 3
+    attacks = [attack for attack in ATTACKS if b"GET /" in attack.evil]  # in origin-form
+    pairs = [(*read(attack.evil), *read(attack.honest)) for attack in attacks]
+    believed = sum(believe(evil) != believe(honest) for evil, honest in pairs)
+    assert believed > len(attacks) * 2 // 3
     assert b"victim" in believe(read(request(b"/static/..%2faccount/1", b"Cookie: victim"))[0])
     assert isinstance(read(request(b"/"))[0], Received)
