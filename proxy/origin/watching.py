@@ -81,6 +81,7 @@ class WatchedBody:
             except TimeoutError:
                 if not clock.expired():
                     raise
+        self._deadline = 0.0  # for good: clocks of loops are coarse
         await self._body.aclose()
         raise BodyAborted(Reason.ORIGIN_TOTAL_TIMEOUT)
 
