@@ -28,8 +28,8 @@ check: $(STAMPS)/check ## format, lint, types, layers, coverage of the core by i
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/rfc9111 --cov=proxy.rfc9111 --cov-branch --cov-fail-under=100
 
-bench: $(STAMPS)/test ## hits and pass-through as ratios to the bare origin, measured in one run
-	$(BIN)/python -m tests.bench
+bench: $(STAMPS)/bench ## side by side with nginx and Varnish; writes docs/benchmarks.md (half an hour)
+	$(BIN)/python -m tests.bench --write
 
 schema: $(STAMPS)/test ## write config/schema.json anew from the settings
 	$(BIN)/python -m proxy.settings.schema > config/schema.json
@@ -46,6 +46,10 @@ $(STAMPS)/demo: $(STAMPS)/venv $(SOURCES)
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml
 	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(STAMPS)/bench: $(STAMPS)/test
+	$(PIP) --editable '.[bench]'
 	@touch $@
 
 $(STAMPS)/check: $(STAMPS)/test

@@ -1,16 +1,22 @@
 """`make bench`: Warmfront, nginx and Varnish side by side on one core, in turns."""
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 
 from tests.bench import peers, report
 from tests.bench.cases import CASES, Case, SkippedError
-from tests.bench.machine import Cores, choose_cores, describe, first_in_line
-from tests.bench.results import Outcome, Sample
+from tests.bench.machine import Cores, choose_cores, describe
+from tests.bench.page import page
+from tests.bench.results import Outcome, Run, Sample
 from tests.bench.stage import Stage
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 _WIDTH = 110
 """Columns that the tables need, whatever they are written to."""
@@ -58,26 +64,44 @@ def main() -> None:
     options = _arguments()
     console = Console()
     console.width = max(console.width, _WIDTH)
+    if options.again:
+        write(Run.load((DOCS / "benchmarks.json").read_text()), console)
+        return
     chosen = [case for case in CASES if not options.only or case.name in options.only]
     missing = peers.install_missing()
     if {"wrk", "nginx"} & set(missing):
         sys.exit(f"needed and not installed: {', '.join(missing)}; as root this installs them")
     for command in missing:
-        console.print(
-            f"without {command}, which is not installed: apt-get install {peers.PACKAGES[command]}"
-        )
-    names = [name for name in peers.NAMES if not (name == "varnish" and "varnishd" in missing)]
+        console.print(f"without {command}: apt-get install {peers.PACKAGES[command]}")
+    names = [name for name in peers.NAMES if "varnishd" not in missing or "varnish" not in name]
     cores = choose_cores()
     outcomes: list[Outcome] = []
-    with first_in_line():
-        for result in run(chosen, names, cores, options.rounds, options.seconds):
-            if isinstance(result, str):
-                console.print(result)
-            else:
-                outcomes.append(result)
-                console.print(report.table(result))
-    for name, value in describe(cores).items():
+    skipped: list[str] = []
+    for result in run(chosen, names, cores, options.rounds, options.seconds):
+        if isinstance(result, str):
+            skipped.append(result)
+            console.print(result)
+        else:
+            outcomes.append(result)
+            console.print(report.table(result))
+    machine = describe(cores)
+    for name, value in machine.items():
         console.print(f"{name}: {value}", highlight=False)
+    if options.write:
+        today = datetime.now(UTC).date().isoformat()
+        found = Run(today, machine, options.rounds, options.seconds, outcomes, skipped)
+        write(found, console)
+
+
+def write(found: Run, console: Console) -> None:
+    """The page, its figures and, with matplotlib, its plots."""
+    (DOCS / "benchmarks.json").write_text(found.dump())
+    (DOCS / "benchmarks.md").write_text(page(found))
+    if importlib.util.find_spec("matplotlib") is None:
+        console.print("no plots without matplotlib: pip install '.[bench]'")
+    else:
+        importlib.import_module("tests.bench.plots").draw(found.outcomes, DOCS / "img")
+    console.print(f"written: {DOCS / 'benchmarks.md'}", highlight=False)
 
 
 def _arguments() -> argparse.Namespace:
@@ -88,9 +112,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", type=lambda text: text.split(","), metavar="CASE,...", help=", ".join(names)
     )
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md with plots")
+    parser.add_argument(
+        "--again", action="store_true", help="measure nothing, write it from docs/benchmarks.json"
+    )
     options = parser.parse_args()
     if unknown := set(options.only or ()) - set(names):
         parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if options.seconds < 2 or options.rounds < 1:
+        parser.error("at least one round of two seconds")
     return options
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.bench import load, peers, slow_readers, traffic
+from tests.bench.machine import started
 from tests.bench.results import Goal, Metric, Sample
 from tests.bench.stage import CONNECTIONS, Stage
 
@@ -57,9 +58,9 @@ def saturated(
     connections: int = CONNECTIONS,
     pool: int = traffic.POOL,
     origin_share: float = 0.0,
-    without: str = "",
+    tuned: bool = True,
 ) -> Opener:
-    """Every peer but `without` gets more requests than it can answer; `probe` shows it works."""
+    """Every peer gets more requests than it can answer; `probe` shows that it works."""
 
     @contextmanager
     def trial(stage: Stage) -> Iterator[Trial]:
@@ -67,7 +68,7 @@ def saturated(
         with ExitStack() as stack:
             contenders = {}
             for name in stage.peers:
-                if name == without:
+                if name.endswith("-tuned") and not tuned:
                     continue
                 server = stack.enter_context(stage.peer(name))
                 check(server, probe, status, size)
@@ -87,7 +88,7 @@ def _besieged(stage: Stage) -> Iterator[Trial]:
 
         def run(server: peers.Server) -> Sample:
             readers = load.slow_readers(server.port, SLOW_READERS)
-            with load.started(stage.cores.load, readers) as process:
+            with started([stage.cores.load], readers) as process:
                 assert process.stdout is not None
                 if (said := process.stdout.readline()) != "ready\n":
                     raise RuntimeError(f"{server.name} did not answer slow readers: {said}")
@@ -196,7 +197,7 @@ def _through(name: str, title: str, what: str, path: str, goals: tuple[Goal, ...
         name,
         title,
         what,
-        saturated(traffic.always(path), probe=probe, size=peers.SIZES["1k"], without="nginx-tuned"),
+        saturated(traffic.always(path), probe=probe, size=peers.SIZES["1k"], tuned=False),
         origin_share=1.0,
         goals=goals,
     )

@@ -1,14 +1,9 @@
 """The programs that make load, each a process of its own that ends with a line of figures."""
 
 import json
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from tests.bench.machine import pinned
 
 _SCRIPT = Path(__file__).parent / "replay.lua"
 
@@ -48,18 +43,6 @@ def steady(port: int, requests: Path, *, rate: float, seconds: int) -> list[str]
 def slow_readers(port: int, count: int) -> list[str]:
     """Clients that take minutes for one answer; they say `ready` once all are being answered."""
     return [sys.executable, "-m", "tests.bench.slow_readers", str(port), str(count)]
-
-
-@contextmanager
-def started(core: int, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process on this core, which does not outlive the block."""
-    with subprocess.Popen(
-        pinned([core], *command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def parse(output: str) -> Figures:

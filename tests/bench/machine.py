@@ -7,13 +7,15 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _FIRST = -19
+_STOP_LIMIT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +46,39 @@ def _siblings(core: int) -> str:
     return path.read_text().strip() if path.exists() else str(core)
 
 
-def pinned(cores: Iterable[int], *command: str) -> list[str]:
-    """The command, kept to these cores with all that it starts."""
-    return ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
-
-
 @contextmanager
-def first_in_line() -> Iterator[None]:
-    """This process and all it starts go before the other programs here, as far as allowed."""
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, _FIRST)
-    # Where the kernel divides time among sessions, a priority says nothing outside of its own.
-    session = Path("/proc/self/autogroup")
+def started(
+    cores: Iterable[int], command: Sequence[str], stdout: int | IO[str] = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
+    """A process kept to these cores with all that it starts, before other programs if allowed.
+
+    It does not outlive the block.
+    """
+    process = subprocess.Popen(
+        ["taskset", "--cpu-list", ",".join(map(str, cores)), *command],
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        _prefer(process.pid)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _prefer(process: int) -> None:
     with contextlib.suppress(OSError):
-        session.write_text(str(_FIRST))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            session.write_text("0")
+        os.setpriority(os.PRIO_PROCESS, process, _FIRST)
+        # Where the kernel divides time among sessions first, that says nothing outside of this
+        # one; and what a session gets it divides among cores, so each process needs its own.
+        Path(f"/proc/{process}/autogroup").write_text(str(_FIRST))
 
 
 def tree(root: int) -> list[int]:

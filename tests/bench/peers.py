@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import traffic
-from tests.bench.machine import Cores, pinned, tree
+from tests.bench.machine import Cores, started, tree
 
 TEMPLATES = Path(__file__).parent / "peers"
 PACKAGES = {
@@ -27,7 +27,9 @@ PACKAGES = {
 }
 """Commands needed and the Debian packages they come from."""
 
-NAMES = ("warmfront", "nginx", "nginx-tuned", "varnish")
+NAMES = ("warmfront", "nginx", "nginx-tuned", "varnish", "varnish-tuned")
+"""What can be compared. The tuned ones are run for hits, which their tuning is about."""
+
 NGINX = {
     "nginx": {"output_buffers": "2 128k", "open_file_cache": "off"},
     "nginx-tuned": {
@@ -41,11 +43,12 @@ SIZES = {"1k": 1 << 10, "8k": 8 << 10, "64k": 64 << 10, "1m": 1 << 20}
 """Bodies of the origin, by the name they have in its paths."""
 
 _START_LIMIT = 20.0
-_STOP_LIMIT = 20.0
 
 
-class _Template(string.Template):
-    delimiter = "@"  # nginx and Warmfront use the dollar sign themselves
+class Template(string.Template):
+    """A text with `@{name}` in it: nginx and Warmfront use the dollar sign themselves."""
+
+    delimiter = "@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,9 @@ def peer(
     match name:
         case "nginx" | "nginx-tuned":
             command = _nginx(_configure("nginx.conf", own, **values, **NGINX[name]))
-        case "varnish":
-            command = _varnish(_configure("varnish.vcl", own, **values), own, port)
+        case "varnish" | "varnish-tuned":
+            configuration = _configure("varnish.vcl", own, **values)
+            command = [*varnish(configuration, own, port), *(unlogged() if "-" in name else ())]
         case _:
             template = "warmfront.yaml" if redis_port is None else "warmfront-redis.yaml"
             configuration = _configure(template, own, **values)
@@ -177,7 +181,7 @@ def _configure(template: str, folder: Path, **values: object) -> Path:
     text = (TEMPLATES / template).read_text()
     # A path inside the folder is quoted nowhere: tempfile makes names without spaces.
     configured = folder / template
-    configured.write_text(_Template(text).substitute(values, folder=folder))
+    configured.write_text(Template(text).substitute(values, folder=folder))
     return configured
 
 
@@ -185,16 +189,20 @@ def _nginx(configuration: Path) -> list[str]:
     return ["nginx", "-c", str(configuration), "-e", str(configuration.with_suffix(".log"))]
 
 
-def _varnish(configuration: Path, folder: Path, port: int) -> list[str]:
-    # What it would write to its log in memory for each request: the others write no log either.
-    records = (TEMPLATES / "varnish-unlogged.txt").read_text().split()
-    unlogged = ",".join(f"-{record}" for record in records)
+def varnish(configuration: Path, folder: Path, port: int) -> list[str]:
+    """The command, which holds a good part of the configuration."""
     return [
         *("varnishd", "-F", "-f", str(configuration), "-n", str(folder / "varnish")),
         *("-a", f"127.0.0.1:{port}", "-s", "malloc,1g", "-j", "none"),
         *("-p", "http_gzip_support=off", "-p", "timeout_idle=3600", "-p", "send_timeout=3600"),
-        *("-p", "idle_send_timeout=3600", "-p", f"vsl_mask={unlogged}"),
+        *("-p", "idle_send_timeout=3600"),
     ]
+
+
+def unlogged() -> list[str]:
+    """Keeps Varnish from writing of each request to its log in shared memory."""
+    records = (TEMPLATES / "varnish-unlogged.txt").read_text().split()
+    return ["-p", "vsl_mask=" + ",".join(f"-{record}" for record in records)]
 
 
 @contextmanager
@@ -202,21 +210,12 @@ def _running(
     name: str, command: list[str], cores: Iterable[int], port: int, folder: Path
 ) -> Iterator[Server]:
     output = folder / f"{name}.out"
-    with output.open("w") as log:
-        process = subprocess.Popen(pinned(cores, *command), stdout=log, stderr=log)
-    try:
+    with output.open("w") as log, started(cores, command, log) as process:
         _await(name, process, port, output)
         yield Server(name, port, process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def _await(name: str, process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+def _await(name: str, process: subprocess.Popen[str], port: int, output: Path) -> None:
     deadline = time.monotonic() + _START_LIMIT
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as probe:

@@ -10,6 +10,7 @@ NAMES = {
     "nginx": "nginx",
     "nginx-tuned": "nginx, tuned",
     "varnish": "Varnish",
+    "varnish-tuned": "Varnish, tuned",
 }
 
 

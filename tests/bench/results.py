@@ -149,15 +149,26 @@ def doubts(outcome: Outcome) -> list[str]:
     return found
 
 
-def dump(machine: Mapping[str, str], outcomes: Sequence[Outcome]) -> str:
-    """Everything as JSON, from which `load` makes the same again."""
-    content = {"machine": machine, "outcomes": [dataclasses.asdict(each) for each in outcomes]}
-    return json.dumps(content, indent=1) + "\n"
+@dataclass(frozen=True)
+class Run:
+    """Everything one call of the benchmark found out."""
 
+    date: str
+    machine: Mapping[str, str]
+    rounds: int
+    seconds: int
+    outcomes: Sequence[Outcome]
+    skipped: Sequence[str] = ()
+    """A line for each case that could not run."""
 
-def load(text: str) -> tuple[dict[str, str], list[Outcome]]:
-    content = json.loads(text)
-    return content["machine"], [_outcome(each) for each in content["outcomes"]]
+    def dump(self) -> str:
+        """JSON, from which `load` makes the same again."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def load(cls, text: str) -> "Run":
+        content = json.loads(text)
+        return cls(**content | {"outcomes": [_outcome(each) for each in content["outcomes"]]})
 
 
 def _outcome(content: dict[str, Any]) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.bench import load, peers, traffic
 from tests.bench.load import Figures
-from tests.bench.machine import Cores, Meter, resident_bytes, tree
+from tests.bench.machine import Cores, Meter, resident_bytes, started, tree
 from tests.bench.peers import Server
 from tests.bench.results import Sample
 
@@ -66,12 +66,12 @@ class Stage:
         return Requests(path, count)
 
     def warm(self, server: Server, requests: Requests, *, origin_share: float = 0.0) -> None:
-        """Ask for everything, until no more than `origin_share` of the requests reach the origin."""
+        """Ask for everything, until at most `origin_share` of the requests reach the origin."""
         asked = 0
         for _ in range(_WARM_RUNS):
             before = peers.requests_at(self.origin)
             command = self._wrk(server, requests, CONNECTIONS, seconds=1, start=asked)
-            with load.started(self.cores.load, command) as process:
+            with started([self.cores.load], command) as process:
                 answers = load.parse(process.communicate()[0]).answers
             reached = peers.requests_at(self.origin) - before - 1
             asked += answers
@@ -100,8 +100,7 @@ class Stage:
         before = peers.requests_at(self.origin)
         with ExitStack() as stack:
             processes = [
-                stack.enter_context(load.started(core, command))
-                for core, command in commands.items()
+                stack.enter_context(started([core], command)) for core, command in commands.items()
             ]
             time.sleep(_RAMP)
             loading = [child for process in processes for child in tree(process.pid)]

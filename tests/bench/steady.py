@@ -11,12 +11,14 @@ no part; what it adds itself is given as `lag`: how long one turn of it took, 99
 
 import gc
 import json
+import math
 import random
 import select
 import socket
 import sys
 import time
 from collections import deque
+from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
 
@@ -35,7 +37,7 @@ def times(rate: float, seconds: float, seed: int = 1) -> list[float]:
 
 def percentile(figures: list[float], share: float) -> float:
     """The smallest figure that so large a share of the sorted figures does not exceed."""
-    return figures[min(len(figures) - 1, int(len(figures) * share))] if figures else 0.0
+    return figures[math.ceil(len(figures) * share) - 1] if figures else 0.0
 
 
 class Connection:
@@ -82,10 +84,20 @@ def _content_length(head: bytes) -> int:
 
 def run(port: int, requests: list[bytes], due: list[float]) -> dict[str, float]:
     """Send every request at its time; the figures, times in microseconds."""
-    connections = {each.socket.fileno(): each for each in map(Connection, [port] * CONNECTIONS)}
-    idle = deque(connections.values())
+    with ExitStack() as stack:
+        connections = [Connection(port) for _ in range(CONNECTIONS)]
+        for each in connections:
+            stack.enter_context(each.socket)
+        return _keep_to(due, requests, connections)
+
+
+def _keep_to(
+    due: list[float], requests: list[bytes], connections: list[Connection]
+) -> dict[str, float]:
+    by_descriptor = {each.socket.fileno(): each for each in connections}
+    idle = deque(connections)
     poller = select.epoll()
-    for descriptor in connections:
+    for descriptor in by_descriptor:
         poller.register(descriptor, select.EPOLLIN)
     latencies: list[float] = []
     turns: list[float] = []
@@ -97,13 +109,14 @@ def run(port: int, requests: list[bytes], due: list[float]) -> dict[str, float]:
             idle.popleft().send(requests[sent % len(requests)], start + due[sent])
             sent += 1
         for descriptor, _ in poller.poll(0):
-            connection = connections[descriptor]
+            connection = by_descriptor[descriptor]
             if connection.answered():
                 latencies.append(clock() - connection.due)
                 idle.append(connection)
         before, now = now, clock()
         turns.append(now - before)
     answers = len(latencies)
+    poller.close()
     latencies.extend(now - start - each for each in due[answers:])
     latencies.sort()
     turns.sort()

@@ -1,0 +1,103 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests.bench.machine import Usage
+from tests.bench.results import Goal, Metric, Outcome, Run, Sample, Spread, doubts
+
+
+def sample(rate: float, p99: float = 0.002, proxy: float = 1.0, others: float = 0.0) -> Sample:
+    usage = Usage(proxy=proxy, load=0.5, others=others)
+    return Sample(
+        rate=rate, p50=0.001, p99=p99, errors=0, origin_share=0.0, usage=usage, memory=1 << 20
+    )
+
+
+def outcome(
+    ours: list[Sample], theirs: list[Sample], metric: Metric = "rate", goal: float = 1.25
+) -> Outcome:
+    return Outcome(
+        name="hit",
+        title="Hit",
+        what="A hit.",
+        metric=metric,
+        origin_share=0.0,
+        alone=metric == "rate",
+        goals=(Goal("nginx", goal),),
+        samples={"warmfront": ours, "nginx": theirs},
+    )
+
+
+def test_a_ratio_compares_runs_of_the_same_round() -> None:
+    # The second round met a busy machine. The ratio of medians would be 1.5.
+    ours = [sample(100), sample(30), sample(150)]
+    theirs = [sample(50), sample(10), sample(100)]
+    assert outcome(ours, theirs).ratio("nginx") == Spread(median=2.0, low=1.5, high=3.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "reached"),
+    [
+        (sample(125), sample(100), True),
+        (sample(124), sample(100), False),
+        # Twice as fast in answers a second, as the peer got half a core only.
+        pytest.param(sample(100), sample(50, proxy=0.5), False, id="peer held up"),
+        pytest.param(sample(100, proxy=0.5), sample(100), False, id="held up itself"),
+    ],
+)
+def test_a_goal_holds_for_rate_and_processor_time(
+    ours: Sample, theirs: Sample, *, reached: bool
+) -> None:
+    found = outcome([ours], [theirs])
+    assert found.reached(found.goals[0]) is reached
+
+
+@pytest.mark.parametrize(("ours", "reached"), [(0.002, True), (0.0021, False)])
+def test_of_waiting_less_is_better(ours: float, *, reached: bool) -> None:
+    found = outcome([sample(1, ours)], [sample(1, 0.002)], "p99", goal=1.0)
+    assert found.reached(found.goals[0]) is reached
+
+
+def test_a_goal_without_a_peer_is_a_rate() -> None:
+    found = outcome([sample(5000)], [sample(1)])
+    assert found.reached(Goal(None, 5000))
+    assert not found.reached(Goal(None, 5001))
+
+
+def test_good_figures_leave_no_doubt() -> None:
+    assert doubts(outcome([sample(2)], [sample(1)])) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ({"usage": Usage(proxy=0.6, load=1.0, others=0.0)}, "took 60% of its core"),
+        ({"usage": Usage(proxy=1.0, load=0.5, others=0.2)}, "other programs took 20%"),
+        ({"origin_share": 0.1}, "0.10 requests reached the origin"),
+        ({"errors": 3}, "3 requests failed"),
+    ],
+)
+def test_doubtful_figures_say_so(changes: dict[str, Any], doubt: str) -> None:
+    spoilt = dataclasses.replace(sample(1), **changes)
+    (found,) = doubts(outcome([sample(1)], [spoilt]))
+    assert found.startswith("nginx: ")
+    assert doubt in found
+
+
+def test_late_load_is_a_doubt_where_waiting_is_compared() -> None:
+    late = dataclasses.replace(sample(1), lag=0.001)
+    (found,) = doubts(outcome([sample(1)], [late], "p99"))
+    assert "up to 1.00 ms late" in found
+
+
+def test_what_was_found_survives_the_file() -> None:
+    run = Run(
+        date="2026-01-01",
+        machine={"processor": "one"},
+        rounds=1,
+        seconds=2,
+        outcomes=[outcome([sample(2)], [sample(1)])],
+        skipped=["Two workers: skipped."],
+    )
+    assert Run.load(run.dump()) == run
