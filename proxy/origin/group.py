@@ -19,7 +19,7 @@ from proxy.origin.balance import Balance, balancer
 from proxy.origin.breaker import BreakerOptions
 from proxy.origin.budget import RetryBudget, RetryOptions
 from proxy.origin.checks import CheckOptions
-from proxy.origin.errors import OriginError
+from proxy.origin.errors import OriginError, StaleConnectionError
 from proxy.origin.member import Member, MemberOptions
 from proxy.origin.outbound import Outbound
 from proxy.origin.response import OriginResponse
@@ -148,6 +148,9 @@ class OriginGroup:
                 response = await member.client.fetch(outbound)
             else:
                 response = await _fetch_before(deadline, member, outbound)
+        except StaleConnectionError:  # that it closes what lies idle is no failure of the origin
+            member.abandoned(ticket)
+            raise
         except OriginError as error:
             member.failed(ticket, error.reason)
             raise

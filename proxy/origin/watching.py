@@ -63,9 +63,11 @@ class WatchedBody:
 
     async def aclose(self) -> None:
         """Lose interest."""
-        await self._body.aclose()
-        if self._end():
-            self._member.left()
+        try:
+            await self._body.aclose()
+        finally:
+            if self._end():
+                self._member.left()
 
     def __del__(self) -> None:
         """Nobody has read or closed it, nor ever will."""

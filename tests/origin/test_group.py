@@ -335,6 +335,15 @@ class TestBreaker:
             assert one.states == ["up"]
             assert one.group.members[0].in_flight == 0
 
+    async def test_a_connection_that_lay_idle_for_too_long_is_not_the_origins_fault(self) -> None:
+        async with rig(1, breaker=breaker(failures=1)) as one:
+            await one.get()
+            one.origins[0].will(Reply(raw=b""))
+            error = await one.failed(method="POST")  # it may have been sent: never again
+            assert error.reason is Reason.ORIGIN_BROKEN
+            assert one.states == ["up"]
+            assert await one.get() == "0"
+
     async def test_slow_start_sends_few_requests_at_first(self) -> None:
         async with rig(2, breaker=breaker(slow_start=10.0)) as one:
             await one.origins[0].stop()
