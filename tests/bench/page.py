@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.bench import peers, traffic
-from tests.bench.report import NAMES
-from tests.bench.results import Goal, Outcome, Run, doubts
+from tests.bench.results import NAMES, Goal, Outcome, Run, busy, doubts
 
 _TEMPLATE = Path(__file__).with_name("page.md")
 _COMPARED = peers.NAMES[1:]
@@ -17,8 +16,10 @@ def page(run: Run) -> str:
         date=run.date,
         rounds=run.rounds,
         seconds=run.seconds,
+        warning=_warning(run.outcomes),
         machine=_table(["", ""], list(run.machine.items())),
         ratios=_ratios(run.outcomes),
+        alone=_alone(run.outcomes),
         figures=_figures(run.outcomes),
         notes=_notes(run),
         pool=f"{traffic.POOL:,}",
@@ -47,9 +48,25 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _ratios(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for outcome in outcomes:
-        cells = [_ratio(outcome, other) if other in outcome.others else "" for other in _COMPARED]
-        rows.append([f"**{outcome.title}**: {outcome.what}", *cells, _goals(outcome)])
+        if set(_COMPARED) & set(outcome.others):
+            cells = [
+                _ratio(outcome, other) if other in outcome.others else "" for other in _COMPARED
+            ]
+            rows.append([f"**{outcome.title}**: {outcome.what}", *cells, _goals(outcome)])
     return _table(["", *(f"to {NAMES[other]}" for other in _COMPARED), "goal"], rows)
+
+
+def _alone(outcomes: Sequence[Outcome]) -> str:
+    """What is not compared with other proxies: with itself in another form, or with nothing."""
+    rows = []
+    for outcome in outcomes:
+        if not set(_COMPARED) & set(outcome.others):
+            rate = outcome.spread(outcome.subject, "rate").median
+            figures = [f"**{rate:,.0f}** a second"]
+            figures += [f"{_ratio(outcome, other)} x {other}" for other in outcome.others]
+            row = [f"**{outcome.title}**: {outcome.what}", "<br>".join(figures), _goals(outcome)]
+            rows.append(row)
+    return _table(["", "", "goal"], rows) if rows else ""
 
 
 def _ratio(outcome: Outcome, other: str) -> str:
@@ -99,7 +116,16 @@ def _figures(outcomes: Sequence[Outcome]) -> str:
     return _table(heads, rows)
 
 
+def _warning(outcomes: Sequence[Outcome]) -> str:
+    if not any(busy(outcome) for outcome in outcomes):
+        return ""
+    return (
+        "**Provisional:** other programs ran on this machine meanwhile. "
+        "Ratios may be off, and what is said of p99 is worth nothing."
+    )
+
+
 def _notes(run: Run) -> str:
-    found = [f"{each.title}: {doubt}" for each in run.outcomes for doubt in doubts(each)]
-    lines = [f"- {line}" for line in (*run.skipped, *found)]
-    return "\n".join(["Notes:", "", *lines]) if lines else ""
+    found = [(outcome.title, doubts(outcome)) for outcome in run.outcomes]
+    lines = [*run.skipped, *(f"{title}: {' '.join(doubt)}" for title, doubt in found if doubt)]
+    return "\n".join(["Notes:", "", *(f"- {line}" for line in lines)]) if lines else ""

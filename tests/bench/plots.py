@@ -8,9 +8,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
-from tests.bench.report import NAMES
-from tests.bench.results import Outcome
+from tests.bench.results import NAMES, Outcome
 
 _COLOURS = {
     "warmfront": "#d1495b",
@@ -24,7 +24,9 @@ _STEP = 0.16
 
 mpl.use("svg")
 # The same figures make the same file.
-mpl.rcParams.update({"svg.hashsalt": "warmfront", "font.size": 9, "axes.axisbelow": True})
+mpl.rcParams.update(
+    {"svg.fonttype": "none", "svg.hashsalt": "warmfront", "font.size": 9, "axes.axisbelow": True}
+)
 
 
 def draw(outcomes: Sequence[Outcome], folder: Path) -> None:
@@ -49,8 +51,7 @@ def ratios(outcomes: Sequence[Outcome], path: Path) -> None:
                 if goal.other == other:
                     axes.plot(goal.value, height, "D", color=_COLOURS[other], fillstyle="none")
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    _logarithmic(axes, marks=(1, 2, 5))
     axes.set_xlabel("Warmfront's answers a second to the other's (diamond: goal)")
     _rows(axes, [outcome.title for outcome in shown])
     _legend(figure, [name for name in _COLOURS if any(name in each.others for each in shown)])
@@ -68,12 +69,18 @@ def latencies(outcomes: Sequence[Outcome], path: Path) -> None:
             axes.plot([p50, p99], [height] * 2, color=_COLOURS[name], linewidth=2)
             axes.plot(p50, height, "|", color=_COLOURS[name], markersize=8, markeredgewidth=2)
             axes.plot(p99, height, "o", color=_COLOURS[name], markersize=5)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    _logarithmic(axes, marks=(1,))
     axes.set_xlabel("milliseconds: p50 (bar) to p99 (dot)")
     _rows(axes, [outcome.title for outcome in shown])
     _legend(figure, [name for name in _COLOURS if any(name in each.samples for each in shown)])
     _save(figure, path)
+
+
+def _logarithmic(axes: Axes, marks: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=marks))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
 
 
 def _rows(axes: Axes, titles: list[str]) -> None:

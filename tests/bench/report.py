@@ -3,15 +3,7 @@
 from rich import box
 from rich.table import Table
 
-from tests.bench.results import Outcome, doubts
-
-NAMES = {
-    "warmfront": "Warmfront",
-    "nginx": "nginx",
-    "nginx-tuned": "nginx, tuned",
-    "varnish": "Varnish",
-    "varnish-tuned": "Varnish, tuned",
-}
+from tests.bench.results import NAMES, Outcome, doubts
 
 
 def table(outcome: Outcome) -> Table:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,15 @@ from tests.bench.machine import Usage
 
 Metric = Literal["rate", "p99"]
 """What a case compares: answers a second, or the time 99 of 100 answers took."""
+
+NAMES = {
+    "warmfront": "Warmfront",
+    "nginx": "nginx",
+    "nginx-tuned": "nginx, tuned",
+    "varnish": "Varnish",
+    "varnish-tuned": "Varnish, tuned",
+}
+"""Contenders that people know by another name."""
 
 _SATURATED = 0.95
 """A core busier than this has nothing left to give."""
@@ -94,7 +103,7 @@ class Outcome:
         return all(self.ratio(goal.other, of).median >= goal.value for of in figures)
 
     def spread(self, contender: str, of: str) -> "Spread":
-        """A figure of the samples: "rate", "capacity", "p50", "p99" or "memory"."""
+        """A figure of the samples, by its name there."""
         return Spread.of(getattr(sample, of) for sample in self.samples[contender])
 
     def usage(self, contender: str) -> Usage:
@@ -124,29 +133,38 @@ class Spread:
 
 def doubts(outcome: Outcome) -> list[str]:
     """Why the figures of a case may not say what they seem to say."""
-    found = []
-    for name, samples in outcome.samples.items():
-        usage = outcome.usage(name)
-        share = statistics.median(sample.origin_share for sample in samples)
-        errors = sum(sample.errors for sample in samples)
-        if outcome.alone and usage.proxy < _SATURATED:
-            found.append(
-                f"{name}: took {usage.proxy:.0%} of its core, load and origin {usage.load:.0%} of "
-                "theirs; it may be faster than this."
-            )
-        if usage.others > _NOISE:
-            found.append(f"{name}: other programs took {usage.others:.0%} of a core.")
-        if abs(share - outcome.origin_share) > _ORIGIN_TOLERANCE:
-            found.append(
-                f"{name}: {share:.2f} requests reached the origin for each answer, "
-                f"{outcome.origin_share:.2f} were expected."
-            )
-        if errors:
-            found.append(f"{name}: {errors} requests failed or came too late.")
-        if outcome.metric == "p99" and outcome.spread(name, "lag").median > _LAG:
-            lag = outcome.spread(name, "lag").median * 1e3
-            found.append(f"{name}: the load itself was up to {lag:.2f} ms late.")
+    found = [
+        f"{NAMES.get(name, name)} {doubt}."
+        for name in outcome.samples
+        for doubt in _of(outcome, name)
+    ]
+    if busy(outcome):
+        others = max(outcome.usage(name).others for name in outcome.samples)
+        found.append(f"Other programs took up to {others:.0%} of a core.")
     return found
+
+
+def busy(outcome: Outcome) -> bool:
+    """Whether programs that have no part in this ran meanwhile."""
+    return any(outcome.usage(name).others > _NOISE for name in outcome.samples)
+
+
+def _of(outcome: Outcome, name: str) -> Iterator[str]:
+    usage = outcome.usage(name)
+    share, lag = (outcome.spread(name, of).median for of in ("origin_share", "lag"))
+    errors = sum(sample.errors for sample in outcome.samples[name])
+    if outcome.alone and usage.proxy < _SATURATED:
+        yield (
+            f"took {usage.proxy:.0%} of its core, load and origin {usage.load:.0%} of theirs; "
+            "it may be faster than this"
+        )
+    if abs(share - outcome.origin_share) > _ORIGIN_TOLERANCE:
+        expected = f"{outcome.origin_share:.2f}"
+        yield f"sent {share:.2f} requests to the origin for each answer, not {expected}"
+    if errors:
+        yield f"left {errors:,} requests without an answer, or answered too late"
+    if outcome.metric == "p99" and lag > _LAG:
+        yield f"was asked up to {lag * 1e3:.2f} ms late by the load itself"
 
 
 @dataclass(frozen=True)

@@ -72,16 +72,15 @@ def test_good_figures_leave_no_doubt() -> None:
 @pytest.mark.parametrize(
     ("changes", "doubt"),
     [
-        ({"usage": Usage(proxy=0.6, load=1.0, others=0.0)}, "took 60% of its core"),
-        ({"usage": Usage(proxy=1.0, load=0.5, others=0.2)}, "other programs took 20%"),
-        ({"origin_share": 0.1}, "0.10 requests reached the origin"),
-        ({"errors": 3}, "3 requests failed"),
+        ({"usage": Usage(proxy=0.6, load=1.0, others=0.0)}, "nginx took 60% of its core"),
+        ({"usage": Usage(proxy=1.0, load=0.5, others=0.2)}, "Other programs took up to 20%"),
+        ({"origin_share": 0.1}, "sent 0.10 requests to the origin for each answer, not 0.00"),
+        ({"errors": 3}, "left 3 requests"),
     ],
 )
 def test_doubtful_figures_say_so(changes: dict[str, Any], doubt: str) -> None:
     spoilt = dataclasses.replace(sample(1), **changes)
     (found,) = doubts(outcome([sample(1)], [spoilt]))
-    assert found.startswith("nginx: ")
     assert doubt in found
 
 
