@@ -5,6 +5,7 @@ options      what the operator may set
 server       the listener's front: guards, tokens, routing, errors
 guards       what keeps browsers out
 tokens       who is asking
+attempts     wrong tokens, counted
 token_file   the token that is made when none is given
 operations   one table that routes, asks for roles and is documented
 native       our own operations

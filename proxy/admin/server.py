@@ -5,12 +5,15 @@ that it does not know, and purging clients use several.
 """
 
 import logging
+import math
 import socket
 from collections.abc import Sequence
 from http import HTTPStatus
+from time import monotonic
 from typing import Final
 
 from proxy.admin import guards, native, openapi, problems, token_file
+from proxy.admin.attempts import Attempts
 from proxy.admin.control import Control, LogUnreachable
 from proxy.admin.desk import Desk
 from proxy.admin.operations import Ask, Found, NotFound, Operation, Router
@@ -18,7 +21,7 @@ from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.problems import Fault, Refusal
 from proxy.admin.shims import akamai, cloudflare, fastly, souin, varnish
 from proxy.admin.token_file import KeptToken
-from proxy.admin.tokens import Caller, Tokens
+from proxy.admin.tokens import Caller, Tokens, presented
 from proxy.admin.warming import WarmJobs
 from proxy.exchange import Incoming, Outgoing
 from proxy.server import Listener, sockets
@@ -52,6 +55,7 @@ class AdminServer:
         self._tokens = Tokens(options.tokens) if options.tokens else None
         self._desk = Desk(control, options, WarmJobs(control.warm), openapi.document(OPERATIONS))
         self._router = Router(OPERATIONS)
+        self._attempts = Attempts()
         self._listener = Listener(self.respond, options.server)
         self.made_token: KeptToken | None = None
         self.ports = self._desk.ports
@@ -127,7 +131,12 @@ class AdminServer:
             return None
         caller = self._tokens.caller(incoming.request.headers) if self._tokens else None
         if caller is None:
-            _logger.info("No valid token from %s", incoming.client.address or "a Unix socket")
+            address = incoming.client.address
+            if presented(incoming.request.headers) is not None:
+                wait = self._attempts.failed(address, monotonic())
+                if wait:
+                    raise _too_many_attempts(wait)
+            _logger.info("No valid token from %s", address or "a Unix socket")
             raise _unauthorized()
         if caller.role < role:
             raise _forbidden(role)
@@ -145,6 +154,20 @@ def _unauthorized() -> Refusal:
         "A valid token is needed.",
         [fault],
         [("WWW-Authenticate", 'Bearer realm="warmfront"')],
+    )
+
+
+def _too_many_attempts(wait: float) -> Refusal:
+    fault = Fault(
+        where="header Authorization",
+        what="too many unknown tokens from this address",
+        how="wait, and send one of admin.tokens or of the token file",
+    )
+    return Refusal(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many unknown tokens.",
+        [fault],
+        [("Retry-After", str(math.ceil(wait)))],
     )
 
 
