@@ -4,7 +4,6 @@ options     limits and times
 clients     connections of each client
 rejection   the verdict on a request that is refused at the door
 heads       strict grammar of request heads            pure
-chunked     strict decoder of the chunked coding       pure
 parser      bytes in, events out, no I/O               pure
 writing     response heads and framing                 pure
 protocol    one connection: the only module that knows aiohttp's inner parts

@@ -11,19 +11,17 @@ import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 
+from proxy.http1 import FIELD_TEXT, TCHARS
 from proxy.rfc9111.messages import Headers
 from proxy.server.options import ServerOptions
 from proxy.server.rejection import RequestRejected
 
-TCHARS = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _OWS = " \t"
-_VALUE = r"[\t -~\x80-\xff]*+"
 _HEAD = re.compile(
-    rf"({TCHARS}) ([!-~\x80-\xff]++) HTTP/([0-9]\.[0-9])\r\n((?:{TCHARS}:{_VALUE}\r\n)*+)\r\n"
+    rf"({TCHARS}) ([!-~\x80-\xff]++) HTTP/([0-9]\.[0-9])\r\n((?:{TCHARS}:{FIELD_TEXT}\r\n)*+)\r\n"
 )
-_FIELD_LINE = re.compile(f"{TCHARS}:{_VALUE}")
 _NAME = re.compile(TCHARS)
-_FIELD_VALUE = re.compile(_VALUE)
+_FIELD_VALUE = re.compile(FIELD_TEXT)
 _NEVER_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n")
 _ABSOLUTE = re.compile(r"(?:http|https)://([^/?]*)(.*)", re.IGNORECASE | re.ASCII)
 # RFC 3986 §3.2.2 less the comma, which is the trace of two Host lines joined into one.
@@ -126,11 +124,6 @@ def parse_head(data: bytes, limits: ServerOptions) -> RequestHead:
         upgrade=modern and "upgrade" in options and "Upgrade" in headers,
         expects_continue=_expects_continue(headers, modern=modern) and length != 0,
     )
-
-
-def is_field_line(line: str) -> bool:
-    """Whether `line`, less its CRLF, is a field line (RFC 9112 §5)."""
-    return _FIELD_LINE.fullmatch(line) is not None
 
 
 def _too_long() -> RequestRejected:

@@ -12,7 +12,7 @@ and find the bytes behind it untouched.
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from proxy.server.chunked import ChunkedDecoder
+from proxy.http1 import ChunkedDecoder, ChunkedError
 from proxy.server.heads import RequestHead, find_end, parse_head
 from proxy.server.options import ServerOptions
 from proxy.server.rejection import RequestRejected
@@ -176,7 +176,10 @@ class RequestParser:
         return piece or None
 
     def _next_chunked(self) -> bytes | Boundary | None:
-        content = self._chunked.feed(self.take_rest())
+        try:
+            content = self._chunked.feed(self.take_rest())
+        except ChunkedError as error:
+            raise RequestRejected(400, str(error)) from None
         self._taken += len(content)
         self._check_size(self._taken)
         if not self._chunked.done:
