@@ -58,6 +58,9 @@ def run(
                 yield measure(case, Stage(folder, cores, origin, names, seconds), rounds)
             except SkippedError as reason:
                 yield f"{case.title}: skipped, {reason}."
+            except (RuntimeError, ValueError, OSError) as problem:
+                # Half an hour of figures is not given up for one case; the page says it failed.
+                yield f"{case.title}: failed, {problem}"
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Where a proxy's time goes: Warmfront under load and under py-spy.
 
-python -m tests.bench.profile hit-1k [--seconds 5] [--native]
+python -m tests.bench.profile hit [--seconds 5] [--native]
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.bench.machine import choose_cores, started
 from tests.bench.stage import CONNECTIONS, Stage
 
 TARGETS = {
-    "hit-1k": traffic.always("/stored/1k/product"),
+    "hit": traffic.always("/stored/1k/product"),
     "hit-64k": traffic.always("/stored/64k/product"),
     "304": traffic.always("/stored/1k/product", conditional=True),
     "miss": traffic.always(f"/stored/1k/{traffic.UNIQUE}"),
