@@ -98,11 +98,6 @@ class LeanBody:
 
     # For the connection.
 
-    @property
-    def awaited(self) -> bool:
-        """A reader waits, or has been woken and not yet read."""
-        return self._reader is not None
-
     def feed(self, piece: bytes) -> None:
         """Bytes have arrived."""
         self._pieces.append(piece)

@@ -37,9 +37,9 @@ _HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = 100
 _SWITCHING_PROTOCOLS: Final = 101
 
-_MAX_HELD: Final = 65_536
-"""Body bytes that may wait for a slow reader before the origin is made to wait; one read of the
-loop (256 KiB at most) may come on top."""
+_MAX_HELD: Final = 131_072
+"""Body bytes that may wait for their reader before the origin has to wait; one read of the loop
+(256 KiB at most) may come on top. uvloop makes up to 32 of them before it lets a reader run."""
 
 
 class LeanConnection(asyncio.Protocol):
@@ -199,6 +199,8 @@ class LeanConnection(asyncio.Protocol):
         """An interim head (RFC 9110 §15.2)."""
         if head.status == _SWITCHING_PROTOCOLS:
             raise malformed("101 without a request to upgrade")
+        if not head.persistent:
+            raise malformed(f"a {head.status} that ends the connection")
         self._interim += 1
         if self._interim > MAX_INTERIM:
             raise malformed(f"more than {MAX_INTERIM} interim responses")
@@ -264,7 +266,7 @@ class LeanConnection(asyncio.Protocol):
                 return
         else:
             body.feed(data)
-        if body.held > _MAX_HELD and not body.awaited and not self._paused:
+        if body.held > _MAX_HELD and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
