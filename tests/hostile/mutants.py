@@ -1,7 +1,7 @@
 """Requests with one to three things wrong with them, always the same ones."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from tests.hostile.corpus import CHUNKS, HEADS, TE, ZERO, get, post
@@ -18,8 +18,8 @@ SEEDS = [
     post(TE, body=b"5\r\n12345\r\n" + ZERO),
     post(b"X-A: b", TE, body=b"3;a=b\r\n123\r\n2\r\n45\r\n0\r\nX-T: u\r\n\r\n"),
 ]
-_ODD = [b"\0", b"\t", b"\n", b"\v", b"\f", b"\r", b"\r\n", b" ", b'"', b",", b";", b":", b"\x7f"]
-_ODD += [
+ODD = [b"\0", b"\t", b"\n", b"\v", b"\f", b"\r", b"\r\n", b" ", b'"', b",", b";", b":", b"\x7f"]
+ODD += [
     b"\x85",
     b"\xa0",
     b"\xff",
@@ -49,12 +49,12 @@ _LINES = [
 
 def _insert(source: random.Random, data: bytes) -> bytes:
     at = source.randrange(len(data))
-    return data[:at] + source.choice(_ODD) + data[at:]
+    return data[:at] + source.choice(ODD) + data[at:]
 
 
 def _replace(source: random.Random, data: bytes) -> bytes:
     at = source.randrange(len(data))
-    return data[:at] + source.choice(_ODD) + data[at + 1 :]
+    return data[:at] + source.choice(ODD) + data[at + 1 :]
 
 
 def _delete(source: random.Random, data: bytes) -> bytes:
@@ -70,7 +70,7 @@ def _bare_line_end(source: random.Random, data: bytes) -> bytes:
 
 def _add_line(source: random.Random, data: bytes) -> bytes:
     lines = data.split(b"\r\n")
-    lines.insert(source.randrange(1, len(lines)), source.choice(_LINES))
+    lines.insert(source.randint(1, len(lines)), source.choice(_LINES))
     return b"\r\n".join(lines)
 
 
@@ -85,10 +85,15 @@ _MUTATIONS: list[Mutate] = [_insert, _replace, _delete, _bare_line_end, _add_lin
 
 def mutants(count: int, seed: int = 9112) -> list[tuple[str, bytes]]:
     """So many different requests, each with a name."""
+    return mutated(SEEDS, count, seed)
+
+
+def mutated(seeds: Sequence[bytes], count: int, seed: int) -> list[tuple[str, bytes]]:
+    """So many different messages made of these, each with a name."""
     source = random.Random(seed)  # noqa: S311 - that they are the same each time is the point
     found: dict[bytes, str] = {}
     while len(found) < count:
-        data = source.choice(SEEDS)
+        data = source.choice(seeds)
         names = []
         for mutate in source.choices(_MUTATIONS, k=source.choice((1, 1, 2, 3))):
             data = mutate(source, data)
