@@ -88,7 +88,7 @@ class Breaker:
         "_retry_at",
         "_state",
         "_ticket",
-        "_trying",
+        "_trials",
         "cause",
         "options",
         "since",
@@ -107,7 +107,7 @@ class Breaker:
         self._pause = options.pause
         self._retry_at = inf
         self._held = False
-        self._trying = 0
+        self._trials = 0
         self._passed = 0
 
     def state(self, now: float) -> State:
@@ -126,21 +126,26 @@ class Breaker:
             case State.DOWN:
                 return False
             case State.HALF_OPEN:
-                return self._trying + self._passed < self.options.trials
+                return self._trials + self._passed < self.options.trials
             case State.UP | State.SLOW_START:
                 return True
+
+    @property
+    def trying(self) -> bool:
+        """Whether who is let through now is a trial."""
+        return self._state is State.HALF_OPEN
 
     def admit(self) -> int:
         """Let a request through that `permits` permitted; its ticket."""
         if self._state is State.HALF_OPEN:
-            self._trying += 1
+            self._trials += 1
         return self._ticket
 
     def answered(self, ticket: int, now: float) -> None:
         """A response has begun."""
         if ticket != self._ticket or self._state is not State.HALF_OPEN:
             return
-        self._trying -= 1
+        self._trials -= 1
         self._passed += 1
         if self._passed >= self.options.trials:
             self._pause = self.options.pause
@@ -167,7 +172,7 @@ class Breaker:
     def abandoned(self, ticket: int) -> None:
         """The request ended before an answer, not by the origin's fault: another may try."""
         if ticket == self._ticket and self._state is State.HALF_OPEN:
-            self._trying -= 1
+            self._trials -= 1
 
     def hold(self, now: float, cause: str) -> None:
         """Checks fail: DOWN until `release`."""
@@ -198,7 +203,7 @@ class Breaker:
         self._renew(State.DOWN, now, cause)
 
     def _try(self, now: float, cause: str) -> None:
-        self._trying = self._passed = 0
+        self._trials = self._passed = 0
         self._renew(State.HALF_OPEN, now, cause)
 
     def _renew(self, state: State, now: float, cause: str) -> None:

@@ -123,13 +123,14 @@ class OriginGroup:
         tried: list[Member] = []
         failure: OriginError | None = None
         while True:
+            trial = member.breaker.trying
             try:
                 return await self._ask(member, outbound, leave, deadline)
             except OriginError as error:
                 # What was sent and failed outweighs what was never sent: it may have had effect.
                 failure = error if failure is None or failure.unsent else failure
                 tried.append(member)
-                another = self._another(outbound, tried, error)
+                another = self._another(outbound, tried, error, free=trial)
                 if another is None:
                     raise failure from failure.__cause__
                 member = another
@@ -180,9 +181,13 @@ class OriginGroup:
         return None
 
     def _another(
-        self, outbound: Outbound, tried: Sequence[Member], error: OriginError
+        self, outbound: Outbound, tried: Sequence[Member], error: OriginError, *, free: bool
     ) -> Member | None:
-        """Whom to ask after `error`, where that is safe and affordable."""
+        """Whom to ask after `error`, where that is safe and affordable.
+
+        A trial's second try is `free`: the breaker lets through few enough, and at a low rate of
+        requests, where many are trials, the budget would not last.
+        """
         if len(tried) > self.options.retries.attempts:
             return None
         if error.reason is Reason.ORIGIN_TOTAL_TIMEOUT:
@@ -190,7 +195,7 @@ class OriginGroup:
         if not (error.unsent or outbound.replayable):
             return None
         another = self._choose(outbound.key, tried)
-        if another is None or not self.budget.spend():
+        if another is None or not (free or self.budget.spend()):
             return None
         self.retries += 1
         return another

@@ -272,7 +272,7 @@ class Machine(RuleBasedStateMachine):
         if self.one.state() is State.HALF_OPEN:
             current = self.one.breaker._ticket
             out = self.asked.count(current)
-            assert 0 <= self.one.breaker._trying == out <= OPTIONS.trials
+            assert 0 <= self.one.breaker._trials == out <= OPTIONS.trials
 
     @invariant()
     def changes_follow_the_diagram(self) -> None:

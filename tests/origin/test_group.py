@@ -25,6 +25,7 @@ from proxy.origin import (
     Outbound,
     RetryOptions,
 )
+from proxy.origin.watching import WatchedBody
 from proxy.rfc9111.reasons import Reason
 from tests.apparatus import PATIENCE, Origin, Reply, Seen
 from tests.origin.conftest import Pieces, aborted, read
@@ -266,6 +267,15 @@ class TestBreaker:
                 assert await one.many(10) == {"1": 10}
                 assert one.group.members[0].requests == before + 1
 
+    async def test_trials_do_not_use_up_the_budget(self) -> None:
+        """With one request a minute every one is a trial, and the outage may last for hours."""
+        async with rig(2, backups=(1,), breaker=breaker()) as one:
+            await one.origins[0].stop()
+            for _ in range(30):
+                assert await one.get() == "1"
+                one.clock.now += 60.0
+            assert one.group.members[0].requests == 30
+
     async def test_only_so_many_try_at_a_time(self) -> None:
         async with rig(2, breaker=breaker(trials=2)) as one:
             await one.origins[0].stop()
@@ -483,10 +493,12 @@ class TestTotal:
 
     async def test_after_it_the_body_is_cut_short(self) -> None:
         raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"
-        async with rig(1, total_timeout=0.2) as one:
+        async with rig(1, total_timeout=LONG) as one:
             one.origins[0].will(Reply(interim=raw, wait=asyncio.Event()))
             headers = CIMultiDict({"Host": "api.example"})
             response = await one.group.fetch(Outbound("GET", "/", headers))
+            assert isinstance(response.body, WatchedBody)
+            response.body._deadline = asyncio.get_running_loop().time() + 0.1
             got, how = await aborted(response)
             assert (got, how.reason) == (b"part", Reason.ORIGIN_TOTAL_TIMEOUT)
             with pytest.raises(BodyAborted) as again:
