@@ -47,7 +47,7 @@ async def come_and_go(
 
     `written` is called in between.
     """
-    options = options.with_changes(timeout=5.0, background_timeout=10.0)
+    options = options.with_changes(connect_timeout=10.0, timeout=10.0, background_timeout=10.0)
     link = RedisLink(options, lambda _: None)
     store = RedisStore(link, wall, RedisStoreOptions(inline_size=512, chunk_size=512))
     index = TagIndex(link, wall)
