@@ -29,7 +29,7 @@ class Memory(Section):
     """The store in this process's memory."""
 
     max_size: Size = 256 * 2**20
-    """Bodies, headers and bookkeeping together; least recently used goes first."""
+    """Bodies, headers and bookkeeping together; what is needed least goes first."""
     max_object_size: Size = 4 * 2**20
     """A larger body passes through unstored."""
 

@@ -148,9 +148,9 @@ class _Queue(Generic[N]):
         self.size += unit.size
 
     def take(self, unit: Unit[N]) -> None:
-        """Take it from where it is."""
+        """Take it from where it is; it leaves no cycle for the collector to find."""
         unit.older.newer, unit.newer.older = unit.newer, unit.older
-        unit.queue, unit.older, unit.newer = None, unit, unit
+        unit.queue, unit.older, unit.newer = None, self._ends, self._ends
         self.size -= unit.size
 
 

@@ -19,6 +19,7 @@ from proxy.purging import (
 )
 from proxy.rfc9111.reasons import Reason
 from proxy.stores import CacheKey, Entry, MemoryStore, memory
+from proxy.stores.resource import Resource
 from tests.stores.conftest import NOW, Clock, make_entry
 
 
@@ -229,6 +230,20 @@ async def test_the_size_of_an_entry_covers_what_it_really_takes(lines: int, tags
     finally:
         tracemalloc.stop()
     assert 0.6 * store.size < taken < store.size
+
+
+async def test_what_has_left_is_freed_without_the_collector(clock: Clock) -> None:
+    store = MemoryStore(room_for(4), clock, PurgeState())
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            await store.put(key(number), make_entry(tags=("t",)))
+        await store.remove(key(19), make_entry(tags=("t",)))
+        resources = [one for one in gc.get_objects() if isinstance(one, Resource)]
+        assert len(resources) == len(store) == 2
+    finally:
+        gc.enable()
 
 
 def purged(store: MemoryStore, purge: Purge | None) -> None:

@@ -103,7 +103,8 @@ class Ours:
 class WTinyLfu:
     """W-TinyLFU: a window of 1 %, then a segmented LRU where the more frequent one wins.
 
-    Frequencies are counted exactly up to 15, where a sketch would sometimes count too many.
+    Frequencies are counted exactly up to 15, where a sketch would sometimes count too many; and
+    who wins goes to the back, so that one who was popular once does not keep out all others.
     """
 
     def __init__(self, room: int) -> None:
@@ -146,6 +147,7 @@ class WTinyLfu:
             if free >= size:
                 break
             if self._seen.get(other, 0) >= seen:
+                self._probation.use(other)
                 return
             leaving.append(other)
             free += self._probation.held.get(other) or self._protected.held[other]

@@ -18,15 +18,16 @@ _OURS = "ours"
 _PAGE = """\
 # Eviction: what is found
 
-Written by `python -m tests.bench.eviction`; nothing here depends on the machine. Each figure is the share in percent
-of the requests, or of the bytes asked for, that a cache of the given size answers. Sizes are shares of the bytes of all
-objects of a trace. The best of the policies is bold.
+Written by `python -m tests.bench.eviction`; nothing here depends on the machine. Each figure is
+the share in percent of the requests, or of the bytes asked for, that a cache of the given size
+answers. Sizes are shares of the bytes of all objects of a trace. The best of the policies is bold.
 
-- **ours** is what the proxy runs ([eviction.py](../proxy/stores/eviction.py)): S3-FIFO in which one use, not two, leads
-  from the small queue into the main one. **S3-FIFO** is the same with two, as it was published.
-- **LRU**, **SIEVE** and **W-TinyLFU** (exact counters, which flatter it) are there to compare.
-- **Belady** knows the future: who is asked for again last leaves first. That is the optimum where all objects are of
-  one size, and not quite where they are not.
+- **ours** is what the proxy runs ([eviction.py](../proxy/stores/eviction.py)): S3-FIFO in which
+  one use, not two, leads from the small queue into the main one. **S3-FIFO** is the same with two,
+  as it was published.
+- **LRU**, **SIEVE** and **W-TinyLFU** (with exact counters, which flatter it) are there to compare.
+- **Belady** knows the future: who is asked for again last leaves first. That is the optimum where
+  all objects are of one size, and not quite where they are not.
 - **bound** is what no policy can exceed (PFOO-L), and mostly none can reach.
 
 ![Hit ratio by size of cache, for each trace](benchmarks-eviction.svg)
@@ -47,12 +48,13 @@ Points of a percent of requests, over all sizes of cache:
 
 ## What follows
 
-- W-TinyLFU finds most where popularity never changes. It counts every request in a sketch, so each hit would pay; and
+- W-TinyLFU finds most where popularity never changes. But each hit would pay for its counters, and
   where popularity drifts it is the worst, since it trusts the past.
-- SIEVE is the simplest and as good on Zipf, but what it has once taken for popular stays for a whole round of its hand:
-  it falls behind LRU under drift, and behind ours on Twitter's trace.
-- S3-FIFO has neither weakness, and a hit costs it one small number. The published proof of two uses is a little better
-  on Twitter's trace; one use is better under drift and scans, and never far behind LRU anywhere.
+- SIEVE is the simplest, and nearly as good on Zipf. What was popular once stays for a whole round
+  of its hand: it falls behind LRU under drift, and behind S3-FIFO on Twitter's trace.
+- S3-FIFO has neither weakness, and a hit costs it one small number. With the published two uses it
+  finds a little more on Twitter's trace; with one, more under drift and scans, and it is nowhere
+  worth mentioning behind LRU. So one it is.
 
 ## The traces
 
@@ -60,16 +62,20 @@ Points of a percent of requests, over all sizes of cache:
 """
 
 _KNOWN = {
-    "Zipf": "200,000 requests for 50,000 objects, popularity fixed; sizes log-normal, median 2 KB.",
-    "Zipf 0.9 with scans": "The same, and ten times 5,000 objects in a row that nobody asks for again.",
-    "Zipf 0.9 with drift": "With every tenth request something new takes the place of something known, "
-    "and of what is popular most often.",
+    "Zipf": "200,000 requests for 50,000 objects of fixed popularity; sizes log-normal, "
+    "median 2 KB.",
+    "Zipf 0.9 with scans": "The same, and ten times 5,000 in a row that nobody asks for again.",
+    "Zipf 0.9 with drift": "With every tenth request something new takes the place of an object, "
+    "of a popular one most often.",
     "Twitter, cluster 52": "Real: a million requests to an in-memory cache in production.",
-    "CloudPhysics block I/O": "Real: 113,872 block reads and writes of a virtual machine, with long loops. Not what a "
-    "proxy sees; it shows what breaks.",
+    "CloudPhysics block I/O": "Real: 113,872 block reads and writes of a virtual machine, with "
+    "long loops. A proxy sees nothing like it; it shows what breaks.",
 }
-_SOURCE = "The real traces are the samples in the source package of libCacheSim, which pip fetches into `build/traces`."
-_NO_SOURCE = "The real traces could not be had where this page was written, so there are none here."
+_SOURCE = (
+    "The real traces are samples that the source package of libCacheSim carries; pip fetches it "
+    "once,\ninto `build/traces`."
+)
+_NO_SOURCE = "The real traces could not be had where this page was written: there are none here."
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ def plot(results: Sequence[Result], file: Path) -> None:
     panels[0].legend(fontsize="small", ncols=2)
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
-    # No two versions of git should quarrel about blanks that matplotlib leaves at ends of lines.
+    # matplotlib leaves blanks at the ends of lines.
     file.write_text("\n".join(line.rstrip() for line in file.read_text().splitlines()) + "\n")
 
 
