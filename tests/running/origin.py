@@ -4,6 +4,9 @@ What it answers follows from the target and its version:
 
     /kept/N?size=S      may be stored for a second, and used for a minute when the origin fails
     /passed/N?size=S    must not be stored
+    /varied/N?size=S    may be stored for each X-Variant
+    /endless            has no end, and could be stored if it had one
+    /deaf               nothing more is read or answered
 """
 
 import asyncio
@@ -14,7 +17,10 @@ from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
 _KEPT = "Cache-Control: s-maxage=1, stale-while-revalidate=1, stale-if-error=60"
+_VARIED = "Cache-Control: s-maxage=60\r\nVary: X-Variant"
 _PASSED = "Cache-Control: no-store"
+_ENDLESS = b"HTTP/1.1 200 OK\r\nCache-Control: s-maxage=60\r\nContent-Length: 1099511627776\r\n\r\n"
+_LINES = {"kept": _KEPT, "varied": _VARIED}
 _DRIP = 1.0
 
 
@@ -103,6 +109,8 @@ class ScriptedOrigin:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         self.requests += 1
         target = head.split(" ", 2)[1]
+        if target in {"/endless", "/deaf"}:
+            await _never_ends(target, writer)
         answer = self._answer(target)
         match self.fault:
             case Fault.FROZEN:
@@ -129,9 +137,19 @@ class ScriptedOrigin:
         body = content(target, version)
         head = (
             "HTTP/1.1 200 OK\r\n"
-            f"{_KEPT if target.startswith('/kept/') else _PASSED}\r\n"
+            f"{_LINES.get(target.split('/')[1], _PASSED)}\r\n"
             f'ETag: "{version}"\r\n'
             f"X-Version: {version}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
+
+
+async def _never_ends(target: str, writer: asyncio.StreamWriter) -> None:
+    if target == "/deaf":
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+    writer.write(_ENDLESS)
+    while True:
+        writer.write(bytes(65536))
+        await writer.drain()
