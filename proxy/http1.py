@@ -25,6 +25,7 @@ MAX_TRAILERS: Final = 8 * 1024
 _FIELD_LINE = re.compile(f"{TCHARS}:{FIELD_TEXT}")
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
 _EXTENSION = rf"[ \t]*+;[ \t]*+{TCHARS}(?:[ \t]*+=[ \t]*+(?:{TCHARS}|{_QUOTED}))?+"
+_PLAIN_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16}+)\r\n")
 _SIZE_LINE = re.compile(rf"([0-9A-Fa-f]{{1,16}}+)((?:{_EXTENSION})*+)")
 
 
@@ -38,6 +39,10 @@ class _State(Enum):
     DATA_END = auto()
     TRAILERS = auto()
     DONE = auto()
+
+
+# Looking a member up in its enumeration costs as much as comparing ten times.
+_SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = _State
 
 
 class ChunkedDecoder:
@@ -59,7 +64,7 @@ class ChunkedDecoder:
     __slots__ = ("_extensions", "_left", "_line", "_state", "_trailers", "rest")
 
     def __init__(self) -> None:
-        self._state = _State.SIZE
+        self._state = _SIZE
         self._left = 0
         self._line = b""
         self._extensions = 0
@@ -69,29 +74,43 @@ class ChunkedDecoder:
     @property
     def done(self) -> bool:
         """The whole body has been read."""
-        return self._state is _State.DONE
+        return self._state is _DONE
 
     def feed(self, data: bytes) -> bytes:
         """Decode: returns the content that `data` brought, joined; raises ChunkedError."""
         pieces: list[bytes] = []
         position, end = 0, len(data)
-        while position < end and self._state is not _State.DONE:
-            if self._state is _State.DATA:
+        while position < end and self._state is not _DONE:
+            if self._state is _DATA:
                 piece = data[position : position + self._left]
                 pieces.append(piece)
                 position += len(piece)
                 self._left -= len(piece)
                 if not self._left:
-                    self._state = _State.DATA_END
+                    self._state = _DATA_END
             else:
-                position = self._feed_line(data, position)
-        if self._state is _State.DONE:
+                position = self._feed_plain(data, position) or self._feed_line(data, position)
+        if self._state is _DONE:
             self.rest = data[position:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def _feed_plain(self, data: bytes, position: int) -> int:
+        """Take a line that is whole and says no more than it must; 0 where it is not so simple."""
+        if self._line:
+            return 0
+        if self._state is _SIZE:
+            if (match := _PLAIN_SIZE_LINE.match(data, position)) is None:
+                return 0
+            self._start_data(match[1])
+            return match.end()
+        if not data.startswith(b"\r\n", position):
+            return 0
+        self._state = _SIZE if self._state is _DATA_END else _DONE
+        return position + 2
+
     def _feed_line(self, data: bytes, position: int) -> int:
         """Take bytes up to the next LF; acts on the line if it is there. Returns the new offset."""
-        limit = MAX_TRAILERS if self._state is _State.TRAILERS else MAX_LINE
+        limit = MAX_TRAILERS if self._state is _TRAILERS else MAX_LINE
         newline = data.find(b"\n", position)
         line_end = newline + 1 if newline >= 0 else len(data)
         if len(self._line) + line_end - position > limit:
@@ -105,15 +124,14 @@ class ChunkedDecoder:
         return line_end
 
     def _line_complete(self, line: str) -> None:
-        match self._state:
-            case _State.SIZE:
-                self._start_chunk(line)
-            case _State.DATA_END:
-                if line:
-                    raise ChunkedError("A chunk is longer than its size.")
-                self._state = _State.SIZE
-            case _:
-                self._trailer(line)
+        if self._state is _SIZE:
+            self._start_chunk(line)
+        elif self._state is _TRAILERS:
+            self._trailer(line)
+        elif line:
+            raise ChunkedError("A chunk is longer than its size.")
+        else:
+            self._state = _SIZE
 
     def _start_chunk(self, line: str) -> None:
         match = _SIZE_LINE.fullmatch(line)
@@ -123,12 +141,15 @@ class ChunkedDecoder:
         self._extensions += len(extensions)
         if self._extensions > MAX_EXTENSIONS:
             raise ChunkedError("Too many chunk extensions.")
+        self._start_data(size)
+
+    def _start_data(self, size: str | bytes) -> None:
         self._left = int(size, 16)
-        self._state = _State.DATA if self._left else _State.TRAILERS
+        self._state = _DATA if self._left else _TRAILERS
 
     def _trailer(self, line: str) -> None:
         if not line:
-            self._state = _State.DONE
+            self._state = _DONE
             return
         self._trailers += len(line) + 2
         if self._trailers > MAX_TRAILERS or not is_field_line(line):
