@@ -14,6 +14,7 @@ the connection: the next response on it could be a lie.
 
 import asyncio
 import select
+import ssl
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
@@ -92,11 +93,15 @@ class LeanConnection(asyncio.Protocol):
             self._break(error)
 
     def eof_received(self) -> None:
-        """An orderly end, with TLS one that was announced: only this ends a body without framing.
+        """An orderly end, which alone ends a body without framing; a reset never comes here.
 
-        A connection that is merely gone never comes here (RFC 9112 §9.8).
+        With TLS it must have been announced: anybody on the way can send a FIN (RFC 9112 §9.8).
         """
-        if self._body is not None and self._left is None and self._chunks is None:
+        framed = self._left is not None or self._chunks is not None
+        if self._body is None or framed:
+            return
+        tls = self._transport.get_extra_info("ssl_object")
+        if tls is None or _closed_by_peer(tls):
             self._end(reusable=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -331,3 +336,13 @@ class LeanConnection(asyncio.Protocol):
     def stalled(self) -> None:
         """The origin owes bytes for too long."""
         self._break(OriginError(Reason.ORIGIN_IDLE_TIMEOUT))
+
+
+def _closed_by_peer(tls: ssl.SSLObject) -> bool:
+    """Whether close_notify has come; all before it has been read."""
+    try:
+        return not tls.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
