@@ -49,6 +49,7 @@ class WatchedBody:
                 return await anext(self._body)
             return await self._before(self._deadline)
         except StopAsyncIteration:
+            self._deadline = None
             if self._end():
                 self._member.completed(self._ticket)
             raise

@@ -29,6 +29,14 @@ def with_sample_routes(text: str) -> str:
     return text[:start] + re.sub("(?m)^#", "", shown) + text[end:]
 
 
+def with_sample_origins(text: str) -> str:
+    """`text` with the origins that it shows as a comment."""
+    start = text.index("origins: {}")
+    end = text.index("\n\n", start)
+    shown = text[start:end].replace("origins: {}", "origins:")
+    return text[:start] + re.sub("(?m)^#", "", shown) + text[end:]
+
+
 def with_sample_redis(text: str) -> str:
     """`text` with Redis as it is shown as a comment."""
     start = text.index("  redis: null")
@@ -74,6 +82,12 @@ def test_default_yaml_shows_routes_that_load() -> None:
     assert first.match.model_fields_set == type(first.match).model_fields.keys()
     assert {"match", "tags"} <= first.model_fields_set
     assert {"match", "purge"} <= second.model_fields_set
+
+
+def test_default_yaml_shows_origins_that_load() -> None:
+    text = with_sample_origins(DEFAULT.read_text())
+    search = settings_from(text, file="default.yaml", env={}).origins["search"]
+    assert len(search.servers) > 1
 
 
 def test_default_yaml_shows_redis_with_every_key_and_its_default() -> None:
