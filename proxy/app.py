@@ -89,7 +89,7 @@ class App:
         self._backing = self._new_backing(settings)
         self._origins = Origins(self._emit)
         self._origins.apply(group_options(settings), drain=0.0)
-        self._gateway = self._new_gateway(settings, self._backing, self._origins)
+        self._use(self._new_gateway(settings, self._backing, self._origins))
         self._refill_after_purges(settings, self._backing)
         await self._backing.start()
         memory = self._backing.memory
@@ -130,7 +130,7 @@ class App:
         old, self._settings = self._settings, settings
         self._log_event = logs.event_log(access=settings.log.access)
         self._backing.memory.resize(settings.store.memory.max_size)
-        self._gateway = self._new_gateway(settings, self._backing, self._origins)
+        self._use(self._new_gateway(settings, self._backing, self._origins))
         return _needing_restart(old, settings)
 
     async def stop(self, drain: float | None = None) -> None:
@@ -219,6 +219,10 @@ class App:
     async def _respond(self, incoming: Incoming) -> Outgoing:
         assert self._gateway is not None  # noqa: S101 - the listener starts last
         return await self._gateway.respond(incoming)
+
+    def _use(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._listener.answer_from(gateway.hot)
 
     def _new_gateway(self, settings: Settings, backing: Backing, origins: Origins) -> Gateway:
         table = RouteTable(*routes_of(settings))

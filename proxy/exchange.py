@@ -3,7 +3,7 @@
 Header text is latin-1 throughout: one character is one byte of the wire.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -102,6 +102,68 @@ class Outgoing:
     length: int | None = 0
     tunnel: Duplex | None = None
     close: bool = field(default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Request fields that an answer may depend on, by their lower-case names.
+
+    Attributes:
+        values: Those whose values matter.
+        present: Those of which only the presence does.
+    """
+
+    values: frozenset[str] = frozenset()
+    present: frozenset[str] = frozenset()
+
+
+class Recurring(Protocol):
+    """An answer from memory that can be given again, to requests that are alike.
+
+    Attributes:
+        depends_on: Lower-case names of the request fields in which such requests agree.
+        changing: Field lines of its head that change with time, as they are now; another object
+            whenever one of them has changed.
+    """
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """See above."""
+        ...
+
+    @property
+    def changing(self) -> Sequence[tuple[str, str]]:
+        """See above."""
+        ...
+
+    def again(self) -> bytes | None:
+        """Give it: its body; None if this is no longer the answer, and never will be again."""
+        ...
+
+
+class Answers(Protocol):
+    """Answers that need no waiting.
+
+    Attributes:
+        watched: Fields of requests that some answer may depend on; another object when it grows.
+    """
+
+    @property
+    def watched(self) -> Watched:
+        """See above."""
+        ...
+
+    def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
+        """Answer a request now, and be ready to do so again; None where that is not possible.
+
+        Args:
+            request: A GET or HEAD without content, reduced to what is watched.
+            largest: Bytes of body above which it is not.
+
+        Returns:
+            How to do it again; the answer; its body.
+        """
+        ...
 
 
 class BodyAborted(Exception):  # noqa: N818 - it tells what happened, as ConnectionAborted does

@@ -162,6 +162,13 @@ class HeaderEdits:
     add: tuple[tuple[str, str], ...] = ()
     remove: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Lower-case names of all fields that are changed."""
+        return frozenset(
+            name.lower() for name in (*self.remove, *(name for name, _ in (*self.set, *self.add)))
+        )
+
     def apply(self, headers: Headers) -> Headers:
         """`headers` edited: a copy, or the same object when there is nothing to do."""
         if not (self.set or self.add or self.remove):
@@ -220,6 +227,7 @@ class RouteTable:
 
     Attributes:
         key_policies: Every way in which some route makes keys.
+        condition_fields: Lower-case names of the request fields that conditions look at.
 
     Raises:
         ValueError: A route has a malformed host pattern.
@@ -229,6 +237,9 @@ class RouteTable:
         self._routes = tuple((route, tuple(map(HostPattern, route.hosts))) for route in routes)
         self._fallback = Matched(fallback, {})
         self.key_policies = frozenset(route.policy.key for route in (*routes, fallback))
+        self.condition_fields = frozenset(
+            name.lower() for route in routes for name, _ in route.headers
+        )
 
     def find(self, request: Request) -> Matched:
         """The first route whose conditions all hold, else the fallback."""

@@ -293,6 +293,7 @@ async def fronted(
     tls: ssl.SSLContext | None = None,
     max_size: int = 1 << 24,
     max_object_size: int = 1 << 20,
+    hot: bool = True,
 ) -> AsyncIterator[Front]:
     """Warmfront with a memory store in front of any origin."""
     clock = clock or Clock()
@@ -319,6 +320,8 @@ async def fronted(
         emit=events.append,
     )
     listener = Listener(gateway.respond, server or ServerOptions(), events.append)
+    if hot:
+        listener.answer_from(gateway.hot)
     await listener.start(listen, tls=tls)
     try:
         yield Front(gateway, listener, store, log, background, events)

@@ -39,6 +39,7 @@ from proxy.gateway.flights import (
     Unreachable,
 )
 from proxy.gateway.freshening import Freshening
+from proxy.gateway.hot import HotAnswers
 from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
@@ -88,6 +89,9 @@ class Gateway:
         write_wait: Seconds that the answer to a write waits for other processes to forget, too.
         clock: POSIX time.
         draw: Chance, evenly distributed over (0, 1].
+
+    Attributes:
+        hot: Answers hits without waiting, as `respond` would.
     """
 
     def __init__(
@@ -138,6 +142,15 @@ class Gateway:
         self._clock = clock
         self._emit = emit
         self._draw = draw
+        self.hot = HotAnswers(
+            routes=routes,
+            lookup=store.lookup_now,
+            log=log,
+            hit=self._hit,
+            finish=self._finish,
+            clock=clock,
+            emit=emit,
+        )
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer one request. Never raises for what clients or origins do."""

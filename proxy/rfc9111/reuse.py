@@ -30,6 +30,7 @@ from proxy.rfc9111.stored import Freshness, StoredResponse
 STALE_IF_ERROR_STATUSES = frozenset({500, 502, 503, 504})
 """Statuses of the origin that count as an error (RFC 5861 §4)."""
 
+_LEAST_DRAW = 2.0**-53
 _LEAST_COST = 0.001
 """Seconds that an answer costs at least: clocks may be coarse."""
 
@@ -146,9 +147,17 @@ def refreshes_early(stored: StoredResponse, policy: Policy, *, now: float, draw:
     """
     if not policy.refresh_ahead:
         return False
-    freshness = stored.freshness
-    cost = max(_LEAST_COST, freshness.response_time - stored.request_time)
-    return -log(draw) * policy.refresh_ahead * cost >= freshness.ttl(now)
+    return -log(draw) * _refresh_scale(stored, policy) >= stored.freshness.ttl(now)
+
+
+def refresh_window(stored: StoredResponse, policy: Policy) -> float:
+    """Seconds before the end of freshness from which on `refreshes_early` may say yes."""
+    return -log(_LEAST_DRAW) * _refresh_scale(stored, policy)
+
+
+def _refresh_scale(stored: StoredResponse, policy: Policy) -> float:
+    cost = max(_LEAST_COST, stored.freshness.response_time - stored.request_time)
+    return policy.refresh_ahead * cost
 
 
 def after_failure(

@@ -6,6 +6,8 @@ rejection   the verdict on a request that is refused at the door
 heads       strict grammar of request heads            pure
 parser      bytes in, events out, no I/O               pure
 writing     response heads and framing                 pure
+plain       heads that ask for nothing special pure
+hot         what is answered as soon as it is read
 protocol    one connection: the only module that knows aiohttp's inner parts
 http        one request and its answer
 tunnel      what follows a 101

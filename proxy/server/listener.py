@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.events import Emit
+from proxy.exchange import Answers
 from proxy.server import sockets
 from proxy.server.door import Door, Shortage, refuse
+from proxy.server.hot import HotPath
 from proxy.server.http import HttpHandler, Respond
 from proxy.server.options import ServerOptions
 from proxy.server.protocol import Acceptor
@@ -36,6 +38,7 @@ class Listener:
         self._emit = emit
         self._acceptor: Acceptor | None = None
         self._handler = HttpHandler(respond, options, emit)
+        self._hot: dict[str, HotPath] = {}
         self._doors: list[Door] = []
         self._arriving: set[asyncio.Task[None]] = set()
         self._unix_sockets: list[tuple[Path, int]] = []
@@ -63,7 +66,7 @@ class Listener:
             OSError: It cannot be had.
         """
         if self._acceptor is None:
-            self._acceptor = Acceptor(self._handler.serve, self._options, self._emit)
+            self._acceptor = Acceptor(self._handler.serve, self._options, self._emit, self._hot)
         listening = handed_down or sockets.bind(address, shared=shared)
         if not handed_down and address.startswith(sockets.UNIX):
             path = Path(address.removeprefix(sockets.UNIX))
@@ -79,6 +82,11 @@ class Listener:
             )
             self._doors.append(door)
             door.open()
+
+    def answer_from(self, answers: Answers) -> None:
+        """From now on answer what needs no waiting from these, without `respond`."""
+        for scheme in ("http", "https"):
+            self._hot[scheme] = HotPath(answers, scheme, self._options)
 
     @property
     def port(self) -> int:

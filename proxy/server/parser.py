@@ -79,6 +79,11 @@ class RequestParser:
         """Between two requests, with not a byte of the next."""
         return self._state is _State.HEAD and not self.buffered
 
+    @property
+    def untouched(self) -> bool:
+        """Idle, and not even an empty line has come since the last request."""
+        return self.idle and not self._empty_lines
+
     def receive(self, data: bytes) -> None:
         """Append what the wire brought; it shows in the next events."""
         if self._state is _State.REFUSED:

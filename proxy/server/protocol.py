@@ -17,7 +17,7 @@ import logging
 import select
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias, cast
 
@@ -31,6 +31,7 @@ from yarl import URL
 from proxy.events import Emit, Refused
 from proxy.server.clients import Clients
 from proxy.server.heads import RequestHead
+from proxy.server.hot import HotPath
 from proxy.server.options import ServerOptions
 from proxy.server.parser import Boundary, RequestParser
 from proxy.server.rejection import RequestRejected
@@ -43,6 +44,9 @@ _READ_BUFFER: Final = 64 * 1024
 
 _PIPELINE_BUFFER: Final = 64 * 1024
 """Reading pauses when more than this waits behind the request that is being answered."""
+
+_JOINED: Final = 16 * 1024
+"""Bytes of a body up to which to join it to its head is cheaper than to send two pieces."""
 
 _HALF_CLOSED_GRACE: Final = 1.0
 """Seconds that an answer still gets once the client has closed its side.
@@ -74,10 +78,20 @@ class Acceptor(web.Server):
     """Makes a Connection of every accepted socket, and knows what is still going on.
 
     A connection that is lost may leave its task behind: the gateway finishes what it has begun.
+
+    Args:
+        hot: What answers plain requests at once, by scheme.
     """
 
-    def __init__(self, serve: Serve, options: ServerOptions, emit: Emit) -> None:
+    def __init__(
+        self,
+        serve: Serve,
+        options: ServerOptions,
+        emit: Emit,
+        hot: Mapping[str, HotPath] | None = None,
+    ) -> None:
         super().__init__(_request_handler(serve))
+        self.hot = {} if hot is None else hot
         self._options = options
         self._emit = emit
         self._open: set[Connection] = set()
@@ -176,6 +190,7 @@ class Connection(RequestHandler):
         "_head_timer",
         "_lost",
         "_options",
+        "_scheme",
         "_stall_timer",
         "_task_to_cancel",
         "_tunnel",
@@ -212,6 +227,7 @@ class Connection(RequestHandler):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._written = 0
         self._flushed = 0
+        self._scheme = "http"
 
     # What the rest of the server sees.
 
@@ -340,6 +356,7 @@ class Connection(RequestHandler):
             return
         self._client_address = address
         super().connection_made(transport)
+        self._scheme = "http" if self.ssl_context is None else "https"
         self._acceptor.opened(self, cast("asyncio.Task[None]", self._task_handler))
         self._head_timer = self._loop.call_later(self._options.header_timeout, self._head_late)
 
@@ -356,7 +373,9 @@ class Connection(RequestHandler):
             self._task_to_cancel.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and stop reading when too much waits behind the current request."""
+        """Answer at once what can be; else parse, and stop reading when too much waits behind."""
+        if self._feeder.untouched and self._answer_at_once(data):
+            return
         super().data_received(data)
         if not self._buffer_paused and self._feeder.held_back > _PIPELINE_BUFFER:
             self._pause_reading_for_buffer()
@@ -420,6 +439,43 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _answer_at_once(self, data: bytes) -> bool:
+        """Whether these bytes were one plain request, which is answered now, and not the last."""
+        hot = self._acceptor.hot.get(self._scheme)
+        transport = self.transport
+        if (
+            hot is None
+            or transport is None
+            or transport.is_closing()
+            or self._paused
+            or self._closes_after_next
+        ):
+            return False
+        answer = hot.answer(data)
+        if answer is None:
+            return False
+        self._feeder.begun += 1
+        self._send_at_once(transport, *answer)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._head_timer is not None:
+            self.watch_head()
+        return True
+
+    @property
+    def _closes_after_next(self) -> bool:
+        most = self._options.requests_per_connection
+        spent = most is not None and self._feeder.begun + 1 >= most
+        return spent or self._close or self._half_closed or self._acceptor.draining
+
+    def _send_at_once(self, transport: asyncio.WriteTransport, head: bytes, body: bytes) -> None:
+        self._written += len(head) + len(body)
+        if len(body) > _JOINED:
+            transport.writelines((head, body))
+        else:
+            transport.write(head + body)
+        if self._stall_timer is None:
+            self._watch_flush()
+
     def _grant(self, seconds: float) -> None:
         """Give a client that has closed its side some time, and more as long as it takes bytes."""
         self._grace = self._loop.call_later(seconds, self._end_grace, seconds, self._written)
@@ -471,6 +527,7 @@ class _Feeder:
     Attributes:
         answering: A request is being answered.
         begun: Requests that have been let in so far.
+        untouched: Nothing is being answered, and nothing at all has come since the last request.
     """
 
     def __init__(
@@ -483,6 +540,7 @@ class _Feeder:
         self._verdict: RequestRejected | None = None
         self.answering = False
         self.begun = 0
+        self.untouched = True
 
     @property
     def idle(self) -> bool:
@@ -513,6 +571,7 @@ class _Feeder:
     def release(self) -> None:
         """The request has been answered: the next may be parsed."""
         self.answering = False
+        self.untouched = self._parser.untouched
 
     def expire(self) -> None:
         """The client took too long over its head."""
@@ -534,6 +593,7 @@ class _Feeder:
                 messages.append((error, EMPTY_PAYLOAD))
             upgraded = False
         self._connection.watch_head()
+        self.untouched = not self.answering and self._parser.untouched
         return messages, upgraded, self._parser.take_rest() if upgraded else b""
 
     def _pull(self, messages: _Messages) -> bool:

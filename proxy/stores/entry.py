@@ -49,7 +49,7 @@ class CacheKey:
         return cls(url, extra)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Entry:
     """A stored response: head and body.
 
@@ -142,6 +142,19 @@ Enough: TypeAlias = Callable[[Sequence[Entry]], bool]
 """Whether these entries answer the question; if not, the next tier is asked too."""
 
 
+class Kept(Protocol):
+    """Where a store keeps an entry.
+
+    Attributes:
+        entry: It may be another one next time: a soft purge makes the same one stale.
+    """
+
+    @property
+    def entry(self) -> Entry:
+        """See above."""
+        ...
+
+
 class Store(Protocol):
     """The contract of every store.
 
@@ -157,6 +170,10 @@ class Store(Protocol):
             key: Where they belong.
             enough: Whether the first tier's entries will do; by default, any.
         """
+        ...
+
+    def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
+        """What of that needs no waiting; counts as a use where it is not ()."""
         ...
 
     async def put(

@@ -19,7 +19,7 @@ from proxy.purging.state import Invalid, Judgement, Softened, Unknown, Valid
 from proxy.redis_link import Access, LinkError
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse, VariantKey
-from proxy.stores.entry import CacheKey, Enough, Entry, Filled, Lease, softened
+from proxy.stores.entry import CacheKey, Enough, Entry, Filled, Kept, Lease, softened
 from proxy.stores.fill_lock import FillLocks, Waited
 from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, renews
@@ -38,6 +38,10 @@ class Memory(Protocol):
     """What is asked of the store in memory, whose methods may be coroutines or not."""
 
     def lookup(self, key: CacheKey) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
+        """See Store."""
+        ...
+
+    def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
         """See Store."""
         ...
 
@@ -127,6 +131,12 @@ class TieredStore:
             self.counts.memory += 1
             return held
         return await self.lookup_shared(key)
+
+    def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
+        """See Store: what memory has."""
+        held = self._memory.lookup_now(key)
+        self.counts.memory += bool(held)
+        return held
 
     async def lookup_shared(self, key: CacheKey) -> Sequence[Entry]:
         """What memory has when it has been given what Redis has."""

@@ -1,0 +1,250 @@
+"""Hits given again: what the gateway has once answered from memory, as long as it would again.
+
+`prepare` goes the way of `Gateway.respond`, by the same functions, and gives up where that way
+leads anywhere but to a fresh hit in memory. What it returns can be asked for the same answer
+`again`. It then looks at what may have changed since, and at nothing else:
+
+    the store           the same entries are found, each by identity: purges, soft purges,
+                        evictions, replacements and freshening all show there
+    the clock           the entry is still fresh, and too young for any refresh; Age and the ttl in
+                        Cache-Status are of now
+    the purge log       it is trusted
+
+All else that the answer depends on is in the request: its method, scheme, authority and target, and
+the fields in `depends_on`. The route table never changes under a gateway.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+from weakref import ref
+
+from proxy.events import Answered, Emit
+from proxy.exchange import Client, Incoming, Outgoing, Recurring, Watched
+from proxy.gateway.steps import Answer, Exchange, Found
+from proxy.purging import PurgeLog
+from proxy.rfc9111 import keys, ranges, reuse
+from proxy.rfc9111.cache_status import CacheStatus
+from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
+from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import Freshness
+from proxy.routes import Route, RouteTable
+from proxy.stores import CacheKey, Entry, Kept
+
+_CREDENTIALS: Final = frozenset({"authorization", "cookie"})
+_DIRECTIVES: Final = frozenset({"cache-control", "pragma"})
+_CONDITIONS: Final = frozenset({"if-modified-since", "if-none-match"})
+
+_UNWATCHABLE: Final = frozenset({"connection"})
+"""Fields that are about the connection: what depends on them is not repeated."""
+
+_CHANGING: Final = frozenset({"age", "cache-status"})
+"""Response fields that tell the time: they must be ours as they stand."""
+
+_MOST_WATCHED: Final = 40
+"""Fields; each is looked for in every request."""
+
+_MOST_VARIANTS: Final = 8
+"""Under one key: all are compared with what they were."""
+
+_IMF_FIXDATE: Final = 29
+"""Characters of a date that means the same for ever (RFC 9110 §5.6.7)."""
+
+_MARGIN: Final = 0.001
+"""Seconds by which an answer is made anew too early, rather than too late by a rounding error."""
+
+
+class HotAnswers:
+    """Prepares answers that can be given again.
+
+    Args:
+        lookup: See Store.lookup_now.
+        hit: Makes the answer to a fresh hit, as for every other.
+        finish: Adds what every answer carries, and tells of it.
+        clock: POSIX time.
+
+    Attributes:
+        watched: Fields of requests that some answer may depend on; replaced when it grows.
+    """
+
+    def __init__(
+        self,
+        *,
+        routes: RouteTable,
+        lookup: Callable[[CacheKey], Sequence[Kept]],
+        log: PurgeLog,
+        hit: Callable[[Exchange, Found, Reason], Answer],
+        finish: Callable[[Exchange, Answer], Outgoing],
+        clock: Callable[[], float],
+        emit: Emit,
+    ) -> None:
+        self._routes = routes
+        self._hit = hit
+        self._finish = finish
+        self.lookup = lookup
+        self.log = log
+        self.clock = clock
+        self.emit = emit
+        self._always = routes.condition_fields | _CONDITIONS
+        fields = self._always.union(*map(_key_fields, routes.key_policies))
+        self._possible = not fields & _UNWATCHABLE
+        self.watched = Watched(fields, _CREDENTIALS | _DIRECTIVES)
+
+    def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
+        """See Answers."""
+        now = self.clock()
+        matched = self._routes.find(request)
+        policy = matched.route.policy
+        if not self._may_recur(request, matched.route):
+            return None
+        key = CacheKey.of(keys.primary_key(request, policy.key))
+        entries = [one.entry for one in self.lookup(key)]
+        chosen = _chosen(entries, request)
+        if chosen is None or len(entries[chosen].body) > largest:
+            return None
+        entry = entries[chosen]
+        names = self._always | _key_fields(policy.key) | _varying(entries)
+        window = reuse.refresh_window(entry.response, policy)
+        if not self._watch(names) or not self._is_fresh(request, entry, policy, now, window):
+            return None
+        incoming = Incoming(request, Client("", (1, 1)), None, _no_interim)
+        exchange = Exchange(incoming, matched, key, now)
+        answer = self._hit(exchange, Found(entry, ranges.Whole()), Reason.FRESH)
+        body = entry.body if answer.outgoing.body is entry.body else b""
+        outgoing = self._finish(exchange, answer)
+        if policy.client_directives is ClientDirectives.HONOR:
+            names |= _DIRECTIVES
+        if entry.response.freshness.source.assumed:
+            names |= _CREDENTIALS
+        recurring = HotAnswer(
+            self, exchange, outgoing, entries, chosen, depends_on=names, window=window
+        )
+        return recurring, outgoing, body
+
+    def _may_recur(self, request: Request, route: Route) -> bool:
+        """Whether nothing in the request or its route stands against repeating the answer."""
+        policy, headers = route.policy, request.headers
+        honors = policy.client_directives is ClientDirectives.HONOR
+        return (
+            self._possible
+            and not route.response_headers.names & _CHANGING
+            and reuse.bypass_reason(request, policy, has_body=False, upgrade=False) is None
+            and not (honors and any(name in headers for name in _DIRECTIVES))
+            and len(headers.get("If-Modified-Since", "").strip(" \t")) in {0, _IMF_FIXDATE}
+        )
+
+    def _is_fresh(
+        self, request: Request, entry: Entry, policy: Policy, now: float, window: float
+    ) -> bool:
+        decision = reuse.decide(request, entry.response, policy, now=now, any_variant=True)
+        early = entry.response.freshness.ttl(now) > window
+        return isinstance(decision, reuse.Fresh) and early and self.log.trusted
+
+    def _watch(self, names: frozenset[str]) -> bool:
+        """Whether the values of all of these are watched; if not, they are from now on."""
+        values = self.watched.values | names
+        if values == self.watched.values:
+            return True
+        if not names & _UNWATCHABLE and len(values) <= _MOST_WATCHED:
+            self.watched = Watched(values, self.watched.present)
+        return False
+
+
+class HotAnswer:
+    """One answer, as long as it would be given again. See Recurring."""
+
+    __slots__ = (
+        "_answers",
+        "_chosen",
+        "_entries",
+        "_event",
+        "_key",
+        "_since",
+        "_until",
+        "_whole",
+        "_window",
+        "changing",
+        "depends_on",
+    )
+
+    def __init__(
+        self,
+        answers: HotAnswers,
+        exchange: Exchange,
+        outgoing: Outgoing,
+        entries: Sequence[Entry],
+        chosen: int,
+        *,
+        depends_on: frozenset[str],
+        window: float,
+    ) -> None:
+        entry = entries[chosen]
+        self._answers = answers
+        self._key = exchange.key
+        # Weak, lest what is purged or evicted stays in memory.
+        self._entries = tuple(map(ref, entries))
+        self._chosen = chosen
+        self._whole = outgoing.body is entry.body
+        self._window = window
+        self._event = Answered(
+            exchange.request.method, exchange.uri, outgoing.status, cache_status="", duration=0.0
+        )
+        self.depends_on = depends_on
+        self._set_time(entry.response.freshness, exchange.started)
+
+    def again(self) -> bytes | None:
+        """See Recurring."""
+        answers = self._answers
+        held = answers.lookup(self._key)
+        entries = self._entries
+        if len(held) != len(entries):
+            return None
+        for one, known in zip(held, entries, strict=True):
+            if one.entry is not known():
+                return None
+        entry = held[self._chosen].entry
+        now = answers.clock()
+        if not self._since <= now < self._until:
+            freshness = entry.response.freshness
+            if freshness.ttl(now) <= self._window:
+                return None
+            self._set_time(freshness, now)
+        if not answers.log.trusted:
+            return None
+        answers.emit(self._event)
+        return entry.body if self._whole else b""
+
+    def _set_time(self, freshness: Freshness, now: float) -> None:
+        """Say what is true at `now`, and until when it stays so."""
+        age, ttl = freshness.current_age(now), freshness.ttl(now)
+        status = CacheStatus(hit=True, ttl=int(ttl), detail=Reason.FRESH).render()
+        self.changing = (("Age", str(int(age))), ("Cache-Status", status))
+        self._event = replace(self._event, cache_status=status)
+        self._since = now
+        self._until = now + min(1 - age % 1, ttl % 1, ttl - self._window) - _MARGIN
+
+
+def _chosen(entries: Sequence[Entry], request: Request) -> int | None:
+    """Which of these answers, if it does so as a whole and says when it was made."""
+    if len(entries) > _MOST_VARIANTS:
+        return None
+    responses = [entry.response for entry in entries]
+    stored = keys.select_variant(responses, request.headers)
+    if stored is None or stored.part is not None or "Date" not in stored.headers:
+        return None
+    return next(i for i, response in enumerate(responses) if response is stored)
+
+
+def _varying(entries: Sequence[Entry]) -> frozenset[str]:
+    """Lower-case names of the request fields by which these are chosen."""
+    return frozenset(name for entry in entries for name, _ in entry.response.variant)
+
+
+def _key_fields(policy: KeyPolicy) -> frozenset[str]:
+    """Lower-case names of the request fields of which keys are made."""
+    return frozenset({*map(str.lower, policy.headers), *(("cookie",) if policy.cookies else ())})
+
+
+def _no_interim(_status: int, _reason: str, _headers: Headers) -> None:
+    """Nobody has any to send."""

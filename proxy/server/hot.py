@@ -1,0 +1,211 @@
+"""The hot path: plain requests that are answered as soon as they are read.
+
+    bytes -- plain.compile_grammar --> gist -- known --> Recurring.again --> head, body
+                                         |
+                                         +-- new --> parse_head -> Answers.prepare -> remember
+
+Nothing is decided here, and nothing is kept that would have to hear of a purge: what is remembered
+is whom to ask again, and the answer's head as bytes. What gets no answer here, for whatever reason,
+takes the way of every other request.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Final, TypeAlias
+
+from proxy.exchange import Answers, Recurring, Watched
+from proxy.rfc9111.keys import normalise_authority
+from proxy.rfc9111.messages import Request
+from proxy.server import writing
+from proxy.server.heads import parse_head
+from proxy.server.options import ServerOptions
+from proxy.server.plain import Gist, compile_grammar, head_of, watched_names
+from proxy.server.rejection import RequestRejected
+
+Answer: TypeAlias = tuple[bytes, bytes]
+"""A head and a body."""
+
+_HTTP_1_1: Final = (1, 1)
+_CRLF: Final = b"\r\n"
+
+_REMEMBERED: Final = 4096
+"""Places and answers in each of two generations; one takes about 2 KiB, seldom twice that."""
+
+_LONGEST: Final = 2048
+"""Bytes of a gist that is remembered: nobody should fill memory with long targets or ETags."""
+
+_LONGEST_PAUSE: Final = 63
+"""Requests for one place that go by before it is tried again."""
+
+_LARGEST_COPY: Final = 256 * 1024
+
+_PLACE: Final = 3
+"""Members of a gist that name the place: method, target, Host."""
+
+
+class HotPath:
+    """Answers the plain requests of one scheme."""
+
+    def __init__(self, answers: Answers, scheme: str, options: ServerOptions) -> None:
+        self._answers = answers
+        self._scheme = scheme
+        self._options = options
+        self._largest = _largest_body(scheme)
+        self._watch(answers.watched)
+
+    def answer(self, data: bytes) -> Answer | None:
+        """The answer, if these bytes are one request for something that is known well."""
+        gist = self._scan(data)
+        if gist is None:
+            return None
+        place = self._places.get(gist[:_PLACE]) or self._place(gist)
+        known = place.known.get(place.reduce(gist))
+        if known is None:
+            return self._prepare(place, gist)
+        body = known.recurring.again()
+        if body is None:
+            del place.known[place.reduce(gist)]
+            return None
+        if known.changing is not known.recurring.changing:
+            known.renew()
+        return known.head, body
+
+    def _watch(self, watched: Watched) -> None:
+        """Start over with other fields in every gist."""
+        options = self._options
+        longest = min(options.request_line, options.header_size)
+        self._watched = watched
+        self._scan = compile_grammar(watched, longest=longest, lines=options.headers)
+        self._members = {name: i for i, name in enumerate(watched_names(watched), _PLACE)}
+        self._places: dict[Gist, _Place] = {}
+        self._older: dict[Gist, _Place] = {}
+        self._remembered = 0
+
+    def _place(self, gist: Gist) -> "_Place":
+        """A place that was not asked for of late, if ever."""
+        key = gist[:_PLACE]
+        place = self._older.pop(key, None) or _Place()
+        if sum(map(len, filter(None, key))) <= _LONGEST:
+            self._count_one_more()
+            self._places[key] = place
+        return place
+
+    def _prepare(self, place: "_Place", gist: Gist) -> Answer | None:
+        """Have a new request answered; where that is in vain, try less and less often."""
+        if place.pause:
+            place.pause -= 1
+            return None
+        request = self._request(gist)
+        prepared = None if request is None else self._answers.prepare(request, self._largest)
+        if self._answers.watched is not self._watched:
+            self._watch(self._answers.watched)
+            return None
+        if request is None or prepared is None:
+            place.put_off()
+            return None
+        recurring, outgoing, body = prepared
+        framing = writing.framing_of(outgoing, method=request.method, version=_HTTP_1_1)
+        head = writing.response_head(outgoing, framing, version=_HTTP_1_1, persistent=True)
+        pieces = _split(head, recurring.changing)
+        if pieces is None:
+            place.put_off()
+        else:
+            self._count_one_more()
+            members = self._members
+            agreed = frozenset(members[name] for name in recurring.depends_on if name in members)
+            place.remember(gist, _Known(recurring, head, pieces), agreed)
+        return head, body
+
+    def _request(self, gist: Gist) -> Request | None:
+        """What the gist means, if it may be remembered."""
+        data = head_of(gist, self._watched)
+        if len(data) > _LONGEST:
+            return None
+        try:
+            head = parse_head(data, self._options)
+        except RequestRejected:  # for its Host, which the grammar does not look into
+            return None
+        authority = normalise_authority(head.authority, self._scheme)
+        return Request(head.method, self._scheme, authority, head.target, head.headers)
+
+    def _count_one_more(self) -> None:
+        self._remembered += 1
+        if self._remembered > _REMEMBERED:
+            self._remembered = 0
+            self._older, self._places = self._places, {}
+
+
+def _largest_body(scheme: str) -> int:
+    """Bytes that may be written at once: all, where what waits for a slow client is no copy."""
+    copies = scheme == "https" or (
+        sys.version_info < (3, 12) and isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+    )
+    return _LARGEST_COPY if copies else sys.maxsize
+
+
+class _Place:
+    """All requests with one method, target and Host.
+
+    Attributes:
+        known: Their answers, by what `reduce` makes of a gist.
+        reduce: Takes what tells them apart.
+        pause: How many are let go by before one is tried.
+    """
+
+    __slots__ = ("_members", "_pauses", "known", "pause", "reduce")
+
+    def __init__(self) -> None:
+        self.known: dict[object, _Known] = {}
+        self.reduce: Callable[[Gist], object] = itemgetter(0)
+        self.pause = 1  # most of what is asked for once is not asked for again
+        self._pauses = 0
+        self._members: frozenset[int] = frozenset()
+
+    def put_off(self) -> None:
+        """It was tried in vain."""
+        self.pause = self._pauses = min(2 * self._pauses + 1, _LONGEST_PAUSE)
+
+    def remember(self, gist: Gist, known: "_Known", members: frozenset[int]) -> None:
+        """Keep an answer that depends on these members of the gist."""
+        self._pauses = 0
+        if not members <= self._members:
+            self._members |= members
+            self.known.clear()
+            self.reduce = itemgetter(*sorted(self._members))
+        self.known[self.reduce(gist)] = known
+
+
+class _Known:
+    """An answer with its head as bytes."""
+
+    __slots__ = ("_pieces", "changing", "head", "recurring")
+
+    def __init__(self, recurring: Recurring, head: bytes, pieces: Sequence[bytes]) -> None:
+        self.recurring = recurring
+        self.changing = recurring.changing
+        self.head = head
+        self._pieces = pieces
+
+    def renew(self) -> None:
+        """Write the head as it is by now."""
+        self.changing = self.recurring.changing
+        first, *others = self._pieces
+        values = (value.encode("latin-1") for _, value in self.changing)
+        self.head = b"".join((first, *chain.from_iterable(zip(values, others, strict=True))))
+
+
+def _split(head: bytes, changing: Sequence[tuple[str, str]]) -> Sequence[bytes] | None:
+    """What stands around the values of these field lines; None where one is not there once."""
+    pieces = []
+    for name, value in changing:
+        start = f"\r\n{name}: ".encode("latin-1")
+        line = start + value.encode("latin-1") + _CRLF
+        before, found, after = head.partition(line)
+        head = _CRLF + after
+        if not found or line in head:
+            return None
+        pieces.append(before + start)
+    return [*pieces, head]

@@ -1,0 +1,129 @@
+r"""Plain request heads, known for what they are in one look.
+
+Most requests are a GET that asks for nothing special. `compile_grammar` makes a function that
+takes the bytes of one and returns its gist: all of the head that the answer can depend on.
+
+    b"GET /a HTTP/1.1\r\nHost: h\r\nCookie: id=1\r\nUser-Agent: ...\r\n\r\n"
+    (b"GET", b"/a", b"h", b"", None)       where Cookie is watched for presence, Range not there
+
+It is no second parser: whoever needs to know what a gist means has `parse_head` read the head that
+`head_of` makes of it. The grammar here must accept nothing that `heads` refuses or reads otherwise;
+what it does not accept is not wrong, only not plain.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from operator import itemgetter
+from string import ascii_lowercase
+from typing import Any, Final, TypeAlias
+
+from proxy.exchange import Watched
+
+Gist: TypeAlias = tuple[Any, ...]
+"""bytes: method, target, Host, then one for each watched field, or None where it is absent."""
+
+Scan: TypeAlias = Callable[[bytes], Gist | None]
+"""From one whole head to its gist; None for what is not one plain head."""
+
+NEVER_PLAIN: Final = frozenset(
+    {
+        "content-length",
+        "expect",
+        "if-match",
+        "if-range",
+        "if-unmodified-since",
+        "range",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Fields without which a head is plain."""
+
+NEVER_WATCHED: Final = NEVER_PLAIN | {"connection", "host"}
+"""Fields that are known without: absent, `keep-alive` or absent, and always in the gist."""
+
+_FIXED: Final = ("method", "target", "host")
+_TCHARS = r"!#$%&'*+\-.^_`|~0-9"
+_NAME = rf"[{_TCHARS}A-Za-z]++"
+_VALUE = r"[\t -~\x80-\xff]*+"
+
+
+def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
+    """What recognises plain heads.
+
+    Args:
+        watched: What goes into the gist; NEVER_WATCHED is left out.
+        longest: Bytes of a head above which it is not plain.
+        lines: The same for its field lines.
+    """
+    fullmatch = re.compile(_expression(watched).encode()).fullmatch
+    most_newlines = lines + 2  # the request line's, and the empty line's
+
+    def scan(head: bytes) -> Gist | None:
+        if len(head) > longest:
+            return None
+        match = fullmatch(head)
+        if match is None or head.count(b"\n") > most_newlines:
+            return None
+        return match.groups()
+
+    return scan
+
+
+def watched_names(watched: Watched) -> tuple[str, ...]:
+    """The fields of a gist, in its order."""
+    return (
+        *sorted(watched.present - watched.values - NEVER_WATCHED),
+        *sorted(watched.values - NEVER_WATCHED),
+    )
+
+
+def head_of(gist: Gist, watched: Watched) -> bytes:
+    """The head that says just this, for `heads.parse_head`."""
+    names = (b"Host", *map(str.encode, watched_names(watched)))
+    fields = zip(names, gist[2:], strict=True)
+    lines = [b"%b:%b\r\n" % (name, value) for name, value in fields if value is not None]
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (gist[0], gist[1], b"".join(lines))
+
+
+def _expression(watched: Watched) -> str:
+    """One regular expression, in which nothing that was matched is ever tried otherwise."""
+    names = watched_names(watched)
+    captured = [
+        _once(number, name, "()" + _VALUE if name not in watched.values else f"({_VALUE})")
+        for number, name in enumerate(names, len(_FIXED) + 1)
+    ]
+    special = sorted({*NEVER_WATCHED, *names})
+    letters = "".join(c + c.upper() for c in ascii_lowercase if not _begins(special, c))
+    lines = (
+        rf"[{_TCHARS}{letters}][{_TCHARS}A-Za-z]*+:{_VALUE}\r\n",  # most lines, cheaply
+        _once(len(_FIXED), "host", f"({_VALUE})"),
+        rf"{_any_case('connection')}:[ \t]*+{_any_case('keep-alive')}[ \t]*+\r\n",
+        *captured,
+        rf"(?!(?:{_any_of(special)}):){_NAME}:{_VALUE}\r\n",
+    )
+    request_line = r'(GET|HEAD) (/[!"$-~\x80-\xff]*+) HTTP/1\.1\r\n'
+    return rf"{request_line}(?:{'|'.join(lines)})*+(?(3)\r\n|(?!))"
+
+
+def _once(group: int, name: str, value: str) -> str:
+    """A field line that may come once, its value in this group."""
+    return rf"{_any_case(name)}:(?({group})(?!)){value}\r\n"
+
+
+def _begins(names: Iterable[str], letter: str) -> bool:
+    return any(name.startswith(letter) for name in names)
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """Any of these names, tried only where their first letter fits."""
+    grouped = groupby(sorted(names), key=itemgetter(0))
+    return "|".join(
+        f"{_any_case(first)}(?:{'|'.join(_any_case(name[1:]) for name in group)})"
+        for first, group in grouped
+    )
+
+
+def _any_case(name: str) -> str:
+    return "".join(f"[{c.upper()}{c}]" if c.isalpha() else re.escape(c) for c in name)

@@ -1,0 +1,297 @@
+"""What may be given again, and what ends that."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import ref
+
+import pytest
+
+from proxy.events import Answered
+from proxy.exchange import Outgoing, Recurring, Watched
+from proxy.purging import Mode
+from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
+from proxy.routes import HeaderEdits, PathPattern, Route
+from proxy.stores import CacheKey
+from tests.apparatus import Proxied, Reply, proxied
+
+URL = "http://api.example/"
+LARGEST = 1 << 20
+MINUTE = ("Cache-Control", "max-age=60")
+
+
+def request(*lines: tuple[str, str], method: str = "GET", target: str = "/") -> Request:
+    return Request(method, "http", "api.example", target, Headers(lines))
+
+
+@dataclass
+class Hot:
+    """A proxy that has `/` in memory, and what it makes of requests for it."""
+
+    proxy: Proxied
+
+    def prepare(
+        self, *lines: tuple[str, str], largest: int = LARGEST, **about: Any
+    ) -> tuple[Recurring, Outgoing, bytes] | None:
+        return self.proxy.gateway.hot.prepare(request(*lines, **about), largest)
+
+    def recurring(self, *lines: tuple[str, str], **about: Any) -> Recurring:
+        prepared = self.prepare(*lines, **about)
+        assert prepared is not None
+        return prepared[0]
+
+
+@asynccontextmanager
+async def stored(
+    *lines: tuple[str, str], policy: Policy | None = None, asked: Any = (), **options: Any
+) -> AsyncIterator[Hot]:
+    async with proxied(policy, **options) as proxy:
+        proxy.origin.will(Reply(headers=[*(lines or (MINUTE,))], body=b"body"))
+        await proxy.get("/", *asked)
+        yield Hot(proxy)
+
+
+async def test_the_answer_is_that_of_respond_then_and_later() -> None:
+    async with stored(MINUTE, ("ETag", '"1"'), ("Cache-Tag", "t")) as hot:
+        proxy = hot.proxy
+        prepared = hot.prepare()
+        assert prepared is not None
+        recurring, outgoing, body = prepared
+        plain = await proxy.get()
+        assert (outgoing.status, outgoing.reason, body) == (plain.status, plain.reason, plain.body)
+        assert list(outgoing.headers.items()) == list(plain.headers.items())
+        for seconds in (0.0, 0.5, 0.6, 1.4, 30.0, 27.0, 0.4):
+            proxy.clock.now += seconds
+            assert recurring.again() == b"body"
+            plain = await proxy.get()
+            changing = [("Age", plain.headers["Age"]), ("Cache-Status", plain.cache_status)]
+            assert list(recurring.changing) == changing
+        assert len(proxy.origin.seen) == 1
+
+
+async def test_it_tells_of_every_answer_as_respond_does() -> None:
+    async with stored() as hot:
+        proxy = hot.proxy
+        await proxy.get("/")
+        recurring = hot.recurring()
+        recurring.again()
+        answered = [event for event in proxy.events if isinstance(event, Answered)]
+        assert len(answered) == 4
+        assert len(set(answered[1:])) == 1
+
+
+async def test_what_changes_is_another_object_only_when_it_changes() -> None:
+    async with stored() as hot:
+        recurring = hot.recurring()
+        before = recurring.changing
+        hot.proxy.clock.now += 0.5
+        recurring.again()
+        half = recurring.changing
+        hot.proxy.clock.now += 0.2
+        recurring.again()
+        assert recurring.changing is half
+        assert before != half  # the ttl is cut to whole seconds
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("scope", ["*", "tag:t", f"url:{URL}", "host:api.example"])
+async def test_a_purge_ends_it(scope: str, mode: Mode) -> None:
+    async with stored(MINUTE, ("Cache-Tag", "t")) as hot:
+        recurring = hot.recurring()
+        await hot.proxy.log.append(["tag:other"], mode)
+        assert recurring.again() == b"body"
+        await hot.proxy.log.append([scope], mode)
+        assert recurring.again() is None
+        assert hot.prepare() is None
+
+
+async def test_its_end_of_freshness_ends_it() -> None:
+    async with stored() as hot:
+        recurring = hot.recurring()
+        hot.proxy.clock.now += 59.999
+        assert recurring.again() == b"body"
+        hot.proxy.clock.now += 0.001
+        assert recurring.again() is None
+        assert hot.prepare() is None
+
+
+async def test_a_clock_that_steps_back_is_believed() -> None:
+    async with stored() as hot:
+        hot.proxy.clock.now += 10
+        recurring = hot.recurring()
+        hot.proxy.clock.now -= 5
+        recurring.again()
+        assert dict(recurring.changing)["Age"] == "5"
+
+
+async def test_another_entry_in_its_place_ends_it() -> None:
+    async with stored() as hot:
+        recurring = hot.recurring()
+        hot.proxy.origin.will(Reply(headers=[MINUTE], body=b"new"))
+        await hot.proxy.get("/", ("Range", "bytes=9-"), ("Cache-Control", "no-cache"))
+        (held,) = hot.proxy.store.lookup_now(CacheKey(URL))
+        await hot.proxy.store.remove(CacheKey(URL), held.entry)
+        assert recurring.again() is None
+
+
+async def test_one_more_variant_ends_it() -> None:
+    vary = ("Vary", "Accept-Language")
+    async with stored(MINUTE, vary, asked=[("Accept-Language", "en")]) as hot:
+        assert hot.prepare(("Accept-Language", "en")) is None  # only now is it watched
+        recurring = hot.recurring(("Accept-Language", "en"))
+        assert "accept-language" in recurring.depends_on
+        hot.proxy.origin.will(Reply(headers=[MINUTE, vary], body=b"de"))
+        await hot.proxy.get("/", ("Accept-Language", "de"))
+        assert recurring.again() is None
+        assert hot.recurring(("Accept-Language", "de")).again() == b"de"
+        assert hot.prepare(("Accept-Language", "fr")) is None
+
+
+async def test_without_trust_in_the_log_nothing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stored() as hot:
+        recurring = hot.recurring()
+        monkeypatch.setattr(hot.proxy.log, "trusted", False)
+        assert recurring.again() is None
+        assert hot.prepare() is None
+
+
+async def test_it_keeps_nothing_in_memory_that_has_left_the_store() -> None:
+    async with stored() as hot:
+        recurring = hot.recurring()
+        (held,) = hot.proxy.store.lookup_now(CacheKey(URL))
+        entry = ref(held.entry)
+        await hot.proxy.store.remove(CacheKey(URL), held.entry)
+        del held
+        gc.collect()
+        assert entry() is None
+        assert recurring.again() is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "body"),
+    [
+        ([], 200, b"body"),
+        ([("If-None-Match", '"1"')], 304, b""),
+        ([("If-None-Match", '"0", W/"1"')], 304, b""),
+        ([("If-None-Match", '"0"')], 200, b"body"),
+        ([("If-Modified-Since", "Fri, 15 Jan 2027 08:00:00 GMT")], 304, b""),
+        ([("Cookie", "a=b"), ("Cache-Control", "no-cache")], 200, b"body"),
+    ],
+)
+async def test_conditions_are_met(lines: list[tuple[str, str]], status: int, body: bytes) -> None:
+    async with stored(
+        MINUTE, ("ETag", '"1"'), ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+    ) as hot:
+        prepared = hot.prepare(*lines)
+        assert prepared is not None
+        assert (prepared[1].status, prepared[2]) == (status, body)
+        assert prepared[0].again() == body
+        plain = await hot.proxy.get("/", *lines)
+        assert plain.status == status
+        assert list(plain.headers.items()) == list(prepared[1].headers.items())
+
+
+async def test_head_has_no_body() -> None:
+    async with stored() as hot:
+        prepared = hot.prepare(method="HEAD")
+        assert prepared is not None
+        assert prepared[2] == b""
+        assert prepared[0].again() == b""
+        assert prepared[1].headers["Content-Length"] == "4"
+
+
+HONOR = Policy(client_directives=ClientDirectives.HONOR)
+EVERYWHERE = PathPattern("/**")
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        pytest.param({"policy": HONOR}, [("Cache-Control", "max-age=99")], id="honored directives"),
+        pytest.param({"policy": HONOR}, [("Pragma", "")], id="honored Pragma"),
+        pytest.param({"policy": Policy(cache=False)}, [], id="cache off"),
+        pytest.param({}, [("If-Match", "*")], id="a precondition for the origin"),
+        pytest.param(
+            {}, [("If-Modified-Since", "Monday, 01-Jan-24 00:00:00 GMT")], id="a date that moves"
+        ),
+        pytest.param({"policy": Policy(refresh_ahead=10_000.0)}, [], id="may be refreshed early"),
+        pytest.param(
+            {
+                "routes": [
+                    Route(
+                        name="x",
+                        path=EVERYWHERE,
+                        response_headers=HeaderEdits(set=(("AGE", "0"),)),
+                    )
+                ]
+            },
+            [],
+            id="the operator's own Age",
+        ),
+        pytest.param(
+            {"routes": [Route(name="x", headers=(("Connection", "keep-alive"),))]},
+            [],
+            id="a route that looks at the connection",
+        ),
+    ],
+)
+async def test_what_is_left_to_respond(
+    options: dict[str, Any], lines: list[tuple[str, str]]
+) -> None:
+    async with stored(**options) as hot:
+        assert hot.prepare(*lines) is None
+
+
+async def test_too_large_a_body_is_left_to_respond() -> None:
+    async with stored() as hot:
+        assert hot.prepare(largest=3) is None
+        assert hot.prepare(largest=4) is not None
+
+
+async def test_an_assumed_lifetime_is_not_for_those_with_credentials() -> None:
+    modified = ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+    async with stored(modified) as hot:
+        assert {"cookie", "authorization"} <= hot.recurring().depends_on
+        assert hot.prepare(("Cookie", "")) is None
+        assert hot.prepare(("Authorization", "")) is None
+    async with stored(MINUTE, modified) as hot:
+        assert not {"cookie", "authorization"} & hot.recurring().depends_on
+        assert hot.prepare(("Cookie", "")) is not None
+
+
+async def test_keys_and_routes_say_what_is_watched() -> None:
+    policy = Policy(key=KeyPolicy(headers=("X-Tenant",), cookies=("shop",)))
+    routes = [Route(name="beta", headers=(("X-Beta", "yes"),)), Route(name="all", policy=policy)]
+    async with stored(routes=routes, asked=[("X-Tenant", "a")]) as hot:
+        conditions = {"if-none-match", "if-modified-since"}
+        assert hot.proxy.gateway.hot.watched == Watched(
+            frozenset({*conditions, "x-beta", "x-tenant", "cookie"}),
+            frozenset({"cookie", "authorization", "cache-control", "pragma"}),
+        )
+        assert hot.prepare() is None
+        recurring = hot.recurring(("X-Tenant", "a"))
+        assert recurring.depends_on == {*conditions, "x-beta", "x-tenant", "cookie"}
+
+
+async def test_a_part_of_a_body_is_left_to_respond() -> None:
+    async with proxied() as proxy:
+        part = [MINUTE, ("Content-Range", "bytes 0-3/8"), ("ETag", '"1"')]
+        proxy.origin.will(Reply(206, part, b"half"))
+        await proxy.get("/", ("Range", "bytes=0-3"))
+        assert len(proxy.store) == 1
+        assert Hot(proxy).prepare() is None
+
+
+async def test_fields_without_end_are_not_watched() -> None:
+    async with stored() as hot:
+        for number in range(60):
+            names = ", ".join(f"X-{number}-{i}" for i in range(3))
+            hot.proxy.origin.will(Reply(headers=[MINUTE, ("Vary", names)]))
+            target = f"/{number}"
+            await hot.proxy.get(target)
+            hot.prepare(target=target)
+        assert len(hot.proxy.gateway.hot.watched.values) <= 40
+        assert hot.prepare() is not None

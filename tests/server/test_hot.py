@@ -1,0 +1,466 @@
+"""The hot path: what is remembered of answers, and what connections do with it."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.web_protocol import RequestHandler
+
+from proxy.exchange import Incoming, Outgoing, Recurring, Watched
+from proxy.rfc9111.messages import Headers, Request
+from proxy.server import Listener, ServerOptions
+from proxy.server.hot import HotPath
+from tests.server.wire import Listen, Peer, eventually, ok
+
+HEAD = b"HTTP/1.1 200 OK\r\nX: y\r\nAge: %d\r\nVia: v\r\nCache-Status: hit; ttl=%d\r\n%b\r\n"
+LENGTH = b"Content-Length: %d\r\n"
+
+
+@dataclass
+class Again:
+    """An answer that counts how often it is given."""
+
+    answers: "FakeAnswers"
+    body: bytes
+    depends_on: frozenset[str]
+    changing: Sequence[tuple[str, str]]
+
+    def again(self) -> bytes | None:
+        if self.answers.over:
+            return None
+        self.answers.given += 1
+        if self.answers.age != int(self.changing[0][1]):
+            self.changing = self.answers.changing
+        return self.body
+
+
+@dataclass
+class FakeAnswers:
+    """Answers everything with its target, or not at all."""
+
+    watched: Watched = field(
+        default_factory=lambda: Watched(frozenset({"x-wanted"}), frozenset({"cookie"}))
+    )
+    depends_on: frozenset[str] = frozenset({"x-wanted"})
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | None = None
+    age: int = 5
+    over: bool = False
+    refuses: bool = False
+    given: int = 0
+    prepared: list[Request] = field(default_factory=list)
+    largest: int = 0
+
+    @property
+    def changing(self) -> Sequence[tuple[str, str]]:
+        return (("Age", str(self.age)), ("Cache-Status", f"hit; ttl={60 - self.age}"))
+
+    def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
+        self.prepared.append(request)
+        self.largest = largest
+        if self.refuses:
+            return None
+        body = request.target.encode("latin-1") if self.body is None else self.body
+        age, status = self.changing
+        headers = Headers([("X", "y"), age, ("Via", "v"), status, *self.headers])
+        outgoing = Outgoing(200, "OK", headers, body, len(body))
+        return Again(self, body, self.depends_on, self.changing), outgoing, body
+
+
+def get(*lines: str, target: str = "/", host: str = "a.example") -> bytes:
+    head = [f"GET {target} HTTP/1.1", f"Host: {host}", *lines, "", ""]
+    return "\r\n".join(head).encode("latin-1")
+
+
+@contextlib.contextmanager
+def path(answers: FakeAnswers, scheme: str = "http", **options: Any) -> Iterator[HotPath]:
+    with asyncio.Runner() as runner:
+
+        async def make() -> HotPath:
+            return HotPath(answers, scheme, ServerOptions(**options))
+
+        yield runner.run(make())
+
+
+class TestRemembering:
+    def test_what_is_asked_for_once_is_left_alone(self) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            assert hot.answer(get("X-Id: 1")) is None
+            first = hot.answer(get("X-Id: 2"))
+            again = hot.answer(get("X-Id: 3"))
+        assert first == again == (HEAD % (5, 55, LENGTH % 1), b"/")
+        assert len(answers.prepared) == answers.given == 1
+
+    def test_the_request_is_reduced_to_what_is_watched(self) -> None:
+        answers = FakeAnswers()
+        lines = ("X-Wanted: \t a\xe9 ", "Cookie: secret", "User-Agent: x")
+        with path(answers, scheme="https") as hot:
+            hot.answer(get())
+            hot.answer(get(*lines, target="/\xe9?q", host="A.example:443"))
+            hot.answer(get(*lines, target="/\xe9?q", host="A.example:443"))
+        (request,) = answers.prepared
+        assert (request.method, request.scheme) == ("GET", "https")
+        assert (request.authority, request.target) == ("a.example", "/\xe9?q")
+        assert sorted(request.headers.items()) == [
+            ("Host", "A.example:443"),
+            ("cookie", ""),
+            ("x-wanted", "a\xe9"),
+        ]
+
+    def test_answers_are_told_apart_by_what_they_depend_on(self) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            for value in ("a", "a", "b", "a", "b"):
+                hot.answer(get(f"X-Wanted: {value}", "Cookie: x"))
+                hot.answer(get(f"X-Wanted: {value}"))
+            assert len(answers.prepared) == 2
+            answers.depends_on = frozenset({"cookie", "range"})
+            for value in ("c", "a", "a", "b", "b"):
+                hot.answer(get(f"X-Wanted: {value}"))
+            assert len(answers.prepared) == 5
+            hot.answer(get("X-Wanted: a", "Cookie: x"))
+            assert len(answers.prepared) == 6
+
+    def test_what_changes_is_written_anew(self) -> None:
+        answers = FakeAnswers(headers=[("Age-Of", "5"), ("X-Age", "Age: 5")])
+        end = b"Age-Of: 5\r\nX-Age: Age: 5\r\n" + LENGTH % 1
+        with path(answers) as hot:
+            for age in (5, 5, 6, 6, 4):
+                answers.age = age
+                hot.answer(get())
+            answers.age = 1000
+            answer = hot.answer(get())
+        assert answer == (HEAD % (1000, -940, end), b"/")
+        assert len(answers.prepared) == 1
+
+    @pytest.mark.parametrize(
+        "headers",
+        [[("Cache-Status", "hit; ttl=55")], [("Age", "5")]],
+        ids=lambda lines: lines[0][0],
+    )
+    def test_what_cannot_be_told_apart_is_prepared_each_time(
+        self, headers: list[tuple[str, str]]
+    ) -> None:
+        answers = FakeAnswers(headers=headers)
+        with path(answers) as hot:
+            found = [hot.answer(get()) is not None for _ in range(9)]
+        assert found == [False, True, False, True, False, False, False, True, False]
+        assert answers.given == 0
+
+    def test_an_end_is_not_the_end(self) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            assert [hot.answer(get()) is None for _ in range(3)] == [True, False, False]
+            answers.over = True
+            assert hot.answer(get()) is None
+            answers.over = False
+            assert hot.answer(get()) is not None
+        assert len(answers.prepared) == 2
+
+    def test_what_is_tried_in_vain_is_tried_less_and_less_often(self) -> None:
+        answers = FakeAnswers(refuses=True)
+        with path(answers) as hot:
+            for _ in range(1000):
+                hot.answer(get())
+            assert len(answers.prepared) < 25
+            answers.refuses = False
+            for _ in range(64):
+                hot.answer(get())
+            assert hot.answer(get()) is not None
+
+    def test_fields_that_become_watched_count_from_then_on(self) -> None:
+        answers = FakeAnswers(refuses=True)
+        with path(answers) as hot:
+            hot.answer(get("X-New: 1"))
+            answers.watched = Watched(answers.watched.values | {"x-new"})
+            hot.answer(get("X-New: 1"))
+            answers.refuses = False
+            hot.answer(get("X-New: 1"))
+            hot.answer(get("X-New: 1"))
+        assert [request.headers.get("X-New") for request in answers.prepared] == [None, "1"]
+
+    @pytest.mark.parametrize("host", ["", "a b", "a,b", "[::x]", "a:65536"])
+    def test_a_host_that_is_none_is_left_to_the_parser(self, host: str) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            assert [hot.answer(get(host=host)) for _ in range(3)] == [None] * 3
+        assert not answers.prepared
+
+    def test_long_targets_and_values_are_not_remembered(self) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            for _ in range(3):
+                assert hot.answer(get(target="/" + "x" * 2100)) is None
+                assert hot.answer(get("X-Wanted: " + "x" * 2100)) is None
+            assert len(hot._places) == 1
+        assert not answers.prepared
+
+    def test_memory_is_bounded_and_what_is_in_use_stays(self) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            hot.answer(get())
+            for number in range(10_000):
+                hot.answer(get(target=f"/{number % 3}/{number // 3}"))
+                assert (hot.answer(get()) is None) is False
+            assert len(hot._places) + len(hot._older) <= 8194
+        assert [request.target for request in answers.prepared] == ["/"]
+
+    def test_limits_of_the_door_hold(self) -> None:
+        answers = FakeAnswers()
+        with path(answers, headers=3, header_size=100, request_line=200) as hot:
+            for _ in range(2):
+                assert hot.answer(get("a: b", "a: b", "a: b")) is None
+                assert hot.answer(get("a: " + "x" * 70)) is None
+            assert not answers.prepared
+            hot.answer(get("a: b", "a: b"))
+            assert hot.answer(get("a: b", "a: b")) is not None
+
+
+async def never(_: Incoming) -> Outgoing:
+    raise AssertionError("the gateway was asked")
+
+
+async def plain(incoming: Incoming) -> Outgoing:
+    return ok(f"plain {incoming.request.target}".encode("latin-1"))
+
+
+@dataclass
+class Warm:
+    """A listener whose hot path knows `/`."""
+
+    listener: Listener
+    answers: FakeAnswers
+
+    async def connect(self, **options: Any) -> Peer:
+        return await Peer.connect(self.listener, **options)
+
+
+@pytest.fixture
+async def warm(listen: Listen) -> Callable[..., Any]:
+    async def start(answers: FakeAnswers | None = None, **options: Any) -> Warm:
+        answers = answers or FakeAnswers()
+        listener = await listen(plain, **options)
+        listener.answer_from(answers)
+        async with await Peer.connect(listener) as peer:
+            await peer.ask(get())
+            assert (await peer.ask(get())).body != b"plain /"
+        answers.given = 0
+        return Warm(listener, answers)
+
+    return start
+
+
+class TestConnections:
+    async def test_a_hit_asks_nobody(self, warm: Any) -> None:
+        server = await warm()
+        async with await server.connect() as peer:
+            for number in range(3):
+                reply = await peer.ask(get(f"X-Id: {number}"))
+                assert reply.body == b"/"
+            assert server.answers.given == 3
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            [b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"],
+            [b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", b"abc"],
+            [b"POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+            [b"GET /p HTTP/1.1\r\nHo", b"st: a\r\n\r\n"],
+            [b"GET /p HTTP/1.1\r\nHost: a\r\n\r", b"\n"],
+            [b"\r\n", b"GET /p HTTP/1.1\r\nHost: a\r\n\r\n"],
+            [b"\r\nGET /p HTTP/1.1\r\nHost: a\r\n\r\n"],
+            [b"GET /p HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
+        ],
+    )
+    async def test_it_comes_back_after_what_is_not_plain(
+        self, warm: Any, pieces: list[bytes]
+    ) -> None:
+        server = await warm()
+        async with await server.connect() as peer:
+            for count in (1, 2):
+                assert (await peer.ask(get())).body == b"/"
+                for piece in pieces:
+                    peer.send(piece)
+                    await asyncio.sleep(0.01)
+                assert (await peer.reply()).body == b"plain /p"
+                assert server.answers.given == count
+
+    async def test_it_comes_back_after_pipelining(self, warm: Any) -> None:
+        server = await warm()
+        async with await server.connect() as peer:
+            peer.send(get() + get(target="/p") + get())
+            assert [(await peer.reply()).body for _ in range(3)] == [
+                b"plain /",
+                b"plain /p",
+                b"plain /",
+            ]
+            assert (await peer.ask(get())).body == b"/"
+
+    async def test_empty_lines_between_requests_are_counted_as_ever(self, warm: Any) -> None:
+        server = await warm()
+        async with await server.connect() as peer:
+            for _ in range(8):
+                assert (await peer.ask(get())).body == b"/"
+                peer.send(b"\r\n")
+                await asyncio.sleep(0.005)
+                assert (await peer.ask(get())).body == b"plain /"
+
+    async def test_while_an_answer_is_on_its_way_the_next_waits(self, listen: Listen) -> None:
+        go = asyncio.Event()
+
+        async def slow(_: Incoming) -> Outgoing:
+            await go.wait()
+            return ok(b"slow")
+
+        listener = await listen(slow)
+        listener.answer_from(FakeAnswers())
+        async with await Peer.connect(listener) as peer:
+            peer.send(get(target="/p"))
+            await asyncio.sleep(0.01)
+            for _ in range(3):
+                peer.send(get())
+                await asyncio.sleep(0.01)
+            go.set()
+            replies = [(await peer.reply()).body for _ in range(4)]
+            assert replies == [b"slow"] * 4
+
+    async def test_the_last_request_of_a_connection_is_told_so(self, warm: Any) -> None:
+        server = await warm(requests_per_connection=3)
+        async with await server.connect() as peer:
+            replies = [await peer.ask(get()) for _ in range(3)]
+            assert [reply.body for reply in replies] == [b"/", b"/", b"plain /"]
+            assert replies[-1].get(b"Connection") == b"close"
+            await peer.closed()
+
+    async def test_a_draining_server_says_so(self, warm: Any) -> None:
+        server = await warm()
+        async with await server.connect() as peer:
+            assert (await peer.ask(get())).body == b"/"
+            server.listener.retire()
+            reply = await peer.ask(get())
+            assert (reply.body, reply.get(b"Connection")) == (b"plain /", b"close")
+            await peer.closed()
+
+    async def test_every_hit_extends_the_life_of_an_idle_connection(self, warm: Any) -> None:
+        server = await warm(keepalive_timeout=0.5)
+        loop = asyncio.get_running_loop()
+        async with await server.connect() as peer:
+            start = loop.time()
+            while loop.time() < start + 1.2:
+                assert (await peer.ask(get())).body == b"/"
+                await asyncio.sleep(0.05)
+            last = loop.time()
+            await peer.closed()
+            assert loop.time() - last > 0.4
+
+    async def test_the_first_hit_ends_the_wait_for_the_first_head(self, warm: Any) -> None:
+        server = await warm(header_timeout=0.2)
+        async with await server.connect() as peer:
+            assert (await peer.ask(get())).body == b"/"
+            await asyncio.sleep(0.4)
+            assert (await peer.ask(get())).body == b"/"
+
+    async def test_a_client_that_closes_its_side_still_gets_all(self, warm: Any) -> None:
+        server = await warm(FakeAnswers(body=b"x" * 200_000))
+        async with await server.connect(limit=1 << 10) as peer:
+            peer.send(get())
+            peer.writer.write_eof()
+            assert (await peer.rest()).endswith(b"x" * 200_000)
+            assert server.answers.given == 1
+
+    async def test_tls_has_a_hot_path_of_its_own(self, listen: Listen, certified: Any) -> None:
+        answers = FakeAnswers()
+        listener = await listen(plain, tls=certified.server)
+        listener.answer_from(answers)
+        async with await Peer.connect(listener, ssl=certified.client) as peer:
+            bodies = [(await peer.ask(get())).body for _ in range(3)]
+        assert bodies == [b"plain /", b"/", b"/"]
+        assert [request.scheme for request in answers.prepared] == ["https"]
+        assert answers.largest == 256 * 1024
+
+
+@dataclass
+class Stalled:
+    """A client that asks and does not read."""
+
+    server: Warm
+    sock: socket.socket
+
+    @property
+    def connection(self) -> Any:
+        acceptor = self.server.listener._acceptor
+        assert acceptor is not None
+        (connection,) = acceptor._open
+        return connection
+
+    async def ask(self) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.sock, get())
+        await asyncio.sleep(0.01)
+
+    async def ask_until_paused(self) -> int:
+        """How many were answered until the system's buffers were full."""
+        for _ in range(200):
+            await self.ask()
+            if self.connection._paused:
+                return self.server.answers.given
+        raise AssertionError("it is never full")
+
+    async def read_away(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(0.2):
+                    await asyncio.get_running_loop().sock_recv(self.sock, 1 << 20)
+
+
+@contextlib.contextmanager
+def stalled(server: Warm) -> Iterator[Stalled]:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", server.listener.port))
+        sock.settimeout(0)
+        yield Stalled(server, sock)
+
+
+class TestSlowReaders:
+    BODY = b"x" * (256 * 1024)
+
+    async def test_one_that_does_not_read_is_not_answered_at_once(self, warm: Any) -> None:
+        """Else its answers would pile up in memory as fast as it can ask."""
+        server = await warm(FakeAnswers(body=self.BODY))
+        with stalled(server) as peer:
+            given = await peer.ask_until_paused()
+            waiting = peer.connection._wire.get_write_buffer_size()
+            assert waiting < len(self.BODY)
+            for _ in range(5):
+                await peer.ask()
+            assert server.answers.given == given
+            await peer.read_away()
+            await eventually(lambda: peer.connection.idle)
+            await peer.ask()
+            assert server.answers.given == given + 1
+
+    async def test_one_that_stops_reading_is_cut(self, warm: Any) -> None:
+        server = await warm(FakeAnswers(body=self.BODY), send_timeout=0.1)
+        with stalled(server) as peer:
+            await peer.ask_until_paused()
+            await eventually(lambda: server.listener.connections == 0)
+
+    async def test_large_bodies_go_where_no_copy_of_them_waits(self, warm: Any) -> None:
+        server = await warm(FakeAnswers(body=b"x"))
+        loop = asyncio.get_running_loop()
+        copies = isinstance(loop, asyncio.BaseEventLoop) and sys.version_info < (3, 12)
+        assert server.answers.largest == (256 * 1024 if copies else sys.maxsize)
+
+
+def test_aiohttp_still_has_what_the_hot_path_touches() -> None:
+    """The canary: the keep-alive timer reads a time that every hit moves."""
+    slots = {*RequestHandler.__slots__, *BaseProtocol.__slots__}
+    assert {"_next_keepalive_close_time", "_keepalive_timeout", "_close", "_paused"} <= slots
+    assert "_next_keepalive_close_time" in RequestHandler._process_keepalive.__code__.co_names

@@ -1,0 +1,304 @@
+"""The hot path and the plain one: the same bytes out for the same bytes in.
+
+Two proxies, one with the hot path and one without, each with an origin and a clock of its own, get
+the same: requests that are cut anywhere, purges, writes, time. What their clients and their
+origins see must not differ in a byte.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.origin import OriginOptions
+from proxy.purging import Mode
+from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
+from proxy.routes import HeaderEdits, PathPattern, Route
+from proxy.server import writing
+from tests.apparatus import START, Clock, Front, Origin, Reply, Seen, fronted
+
+PATIENCE = 5.0
+QUIET = 4
+"""Rounds of the loop in which nothing may happen."""
+
+ROUTES = (
+    Route(
+        name="negotiated",
+        path=PathPattern("/a/{id}"),
+        headers=(("X-Beta", "yes"),),
+        policy=Policy(ttl=30.0),
+    ),
+    Route(
+        name="edited",
+        path=PathPattern("/edited/**"),
+        response_headers=HeaderEdits(set=(("X-Edited", "%s"),), remove=("ETag",)),
+        tags=("edited",),
+    ),
+    Route(
+        name="honoring",
+        path=PathPattern("/honoring/**"),
+        policy=Policy(client_directives=ClientDirectives.HONOR),
+    ),
+    Route(
+        name="keyed",
+        path=PathPattern("/keyed/**"),
+        policy=Policy(
+            key=KeyPolicy(ignore_query=("utm_*",), headers=("X-Tenant",), cookies=("shop",))
+        ),
+    ),
+    Route(name="aged", path=PathPattern("/aged/**"), response_headers=HeaderEdits(remove=("Age",))),
+    Route(name="off", path=PathPattern("/off/**"), policy=Policy(cache=False)),
+)
+
+FIELDS: dict[str, list[tuple[str, str]]] = {
+    "a": [("Cache-Control", "max-age=60"), ("ETag", '"{n}"'), ("Cache-Tag", "t1,t2")],
+    "short": [("Cache-Control", "max-age=2"), ("ETag", 'W/"{n}"')],
+    "dated": [("Cache-Control", "max-age=60"), ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")],
+    "assumed": [("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")],
+    "vary": [("Cache-Control", "max-age=60"), ("Vary", "Accept-Language, X-Kind")],
+    "cookies": [("Cache-Control", "public, max-age=60"), ("Vary", "Cookie")],
+    "private": [("Cache-Control", "private")],
+    "edited": [("Cache-Control", "max-age=60"), ("ETag", '"{n}"'), ("Surrogate-Key", "k")],
+    "honoring": [("Cache-Control", "max-age=60"), ("Age", "7")],
+    "keyed": [("Cache-Control", "max-age=60"), ("Cache-Status", "warmfront; hit")],
+    "aged": [("Cache-Control", "max-age=60")],
+    "off": [("Cache-Control", "max-age=60")],
+    "swr": [("Cache-Control", "max-age=2, stale-while-revalidate=60"), ("ETag", '"{n}"')],
+}
+
+
+@dataclass
+class Side:
+    """One of the two proxies."""
+
+    origin: Origin
+    clock: Clock
+    front: Front
+    version: int = 1
+    answers: list[bytes] = field(default_factory=list)
+
+    def reply(self, seen: Seen) -> Reply:
+        kind = seen.target.lstrip("/").partition("/")[0].partition("?")[0]
+        fields = FIELDS.get(kind, [("Cache-Control", "no-store")])
+        lines = [(name, value.replace("{n}", str(self.version))) for name, value in fields]
+        body = f"{seen.method} {seen.target} {self.version}".encode("latin-1")
+        if seen.values("If-None-Match") and ("ETag", seen.values("If-None-Match")[0]) in lines:
+            return Reply(304, lines)
+        size = 40_000 if "big" in seen.target else 10
+        return Reply(200, [*lines, ("Date", self.clock.date())], body + b"." * size)
+
+    @property
+    def asked(self) -> list[tuple[str, str, list[tuple[str, str]], bytes]]:
+        """What the origin has seen, less what says by which port it came."""
+        return [
+            (seen.method, seen.target, list(seen.headers.items()), seen.body)
+            for seen in self.origin.seen
+        ]
+
+    async def converse(self, pieces: Sequence[bytes], *, in_turn: bool) -> None:
+        """Send these pieces on one connection, each as one read; end it when all is answered."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.front.listener.port)
+        received = asyncio.create_task(_until_eof(reader))
+        for piece in pieces:
+            if writer.transport.is_closing():
+                break
+            writer.write(piece)
+            await _turns(2)
+            if in_turn:
+                await self._quiet(received)
+        await self._quiet(received)
+        if not writer.transport.is_closing():
+            with contextlib.suppress(OSError):
+                writer.write_eof()
+        async with asyncio.timeout(PATIENCE):
+            self.answers.append(await received)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def _quiet(self, received: "asyncio.Task[bytes]") -> None:
+        """Wait until the proxy has done all that it can with what it has been sent."""
+        acceptor = self.front.listener._acceptor
+        assert acceptor is not None
+        async with asyncio.timeout(PATIENCE):
+            calm = 0
+            while calm < QUIET and not received.done():
+                await asyncio.sleep(0)
+                busy = any(one._feeder.request_complete for one in acceptor._open)
+                calm = 0 if busy or len(self.front.background) else calm + 1
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def _until_eof(reader: asyncio.StreamReader) -> bytes:
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65_536):
+            received += piece
+    return received
+
+
+@asynccontextmanager
+async def side(*, hot: bool) -> AsyncIterator[Side]:
+    origin, clock = Origin(), Clock()
+    await origin.start()
+    try:
+        options = OriginOptions(url=f"http://127.0.0.1:{origin.port}")
+        async with fronted(options, routes=ROUTES, clock=clock, hot=hot) as front:
+            one = Side(origin, clock, front)
+            origin.always = one.reply
+            yield one
+    finally:
+        await origin.stop()
+
+
+Step: TypeAlias = tuple[str, Any]
+
+
+async def both(steps: Sequence[Step]) -> int:
+    """Take these steps on both sides and compare; returns how many answers were hot."""
+    async with side(hot=True) as one, side(hot=False) as other:
+        answered = _count(one)
+        for step in steps:
+            for this in (one, other):
+                await take(this, step)
+            assert one.answers == other.answers
+        assert one.asked == other.asked
+        assert _told(one) == _told(other)
+        return len(answered)
+
+
+def _count(one: Side) -> list[bytes]:
+    """What the hot path answers from now on."""
+    hot = one.front.listener._hot["http"]
+    answer, answered = hot.answer, []
+
+    def counting(data: bytes) -> tuple[bytes, bytes] | None:
+        found = answer(data)
+        if found is not None:
+            answered.append(data)
+        return found
+
+    hot.answer = counting  # type: ignore[method-assign]
+    return answered
+
+
+def _told(one: Side) -> list[object]:
+    return [event for event in one.front.events if type(event).__name__ != "Refused"]
+
+
+async def take(this: Side, step: Step) -> None:
+    match step:
+        case "ask", (pieces, in_turn):
+            await this.converse(pieces, in_turn=in_turn)
+        case "advance", seconds:
+            this.clock.now += seconds
+        case "purge", (scope, mode):
+            await this.front.log.append([scope], mode)
+        case "change", _:
+            this.version += 1
+        case unknown:
+            raise AssertionError(unknown)
+
+
+TARGETS = [
+    *("/a/1", "/a/1?q=2", "/a/2", "/a/big", "/short/1", "/dated/1", "/assumed/1", "/vary/1"),
+    *("/cookies/1", "/private/1", "/edited/1", "/honoring/1", "/keyed/1?utm_x=1&b=2", "/aged/1"),
+    *("/off/1", "/swr/1", "/none", "//a/1", "/a/%31", "/a/\xe9"),
+]
+LINES = [
+    *("Accept: */*", "User-Agent: Mozilla/5.0 (X11; Linux)", "Connection: keep-alive"),
+    *('If-None-Match: "1"', "If-None-Match: *", 'If-None-Match: W/"1", "x"', "If-None-Match: 1"),
+    "If-Modified-Since: Mon, 01 Jan 2024 00:00:00 GMT",
+    "If-Modified-Since: Monday, 01-Jan-24 00:00:00 GMT",
+    *("Cookie: shop=1; id=2", "Cookie: id=3", "Authorization: Basic eDp5", "X-Tenant: a"),
+    *("Cache-Control: no-cache", "Cache-Control: max-age=1", "Pragma: no-cache", "X-Beta: yes"),
+    *("Cache-Control: only-if-cached", "Accept-Language: de, en;q=0.5", "Accept-Language: en"),
+    *("X-Kind: a", "X-Kind: b", "Range: bytes=0-3", 'If-Range: "1"', "Connection: close"),
+    *("Content-Length: 0", "Expect: 100-continue", "Host: b.example", 'If-Match: "1"'),
+    *("Upgrade: h2c", "TE: trailers", "Via: 1.1 other", "X-Odd: \xff"),
+]
+USUAL = [line for line in LINES[:12] if not line.startswith("Connection: c")]
+
+
+@st.composite
+def requests(draw: st.DrawFn, *, lines: Sequence[str] = LINES) -> bytes:
+    method = draw(st.sampled_from(["GET"] * 8 + ["HEAD", "HEAD", "POST"]))
+    host = draw(st.sampled_from(["a.example"] * 8 + ["A.EXAMPLE:80", "[::1]:8080", "b!ad/"]))
+    version = draw(st.sampled_from(["1.1"] * 12 + ["1.0"]))
+    fields = draw(st.lists(st.sampled_from(list(lines)), max_size=4))
+    unique = f"X-Request-Id: {draw(st.integers(0, 10**6))}"
+    head = [f"{method} {draw(st.sampled_from(TARGETS))} HTTP/{version}", f"Host: {host}", unique]
+    if method == "POST":
+        fields = [*fields, "Content-Length: 3"]
+    body = "abc" if method == "POST" else ""
+    return "\r\n".join([*head, *fields, "", body]).encode("latin-1")
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> tuple[list[bytes], bool]:
+    """The same again and again but for a field or two: what the hot path is for."""
+    target = draw(st.sampled_from(TARGETS[:13]))
+    fields = draw(st.lists(st.sampled_from(USUAL), max_size=2, unique=True))
+    pieces = []
+    for number in range(draw(st.integers(4, 8))):
+        own = draw(st.lists(st.sampled_from(USUAL), max_size=1))
+        lines = [f"GET {target} HTTP/1.1", "Host: a.example", f"X-Request-Id: {number}"]
+        pieces.append("\r\n".join([*lines, *fields, *own, "", ""]).encode("latin-1"))
+    return pieces, True
+
+
+@st.composite
+def torn(draw: st.DrawFn) -> tuple[list[bytes], bool]:
+    """Requests in a row, a byte changed now and then, cut anywhere."""
+    stream = b"".join(draw(st.lists(requests(), min_size=1, max_size=4)))
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(stream)))
+        stream = stream[:at] + draw(st.binary(max_size=2)) + stream[at + draw(st.integers(0, 1)) :]
+    cuts = sorted(draw(st.sets(st.integers(0, len(stream)), max_size=4)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    return [piece for piece in pieces if piece], True
+
+
+whole = st.lists(requests(), min_size=1, max_size=5).map(lambda pieces: (pieces, True))
+step = st.one_of(
+    alike().map(lambda ask: ("ask", ask)),
+    alike().map(lambda ask: ("ask", ask)),
+    alike().map(lambda ask: ("ask", ask)),
+    whole.map(lambda ask: ("ask", ask)),
+    torn().map(lambda ask: ("ask", ask)),
+    st.sampled_from([0.4, 1.0, 3.0, 61.0]).map(lambda seconds: ("advance", seconds)),
+    st.tuples(
+        st.sampled_from(["*", "tag:t1", "tag:edited", "url:http://a.example/a/1"]),
+        st.sampled_from(Mode),
+    ).map(lambda purge: ("purge", purge)),
+    st.just(("change", None)),
+)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_no_byte_tells_which_path_a_request_took(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "wall", lambda: START)  # the door's own answers bear a date
+    hot = 0
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(step, min_size=3, max_size=6))
+    def run(steps: list[Step]) -> None:
+        nonlocal hot
+        with asyncio.Runner(loop_factory=loop) as runner:
+            hot += runner.run(both(steps))
+
+    run()
+    assert hot > 40, "the hot path was hardly taken: nothing was compared"
