@@ -201,8 +201,10 @@ class OriginGroup:
         return another
 
     def _all_down(self) -> OriginError:
-        now = self._clock()
+        now, checks = self._clock(), self.options.checks
         soonest = min(one.breaker.retry_in(now) for one in self.members)
+        if checks is not None:  # which may pass before a pause is over
+            soonest = min(soonest, checks.interval * checks.healthy)
         last = "; ".join(f"{one.options.origin.url}: {one.breaker.cause}" for one in self.members)
         seconds = max(1, ceil(min(soonest, _LONGEST_RETRY_AFTER)))
         return OriginError(Reason.ORIGIN_DOWN, last, retry_after=seconds)

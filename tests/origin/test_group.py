@@ -15,6 +15,7 @@ from proxy.exchange import BodyAborted
 from proxy.origin import (
     Balance,
     BreakerOptions,
+    CheckOptions,
     GroupOptions,
     LimitOptions,
     MemberOptions,
@@ -319,6 +320,12 @@ class TestBreaker:
             assert error.unsent
             one.clock.now += 15.5
             assert (await one.failed()).retry_after == 5
+
+    async def test_where_checks_hold_all_down_they_say_when_to_come_back(self) -> None:
+        async with rig(1, checks=CheckOptions(path="/", interval=3.5, healthy=2)) as one:
+            one.group.members[0].breaker.hold(one.clock.now, "checks fail")
+            error = await one.failed()
+            assert (error.reason, error.retry_after) == (Reason.ORIGIN_DOWN, 7)
 
     async def test_statuses_can_count_as_failures(self) -> None:
         async with rig(2, breaker=breaker(statuses=((500, 599),))) as one:
