@@ -23,6 +23,7 @@ class Load:
         lost: Requests that got no answer, and how. A connection that said it would close loses
             none, nor one that has closed before anything is sent on it.
         turned_away: New connections that came to nothing, and how.
+        cut: Answers that were cut short, so that their client knows, by kind of target.
         wrong: Answers whose body is not what the origin has, or ever had, there.
         slowest: Seconds, by kind of target.
     """
@@ -33,6 +34,7 @@ class Load:
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     turned_away: list[str] = field(default_factory=list)
+    cut: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     slowest: dict[str, float] = field(default_factory=dict)
     connections: int = 0
@@ -117,10 +119,11 @@ class Load:
 
     def _check(self, target: str, answer: Answer) -> None:
         if not answer.complete:
-            self.lost.append(f"{target}: cut short after {len(answer.body)} bytes")
-        elif answer.status == 200:
+            self.cut[target.split("/")[1]] += 1
+        if answer.status == 200:
             version = int(answer.headers.get("X-Version", "0"))
-            if answer.body != content(target, version):
+            whole = content(target, version)
+            if answer.body != (whole if answer.complete else whole[: len(answer.body)]):
                 self.wrong.append(f"{target}: version {version}, {answer.cache_status}")
 
 

@@ -118,6 +118,7 @@ class ScriptedOrigin:
             case Fault.DRIPPING:
                 for byte in answer:
                     writer.write(bytes([byte]))
+                    await writer.drain()
                     await asyncio.sleep(_DRIP)
             case Fault.FAILING:
                 answer = b"HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\nsorry"
