@@ -58,7 +58,7 @@ class OriginTls(Section):
 
 
 class Pool(Section):
-    """Connections to the origin that are kept for the next request."""
+    """Connections to each URL that are kept for the next request."""
 
     connections: Count = 256
     """At most so many at a time; further requests wait for one, up to timeouts.connect."""
