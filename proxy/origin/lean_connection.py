@@ -224,8 +224,8 @@ class LeanConnection(asyncio.Protocol):
         self._pool.heads.stop(self)
         self._answer = self._on_interim = None
         length = head.length
-        whole = length is not None and len(content) >= length
-        body = LeanBody(content[:length]) if whole else LeanBody(b"", self)
+        whole = content[:length] if length is not None and len(content) >= length else None
+        body = LeanBody(b"", self) if whole is None else LeanBody(whole)
         answer.set_result(
             OriginResponse(
                 head.status,
@@ -235,9 +235,10 @@ class LeanConnection(asyncio.Protocol):
                 self._request_time,
                 wall(),
                 body,
+                content=whole,
             )
         )
-        if whole:
+        if whole is not None:
             self._release(reusable=head.persistent and len(content) == length)
             return
         self._body = weakref.ref(body, self._forgotten)

@@ -130,6 +130,8 @@ class OriginResponse:
         request_time: Wall clock when the request was sent; the last try counts.
         response_time: Wall clock when the final head arrived.
         body: An AsyncIterator that may raise BodyAborted; `body.aclose()` is `aclose()`.
+        content: All of the body where it came with the head, else None. Whoever takes it from
+            here can leave `body` alone: the exchange is over.
     """
 
     status: int
@@ -140,6 +142,7 @@ class OriginResponse:
     response_time: float
     body: ResponseBody
     tunnel: Tunnel | None = None
+    content: bytes | None = None
 
     async def aclose(self) -> None:
         """Drop the connection if the exchange is unfinished. May be called again."""

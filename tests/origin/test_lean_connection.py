@@ -46,6 +46,28 @@ async def test_what_came_with_the_head_is_there_without_waiting(
     assert at_once(response) == b"whole"
 
 
+@pytest.mark.parametrize(
+    ("segments", "method", "content"),
+    [
+        pytest.param([reply(b"whole")], "GET", b"whole", id="with the head"),
+        pytest.param([reply(b"")], "GET", b"", id="empty"),
+        pytest.param([OK + b"Content-Length: 9\r\n\r\n"], "HEAD", b"", id="of HEAD"),
+        pytest.param([reply(b"whole") + b"!"], "GET", b"whole", id="with surplus"),
+        pytest.param([reply(b"whole")[:-1], b"e"], "GET", None, id="in two segments"),
+    ],
+)
+async def test_content_is_all_of_a_body_that_came_with_its_head(
+    segments: list[bytes], method: str, content: bytes | None
+) -> None:
+    network = Network(lambda _: Speech(segments))
+    client = network.client(lean=True)
+    response = await client.fetch(get(method=method))
+    assert response.content == content
+    assert await read(response) == (b"whole" if content is None else content)
+    await client.close()
+    network.close()
+
+
 async def test_a_slow_reader_does_not_hold_a_connection(connect: Connect, serve: Serve) -> None:
     """Bodies that fit the buffer leave the wire at once; who reads them later is not the pool's."""
     origin = await serve(answering(reply(b"x" * 50_000)))
