@@ -31,8 +31,9 @@ check: $(STAMPS)/check ## format, lint, types, layers, coverage of the core by i
 bench: $(STAMPS)/bench ## side by side with nginx and Varnish; writes docs/benchmarks.md (half an hour)
 	$(BIN)/python -m tests.bench --write
 
-schema: $(STAMPS)/test ## write config/schema.json anew from the settings
+schema: $(STAMPS)/test ## write config/schema.json and docs/configuration.md anew from the settings
 	$(BIN)/python -m proxy.settings.schema > config/schema.json
+	$(BIN)/python -m proxy.settings.reference > docs/configuration.md
 
 clean: ## remove the environment and what the tools left behind
 	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .import_linter_cache \

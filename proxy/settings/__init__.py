@@ -13,6 +13,7 @@
     routing           Settings -> routes and the policy of each
     problems          how a problem is told
     schema            the models as JSON Schema, for editors
+    reference         the same as a page for people
 
 A value stays text until the model that owns its key says what it is, so `hosts: [1.10]`,
 `X-Answer: no` and `12:30` mean what they look like.

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from proxy.redis_link.options import Mode, RedisOptions
-from proxy.settings import Redis, Settings, defaults, load, routes_of
+from proxy.settings import Redis, Settings, defaults, load, reference, routes_of
 from proxy.settings import schema as schema_module
 from proxy.settings.loading import settings_from
 from proxy.settings.section import Section
@@ -123,13 +123,27 @@ def test_files_fit_the_schema(file: Path) -> None:
     Draft202012Validator(schema_module.json_schema()).validate(document)
 
 
-def test_schema_json_is_current() -> None:
+@pytest.mark.parametrize(
+    ("module", "written"),
+    [("schema", "config/schema.json"), ("reference", "docs/configuration.md")],
+)
+def test_what_is_written_from_the_settings_is_current(module: str, written: str) -> None:
     made = subprocess.run(
-        [sys.executable, "-m", "proxy.settings.schema"],
+        [sys.executable, "-m", f"proxy.settings.{module}"],
         cwd=ROOT,
         capture_output=True,
         check=True,
         timeout=30,
     ).stdout
-    wanted = "run: python -m proxy.settings.schema > config/schema.json"
-    assert made.decode() == (CONFIG / "schema.json").read_text(), wanted
+    assert made.decode() == (ROOT / written).read_text(), "run: make schema"
+
+
+def test_the_reference_tells_of_every_key() -> None:
+    _, *sections = re.split("(?m)^## ", reference.text())
+    told = {
+        f".{section.splitlines()[0]}.{key}".removeprefix(".Top level")
+        for section in sections
+        for key in re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    }
+    assert keys_in(Settings) <= told
+    assert {".routes[].match", ".routes[].match.path", ".store.redis.tls.ca"} <= told
