@@ -1,6 +1,7 @@
 """Where the origin is and how long to wait for it."""
 
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address
 from urllib.parse import SplitResult, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -90,12 +91,25 @@ def parse_origin_url(url: str) -> Endpoint:
         raise ValueError(f"origin URL {url!r}: user and password are not supported")
     if not parts.hostname or port == 0:
         raise ValueError(f"origin URL {url!r}: host or port is missing")
+    if _is_short_address(parts.hostname):
+        raise ValueError(f"origin URL {url!r}: an IPv4 address has four numbers")
     if parts.path not in {"", "/"}:
         raise ValueError(
             f"origin URL {url!r}: a base path ({parts.path}) is not supported; "
             "request targets reach the origin unchanged"
         )
     return Endpoint(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+
+
+def _is_short_address(host: str) -> bool:
+    """`127.1` and the like: an address to some, a name to others."""
+    if ":" in host or not host.rpartition(".")[2].isdecimal():
+        return False
+    try:
+        IPv4Address(host)
+    except AddressValueError:
+        return True
+    return False
 
 
 def _unix_endpoint(url: str, parts: SplitResult) -> Endpoint:
