@@ -10,6 +10,7 @@ from proxy.events import Event, Refused
 from proxy.exchange import Incoming, Outgoing
 from proxy.routes import HostPattern
 from proxy.server import Listener, ServerOptions
+from tests.server.conftest import Certified
 from tests.server.wire import GET, Listen, Peer, echo, ok
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -108,10 +109,10 @@ class TestBodyRate:
             assert incoming.body is not None
             async for piece in incoming.body:
                 body += piece
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
             return ok(body)
 
-        async with await Peer.connect(await listen(slow, body_idle=0.25)) as peer:
+        async with await Peer.connect(await listen(slow, body_idle=0.6)) as peer:
             peer.send(sized(4))
             for byte in b"body":
                 peer.send(bytes([byte]))
@@ -135,6 +136,14 @@ class TestConnections:
             async with await Peer.connect(listener) as four:
                 for _ in range(2):
                     assert (await four.ask()).status == 200
+
+    async def test_of_one_client_over_tls(self, listen: Listen, certified: Certified) -> None:
+        listener = await listen(echo, tls=certified.server, connections_per_client=1)
+        async with await Peer.connect(listener, ssl=certified.client) as one:
+            assert (await one.ask()).status == 200
+            async with await Peer.connect(listener, ssl=certified.client) as two:
+                assert (await two.reply()).status == 429
+            assert (await one.ask()).status == 200
 
     async def test_requests_of_one_connection(self, listen: Listen) -> None:
         listener = await listen(echo, requests_per_connection=3)
