@@ -29,7 +29,9 @@ Requests without a body, nearly all that a cache sends, are plain asyncio:
 
 Bodies and upgrades go over aiohttp's connector and parser:
 
-    connection    the pool and the parser: every private part of aiohttp is touched here only
+    pool          aiohttp's connector
+    connection    one exchange
+    protocol      aiohttp's parser, made to distrust the origin
     upload        the request body on its way, at the pace of both ends
     deadline      the clock for the response head, stopped while the client is the slow one
 
@@ -48,13 +50,13 @@ from proxy.origin.breaker import BreakerOptions
 from proxy.origin.budget import RetryOptions
 from proxy.origin.checks import CheckOptions
 from proxy.origin.client import OriginClient
-from proxy.origin.connection import parser_is_native
 from proxy.origin.errors import OriginError
 from proxy.origin.group import GroupOptions, OriginGroup
 from proxy.origin.member import Member, MemberOptions, MemberStatus
 from proxy.origin.options import Endpoint, OriginOptions, parse_origin_url
 from proxy.origin.origins import Origins
 from proxy.origin.outbound import Outbound
+from proxy.origin.protocol import parser_is_native
 from proxy.origin.response import OriginResponse
 
 __all__ = [

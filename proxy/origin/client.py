@@ -1,7 +1,7 @@
 """One request to the origin and back."""
 
 from proxy.clock import wall
-from proxy.origin.connection import Connection, Pool
+from proxy.origin.connection import Connection
 from proxy.origin.deadline import HeadDeadline
 from proxy.origin.dialling import Dialler, tls_context
 from proxy.origin.errors import StaleConnectionError
@@ -9,6 +9,7 @@ from proxy.origin.heads import Head, malformed
 from proxy.origin.lean_pool import LeanPool
 from proxy.origin.options import Endpoint, OriginOptions
 from proxy.origin.outbound import Outbound, render_head
+from proxy.origin.pool import Pool
 from proxy.origin.response import ConnectionBody, OriginResponse, Tunnel
 from proxy.origin.slots import Slots
 from proxy.origin.upload import Upload

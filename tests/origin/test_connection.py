@@ -1,7 +1,7 @@
-"""Canaries: the private parts of aiohttp that proxy.origin.connection leans on.
+"""Canaries: the private parts of aiohttp that proxy.origin's protocol, connection and pool use.
 
-When one of these fails after an upgrade of aiohttp, read that module with aiohttp's new source
-beside it; the tests on the wire then say whether what it promises still holds.
+When one of these fails after an upgrade of aiohttp, read those modules with aiohttp's new source
+beside them; the tests on the wire then say whether what they promise still holds.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.origin import OriginError, OriginOptions, parser_is_native
-from proxy.origin.connection import Pool, _Protocol
+from proxy.origin.pool import Pool
+from proxy.origin.protocol import ResponseProtocol
 from proxy.origin.slots import Slots
 from tests.origin.conftest import Serve
 from tests.scripted_origin import answering, reply
@@ -32,7 +33,7 @@ def test_the_native_parser_is_installed() -> None:
 
 
 def test_the_fallback_parser_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.origin.connection.HttpResponseParser", ResponseHandler)
+    monkeypatch.setattr("proxy.origin.protocol.HttpResponseParser", ResponseHandler)
     assert not parser_is_native()
 
 
@@ -171,7 +172,7 @@ def test_whatever_an_origin_says_ends_well(
     """No exception escapes into the loop, and whoever reads comes to an end."""
 
     async def converse() -> None:
-        protocol = _Protocol(asyncio.get_running_loop(), OriginOptions("http://x"))
+        protocol = ResponseProtocol(asyncio.get_running_loop(), OriginOptions("http://x"))
         transport = Transport()
         protocol.connection_made(transport)
         protocol.begin(head_only=head_only)
