@@ -23,6 +23,7 @@ _HEAD = re.compile(
     rf"((?:{TCHARS}:{FIELD_TEXT}\r\n)*+)\r\n"
 )
 _STATUS_LINE = re.compile(rf"HTTP/1\.[01] [1-9][0-9]{{2}}(?: {FIELD_TEXT})?+")
+_NAME = re.compile(TCHARS)
 _FIELD_LINE = re.compile(rf"{TCHARS}:{FIELD_TEXT}")
 _FIELD = re.compile(rf"({TCHARS}):[ \t]*+({FIELD_TEXT})\r\n")
 
@@ -118,6 +119,8 @@ def check_head(
     headers: Headers = CIMultiDict(
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
     )
+    if not all(map(_NAME.fullmatch, headers)):  # such as with white space before the colon
+        raise malformed("the name of a field is no token")
     length = _body_length(status, headers, modern=version == (1, 1), head_only=head_only)
     return Head(status, reason, headers, length, persistent)
 

@@ -144,14 +144,16 @@ class Faults:
         return await ask(self.front, b"GET " + target + b" HTTP/1.1\r\nHost: api.example\r\n\r\n")
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def faults() -> AsyncIterator[Faults]:
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["lean", "aiohttp"])
+async def faults(request: pytest.FixtureRequest) -> AsyncIterator[Faults]:
+    """By either way to the origin."""
     origin = FaultyOrigin()
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     # Whatever comes is worth storing, if it is whole.
     policy = Policy(default_ttl=60.0, negative_ttl={502: 60.0})
-    async with server, fronted(OriginOptions(url=f"http://127.0.0.1:{port}"), policy) as front:
+    options = OriginOptions(url=f"http://127.0.0.1:{port}", lean=request.param == "lean")
+    async with server, fronted(options, policy) as front:
         yield Faults(origin, front)
 
 
