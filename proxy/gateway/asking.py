@@ -18,7 +18,7 @@ from proxy.exchange import Outgoing
 from proxy.gateway.contacting import Contact
 from proxy.gateway.delivery import deliver
 from proxy.gateway.filling import Filling
-from proxy.gateway.flights import Alone, ErrorStatus, Landed, Outcome, Shared, Unreachable
+from proxy.gateway.flights import Alone, ErrorStatus, Outcome, Shared, Unreachable
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
@@ -264,8 +264,8 @@ class Asking:
             return await self.fetch(exchange, reason)
         entry = validated.entry
         now = self._clock()
-        if validated.stored and is_shareable(entry.response, now):
-            _tell(exchange, Landed())
+        if is_shareable(entry.response, now):
+            _tell(exchange, Shared(entry.response, entry.body))
         else:
             self._not_for_others(exchange)
         selection = ranges.select(exchange.request, entry.response, len(entry.body), now=now)

@@ -7,12 +7,13 @@
 Who finds a flight under way waits for its outcome, and every outcome says what to do then:
 
     Shared     read along, from the first byte
-    Landed     something is stored now: look there
+    Landed     another process has stored it: look there
     Alone      nothing to share: everybody asks the origin, at once and side by side
     ErrorStatus, Unreachable   the origin fails: a stale response may stand in, if one has one
 
 A request that comes after a purge never joins a flight that began before it, unless the head is
-here and the purge does not concern it.
+here and the purge does not concern it. While purges may be missed, no request joins a flight that
+began before the request came: those that come meanwhile send one of them when it is over.
 """
 
 import asyncio
@@ -29,10 +30,20 @@ from proxy.stores import CacheKey, Filled, Lease
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The head of an answer that others may have, and its body as it arrives."""
+    """The head of an answer that others may have, and its body: as it arrives, or all of it."""
 
     stored: StoredResponse
-    filling: Filling
+    body: Filling | bytes
+
+    @property
+    def arriving(self) -> Filling | None:
+        """The body, while one may begin to read it."""
+        return self.body if isinstance(self.body, Filling) and self.body.keeping else None
+
+    @property
+    def whole(self) -> bytes | None:
+        """All of the body, once it is here and was not too large."""
+        return self.body.whole if isinstance(self.body, Filling) else self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +167,7 @@ class Flights:
             case None:
                 # Any purge may concern what nobody knows the tags of yet.
                 return flight.born != self._state.position
-            case Shared(stored=stored, filling=filling):
-                return not filling.keeping or not self.is_untouched(stored, flight.key.url)
+            case Shared(stored=stored) as shared:
+                return shared.arriving is None or not self.is_untouched(stored, flight.key.url)
             case _:
                 return True

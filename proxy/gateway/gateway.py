@@ -48,7 +48,7 @@ from proxy.gateway.steps import Answer, Exchange, Found, select, suffice
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
-from proxy.rfc9111 import keys, reuse
+from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, forward_of
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.directives import request_directives
@@ -62,7 +62,7 @@ from proxy.stores import CacheKey, Entry, Lease, Store
 _ROUNDS = 3
 """How often a request waits for others before it asks on its own."""
 
-_SHAREABLE = frozenset({Reason.URI_MISS, Reason.VARY_MISS, Reason.EXPIRED})
+_SHAREABLE = frozenset({Reason.URI_MISS, Reason.VARY_MISS, Reason.EXPIRED, Reason.PURGES_UNKNOWN})
 """Reasons to ask the origin that others may have too; the rest is about the request itself."""
 
 _FOR_ITSELF = ("Range", "If-None-Match", "If-Modified-Since", "If-Range")
@@ -238,10 +238,10 @@ class Gateway:
             return await self._asking.failed(exchange, error, reason)
         if fetched.origin.tunnel is not None:
             return _tunnel(fetched.origin, reason)
-        gets = self._for_later_gets(exchange)
-        fetched = await self._invalidator.invalidate(exchange, fetched, gets)
         if reason is not Reason.METHOD:
             return self._asking.relay_unstored(exchange, fetched, reason)
+        gets = self._for_later_gets(exchange)
+        fetched = await self._invalidator.invalidate(exchange, fetched, gets)
         return await self._asking.relay(gets, fetched, reason)
 
     def _for_later_gets(self, exchange: Exchange) -> Exchange:
@@ -264,13 +264,18 @@ class Gateway:
         """Join whoever asks for the same already, or ask for all who come meanwhile."""
         if not self._may_share(exchange, reason):
             return await self._ask_alone(exchange, found, reason)
+        # What began before this request may miss a purge that nobody here has heard of.
+        too_old = None if self._log.trusted else self._flights.find(exchange.key)
         for _ in range(_ROUNDS):
             flight = self._flights.find(exchange.key)
-            if flight is None:
+            if flight is None or (flight is too_old and flight.known is not None):
                 if not _may_lead(exchange.request):
                     break
                 return await self._lead(exchange, found, reason)
-            answer = await self._follow(exchange, found, reason, await flight.outcome())
+            outcome = await flight.outcome()
+            if flight is too_old:
+                continue
+            answer = await self._follow(exchange, found, reason, outcome)
             if answer is not None:
                 return answer
         return await self._ask_alone(exchange, self._still(exchange, found), reason)
@@ -280,7 +285,6 @@ class Gateway:
         return (
             request.method == "GET"
             and reason in _SHAREABLE
-            and self._log.trusted
             and not self._unshareable.covers(exchange.key, request)
         )
 
@@ -328,20 +332,20 @@ class Gateway:
         self, exchange: Exchange, found: Found | None, reason: Reason, shared: Shared
     ) -> Answer | None:
         """Answer from a body on its way, where its head says that it is for this request too."""
-        request, stored, filling = exchange.request, shared.stored, shared.filling
-        if not self._log.trusted or not self._flights.is_untouched(stored, exchange.key.url):
+        request, stored = exchange.request, shared.stored
+        if not self._flights.is_untouched(stored, exchange.key.url):
             return None
-        if filling.keeping and "Range" in request.headers:
-            await filling.settled
-            return await self._use(exchange, await self._look(exchange), reason)
+        if shared.arriving is not None and "Range" in request.headers:
+            await shared.arriving.settled
         now = self._clock()
-        entries = () if filling.whole is None else (Entry(stored, filling.whole),)
         if not _answers(request, stored, exchange.policy, now):
             return await self._ask_alone(exchange, self._still(exchange, found), reason)
-        if filling.keeping:
-            outgoing = read_along(request, stored, filling, now=now)
-        elif (mine := select(exchange, entries)) is not None and mine.usable:
-            outgoing = deliver(request, mine.entry, mine.selection, now=now)
+        if shared.arriving is not None:
+            outgoing = read_along(request, stored, shared.arriving, now=now)
+        elif shared.whole is not None:
+            entry = Entry(stored, shared.whole)
+            part = ranges.select(request, stored, len(entry.body), now=now)
+            outgoing = deliver(request, entry, part, now=now)
         else:  # given up, as too large
             return await self._ask_alone(exchange, self._still(exchange, found), reason)
         ttl = int(stored.freshness.ttl(now))
