@@ -11,7 +11,7 @@ placed, so that no path, however hostile, costs more than its length times the p
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import quote
@@ -246,18 +246,54 @@ class RouteTable:
         path = request.target.partition("?")[0]
         for route, hosts in self._routes:
             variables = {} if route.path is None else route.path.match(path)
-            if variables is not None and _applies(route, hosts, request):
+            if variables is not None and _unmet(route, hosts, request) is None:
                 return Matched(route, variables)
         return self._fallback
 
+    def passed_over(self, request: Request) -> Iterator[tuple[Route, str]]:
+        """The routes before the one that `find` returns, with what of each does not hold."""
+        path = request.target.partition("?")[0]
+        for route, hosts in self._routes:
+            if route.path is not None and route.path.match(path) is None:
+                yield route, f"the path does not fit {route.path.text}"
+                continue
+            unmet = _unmet(route, hosts, request)
+            if unmet is None:
+                return
+            yield route, unmet.told_of(route)
 
-def _applies(route: Route, hosts: tuple[HostPattern, ...], request: Request) -> bool:
+
+@dataclass(frozen=True, slots=True)
+class _Unmet:
+    """The condition of a route that does not hold: the method, the host, or a field."""
+
+    kind: str
+    field: str = ""
+
+    def told_of(self, route: Route) -> str:
+        """In words; without values of fields, which may be secrets between proxies."""
+        if self.kind == "method":
+            return f"the method is not {' or '.join(sorted(route.methods))}"
+        if self.kind == "host":
+            return f"the host is not {' or '.join(route.hosts)}"
+        return f"the field {self.field} is not as the route wants it"
+
+
+_UNMET_METHOD = _Unmet("method")
+_UNMET_HOST = _Unmet("host")
+
+
+def _unmet(route: Route, hosts: tuple[HostPattern, ...], request: Request) -> _Unmet | None:
+    """What beside its path a request lacks for this route, if anything."""
     method = "GET" if request.method == "HEAD" and "GET" in route.methods else request.method
     if route.methods and method not in route.methods:
-        return False
+        return _UNMET_METHOD
     if hosts and not any(host.matches(request.authority) for host in hosts):
-        return False
-    return all(_has(request.headers, name, wanted) for name, wanted in route.headers)
+        return _UNMET_HOST
+    for name, wanted in route.headers:
+        if not _has(request.headers, name, wanted):
+            return _Unmet("field", name)
+    return None
 
 
 def _has(headers: Headers, name: str, wanted: str | re.Pattern[str]) -> bool:

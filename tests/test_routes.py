@@ -252,6 +252,29 @@ def test_the_first_match_wins_and_hands_over_what_its_path_captured() -> None:
     assert table.find(request("*", method="OPTIONS")) == Matched(rest, {})
 
 
+def test_the_routes_passed_over_say_which_condition_does_not_hold() -> None:
+    table = RouteTable(
+        [
+            Route(name="account", path=PathPattern("/account/**")),
+            Route(name="writes", methods=frozenset({"PUT", "DELETE"})),
+            Route(name="shop", hosts=("shop.example", "*.shop.example")),
+            Route(name="version", headers=(("X-Api-Version", "2"),)),
+            Route(name="products", path=PathPattern("/products/{id}")),
+            Route(name="never seen"),
+        ],
+        Route(name="fallback"),
+    )
+    asked = request("/products/42")
+    told = [(route.name, why) for route, why in table.passed_over(asked)]
+    assert told == [
+        ("account", "the path does not fit /account/**"),
+        ("writes", "the method is not DELETE or PUT"),
+        ("shop", "the host is not shop.example or *.shop.example"),
+        ("version", "the field X-Api-Version is not as the route wants it"),
+    ]
+    assert table.find(asked).route.name == "products"
+
+
 def test_header_edits_remove_then_set_then_add() -> None:
     headers = CIMultiDict([("A", "1"), ("a", "2"), ("B", "1"), ("C", "1")])
     edits = HeaderEdits(set=(("a", "3"),), add=(("A", "4"), ("D", "1")), remove=("b", "x"))

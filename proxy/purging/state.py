@@ -76,6 +76,20 @@ class Unknown:
     """This process cannot tell, or not now: the entry must not be used, and may yet be valid."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A purge that this process remembers.
+
+    Attributes:
+        scope: What was purged; for a pattern "pattern:" and the expression.
+        seq: Number of the last purge of that.
+    """
+
+    scope: str
+    mode: Mode
+    seq: int
+
+
 Judgement: TypeAlias = Valid | Softened | Invalid | Unknown
 
 
@@ -211,6 +225,24 @@ class PurgeState:
             return Invalid()
         at = told.at if isinstance(told, Softened) else None
         return self._valid_or_softened(born, url, scopes, at)
+
+    def remembered(self, url: str, scopes: Sequence[str], *, after: int) -> list[Remembered]:
+        """The purges numbered above `after` of a URL's or an entry's scopes, for people to see."""
+        found = [
+            Remembered(scope, mode, seq)
+            for scope in scopes
+            for mode, seq in (
+                (Mode.HARD, self._hard.get(hash(scope), 0)),
+                (Mode.SOFT, self._soft.get(hash(scope), (0, 0.0))[0]),
+            )
+            if seq > after
+        ]
+        found += [
+            Remembered(f"pattern:{ban.expression.pattern}", mode, ban.seq)
+            for mode in Mode
+            for ban in self._bans_on(mode, after, url)
+        ]
+        return sorted(found, key=lambda one: one.seq)
 
     def _is_invalid(self, born: int, url: str, scopes: Sequence[str]) -> bool:
         hard = self._hard

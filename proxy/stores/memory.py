@@ -170,6 +170,12 @@ class MemoryStore:
             return list(self._resources)
         return [resource.name for resource in self._carriers.of(tag)]
 
+    def peek(self, key: CacheKey) -> Sequence[Held]:
+        """What `lookup_now` finds, without counting as a use."""
+        self._reclaim(key.url)
+        resource = self._resources.get(key.url)
+        return () if resource is None else resource.under(key.extra)
+
     def variants(self, url: str) -> Sequence[Held]:
         """All that is stored for one URL and still valid, without counting as a use."""
         self._reclaim(url)

@@ -15,6 +15,7 @@ from proxy.purging import (
     Mode,
     Purge,
     PurgeState,
+    Remembered,
     Softened,
     Unknown,
     Valid,
@@ -65,6 +66,30 @@ def state_of(*purges: Purge, limits: Limits | None = None) -> PurgeState:
 )
 def test_judgements(purges: list[Purge], born: int, judgement: object) -> None:
     assert state_of(*purges).judge(born, URL, ["*", "tag:x"]) == judgement
+
+
+@pytest.mark.parametrize(
+    ("purges", "after", "remembered"),
+    [
+        pytest.param([], 0, [], id="none"),
+        pytest.param([hard(1, "tag:y")], 0, [], id="of another scope"),
+        pytest.param([hard(1, "tag:x")], 0, [("tag:x", Mode.HARD, 1)], id="hard"),
+        pytest.param([hard(1, "tag:x")], 1, [], id="earlier"),
+        pytest.param([soft(1, ALL)], 0, [(ALL, Mode.SOFT, 1)], id="soft"),
+        pytest.param(
+            [soft(1, pattern="b=1$"), soft(2, ALL), hard(3, "tag:x")],
+            0,
+            [("pattern:b=1$", Mode.SOFT, 1), (ALL, Mode.SOFT, 2), ("tag:x", Mode.HARD, 3)],
+            id="all, in their order",
+        ),
+        pytest.param([hard(1, "tag:x"), hard(2, "tag:x")], 0, [("tag:x", Mode.HARD, 2)], id="last"),
+    ],
+)
+def test_what_is_remembered_is_told(
+    purges: list[Purge], after: int, remembered: list[tuple[str, Mode, int]]
+) -> None:
+    found = state_of(*purges).remembered(URL, [ALL, "tag:x"], after=after)
+    assert found == [Remembered(*one) for one in remembered]
 
 
 def test_valid_says_through_which_purge() -> None:

@@ -340,6 +340,19 @@ async def test_what_the_log_itself_has_vouched_for_counts_from_there(clock: Cloc
     assert list(await store.lookup(key(0))) == []
 
 
+async def test_peeking_finds_what_a_lookup_would_and_counts_as_no_use(clock: Clock) -> None:
+    state = PurgeState()
+    store = MemoryStore(10**6, clock, state)
+    plain, extra = key(1), CacheKey(key(1).url, "cookie a=1")
+    entry = make_entry(clock.now)
+    await store.put(plain, entry)
+    assert [(one.entry.body, one.hits) for one in store.peek(plain)] == [(entry.body, 0)]
+    assert store.peek(plain)[0].hits == 0
+    assert list(store.peek(extra)) == list(store.peek(key(2))) == []
+    state.apply(Purge(1, ("*",), Mode.HARD, clock.now))
+    assert list(store.peek(plain)) == []
+
+
 async def test_looking_in_counts_hits_and_shows_no_purged_entry(clock: Clock) -> None:
     log = MemoryPurgeLog(clock)
     store = MemoryStore(1 << 20, clock, log.state)
