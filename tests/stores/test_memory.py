@@ -344,7 +344,7 @@ async def test_peeking_finds_what_a_lookup_would_and_counts_as_no_use(clock: Clo
     state = PurgeState()
     store = MemoryStore(10**6, clock, state)
     plain, extra = key(1), CacheKey(key(1).url, "cookie a=1")
-    entry = make_entry(clock.now)
+    entry = make_entry()
     await store.put(plain, entry)
     assert [(one.entry.body, one.hits) for one in store.peek(plain)] == [(entry.body, 0)]
     assert store.peek(plain)[0].hits == 0
