@@ -19,6 +19,7 @@ from string import ascii_lowercase
 from typing import Any, Final, TypeAlias
 
 from proxy.exchange import Watched
+from proxy.rfc9111 import poisoning
 
 Gist: TypeAlias = tuple[Any, ...]
 """bytes: method, target, Host, then one for each watched field, or None where it is absent."""
@@ -36,6 +37,8 @@ NEVER_PLAIN: Final = frozenset(
         "range",
         "transfer-encoding",
         "upgrade",
+        *poisoning.CLAIMS,
+        *poisoning.OVERRIDES,
     }
 )
 """Fields without which a head is plain."""

