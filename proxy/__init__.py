@@ -7,17 +7,20 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     app          composition root: builds everything from the settings, starts, drains, stops
     control      the proxy as the admin API drives it
     upstreams    the origins of the settings, as those who ask them need them
+    metrics      events as integers, and all figures as Prometheus metrics
     refilling    after a purge: fetching anew what was in demand
     admin        the admin listener: purge, look, warm; our API and those of other caches
     server       the public listener: bytes <-> Incoming and Outgoing
     gateway      the one orchestrator: lookup, fetch, validate, store, deliver
     backing      the purge log and the store: memory alone, or Redis behind it
+    access_log   one line for each request
     background   bounded, supervised work that outlives a request
     origin       the HTTP client that talks to the API
     stores       where entries live
     purging      what entries can be purged by, and the log of purges
     redis_link   the way to Redis: modes, TLS, time limits, circuit breaker
     events       what happened, for the log
+    request_ids  what requests are called, so that people can speak of one
     exchange     the types that server, gateway and origin hand to each other
     routes       which policy a request gets
     tags         the names that stored responses are purged by
@@ -25,6 +28,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     logs         events as log lines
     http1        what both ends read in HTTP/1.1: fields, the chunked coding
     clock        the only wall clock
+    histogram    durations, counted by how long they are
     descriptors  file descriptors: how many there are, and for whom
     client       the admin API from the other side, for the API's own code
     rfc9111      the pure core: every caching decision, with no clock and no socket

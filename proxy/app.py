@@ -11,14 +11,16 @@ from pathlib import Path
 import structlog
 
 from proxy import descriptors, logs
+from proxy.access_log import AccessLog
 from proxy.admin import AdminOptions, AdminServer, Role, TokenFileError, TokenSpec
 from proxy.background import Background
 from proxy.backing import Backing
 from proxy.clock import wall
-from proxy.control import ProxyControl, Tally
+from proxy.control import ProxyControl
 from proxy.events import Emit, Event
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import Gateway
+from proxy.metrics import Counts
 from proxy.origin import Origins, parser_is_native
 from proxy.purging import Timing
 from proxy.refilling import Refill, RefillOptions
@@ -59,8 +61,9 @@ class App:
         settings.require_origin()
         self._settings = settings
         self._handed_down = list(handed_down)
-        self._tally = Tally()
-        self._log_event: Emit = logs.event_log(access=settings.log.access)
+        self._counts = Counts()
+        self._access_log = _access_log(settings)
+        self._log_event: Emit = logs.event_log(self._access_log)
         self._background = Background(self._emit)
         self._backing: Backing | None = None
         self._origins: Origins | None = None
@@ -128,7 +131,8 @@ class App:
             self.admin.reload(admin_options(settings, settings.admin))
         self._origins.apply(group_options(settings), drain=settings.drain_timeout)
         old, self._settings = self._settings, settings
-        self._log_event = logs.event_log(access=settings.log.access)
+        self._access_log = _access_log(settings)
+        self._log_event = logs.event_log(self._access_log)
         self._backing.memory.resize(settings.store.memory.max_size)
         self._use(self._new_gateway(settings, self._backing, self._origins))
         return _needing_restart(old, settings)
@@ -153,6 +157,8 @@ class App:
             await self._backing.close()
         if self._origins is not None:
             await self._origins.close()
+        if self._access_log is not None:
+            self._access_log.flush()
 
     def _let_go_of_sockets(self) -> None:
         if self._handed_down:
@@ -173,7 +179,7 @@ class App:
             self._background.keep("refill", refill.run)
 
     def _emit(self, event: Event) -> None:
-        self._tally(event)
+        self._counts(event)
         self._log_event(event)
 
     async def _start_admin(self, settings: Admin, backing: Backing) -> None:
@@ -184,7 +190,8 @@ class App:
             respond=self._respond,
             key_policies=lambda: self._key_policies,
             draining=lambda: self._draining,
-            tally=self._tally,
+            counts=self._counts,
+            emit=self._emit,
             clock=wall,
         )
         server = AdminServer(control, admin_options(self._settings, settings))
@@ -242,6 +249,11 @@ class App:
             clock=wall,
             emit=self._emit,
         )
+
+
+def _access_log(settings: Settings) -> AccessLog | None:
+    log = settings.log
+    return logs.access_log(log.format.value, log.access_sample) if log.access else None
 
 
 async def _sweep(memory: MemoryStore) -> None:

@@ -5,15 +5,15 @@ import os
 import re
 import socket
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import chain
 
 from proxy import __version__, admin, refilling
 from proxy.backing import Backing
-from proxy.events import Answered, BackgroundFailed, Event, Refused
+from proxy.events import Emit, Purged
 from proxy.exchange import Outgoing
+from proxy.metrics import Counts
 from proxy.origin import Origins
 from proxy.purging import (
     ALL,
@@ -34,36 +34,7 @@ from proxy.server import Respond
 from proxy.stores import CacheKey, Entry
 
 _DETAIL = re.compile(r"; detail=([^;,]+)")
-_FORWARD = re.compile(r"; fwd=([^;,]+)")
 _LOOKED_AT_ONCE = 64
-
-
-class Tally:
-    """Counts answered requests by what the cache did, and failures of background work."""
-
-    def __init__(self) -> None:
-        self.requests: Counter[str] = Counter()
-        self.failures = 0
-
-    def __call__(self, event: Event) -> None:
-        """Take note of an event."""
-        if isinstance(event, Answered):
-            self.requests[_outcome(event.cache_status)] += 1
-        elif isinstance(event, Refused):
-            self.requests["refused"] += 1
-        elif isinstance(event, BackgroundFailed):
-            self.failures += 1
-
-
-def _outcome(cache_status: str) -> str:
-    """`hit`, `stale`, `validated`, or the reason why the origin was asked (RFC 9211 §2.2)."""
-    detail = _DETAIL.search(cache_status)
-    if "; hit" in cache_status:
-        return "hit" if detail is not None and detail[1] == "fresh" else "stale"
-    if detail is not None and detail[1] in {"validated", "grace", "stale-if-error"}:
-        return "validated" if detail[1] == "validated" else "stale"
-    forward = _FORWARD.search(cache_status)
-    return "own" if forward is None else forward[1]
 
 
 class ProxyControl:
@@ -74,6 +45,8 @@ class ProxyControl:
         key_policies: All ways in which routes make keys, as they are now.
         draining: Whether the proxy is on its way out.
         origins: Whom requests are forwarded to; None where nothing is told of them.
+        counts: What has happened.
+        emit: Is told of purges that are asked for here.
         clock: POSIX time.
     """
 
@@ -85,7 +58,8 @@ class ProxyControl:
         respond: Respond,
         key_policies: Callable[[], Iterable[KeyPolicy]],
         draining: Callable[[], bool],
-        tally: Tally,
+        counts: Counts,
+        emit: Emit,
         clock: Callable[[], float],
     ) -> None:
         self._backing = backing
@@ -93,7 +67,8 @@ class ProxyControl:
         self._respond = respond
         self._key_policies = key_policies
         self._draining = draining
-        self._tally = tally
+        self._counts = counts
+        self._emit = emit
         self._clock = clock
         self._started = time.monotonic()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
@@ -101,13 +76,15 @@ class ProxyControl:
     async def purge(self, order: admin.PurgeOrder, *, wait: float) -> admin.PurgeReceipt:
         """See Control."""
         entries = await self._estimate(order)
-        log = self._backing.log
+        log, began = self._backing.log, time.monotonic()
         mode = Mode.SOFT if order.soft else Mode.HARD
         try:
             seq = await log.append(self._scopes(order), mode, order.pattern)
             told = await log.wait(seq, wait)
         except LogUnreachable as error:
             raise admin.LogUnreachable(str(error)) from error
+        seconds = time.monotonic() - began
+        self._emit(Purged(seq, order.soft, told.acked, told.pending, seconds))
         return admin.PurgeReceipt(seq, told.acked, told.nodes, told.pending, entries)
 
     async def preview(self, order: admin.PurgeOrder, *, limit: int) -> admin.Preview:
@@ -183,8 +160,8 @@ class ProxyControl:
             version=__version__,
             node=getattr(log, "name", self._name),
             uptime=time.monotonic() - self._started,
-            requests=dict(self._tally.requests),
-            failures=self._tally.failures,
+            requests=self._counts.outcomes(),
+            failures=self._counts.failures,
             memory=admin.TierStats(len(memory), memory.size, memory.max_size),
             redis=None
             if link is None

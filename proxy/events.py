@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.reasons import Reason
 
 
@@ -18,6 +19,15 @@ class Answered:
         uri: Without query.
         cache_status: As the client sees it.
         duration: Seconds from the request to its answer's head.
+        route: Name of the route that applied.
+        outcome: What the cache did.
+        reason: Why.
+        origin_time: Seconds that the origin took to its answer's head, where it was asked.
+        length: Bytes of body, where they were known beforehand.
+        key: A hash of the cache key, the same in all processes.
+        request_id: What the client calls the request, or what we do; "" where `recurring`.
+        recurring: Given again from memory as soon as the request was read: nobody has looked at
+            the clock or at what else the request said. Each time the event is the same object.
     """
 
     method: str
@@ -25,6 +35,14 @@ class Answered:
     status: int
     cache_status: str
     duration: float
+    route: str
+    outcome: Outcome
+    reason: Reason | None
+    origin_time: float | None = None
+    length: int | None = None
+    key: str = ""
+    request_id: str = ""
+    recurring: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,22 @@ class Refused:
     status: int
     detail: str
     client: str
+
+
+@dataclass(frozen=True, slots=True)
+class OriginAnswered:
+    """The origin was asked and answered (its head is here), for a client or in the background.
+
+    Attributes:
+        origin: Name of its group; "" for the one that routes share.
+        duration: Seconds from the request to its answer's head.
+        validates: It was asked whether something stored still holds.
+    """
+
+    origin: str
+    status: int
+    duration: float
+    validates: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +123,25 @@ class TagsRefused:
 
     uri: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """A purge that was asked for here is recorded, and who has applied it was waited for.
+
+    Attributes:
+        seq: Its number in the log.
+        soft: What it concerns is stale now, not gone.
+        acked: Live processes that have applied it.
+        pending: Names of those that have not.
+        duration: Seconds, with the wait.
+    """
+
+    seq: int
+    soft: bool
+    acked: int
+    pending: tuple[str, ...]
+    duration: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +196,12 @@ class PurgeLogChanged:
 Event: TypeAlias = (
     Answered
     | Refused
+    | OriginAnswered
     | OriginFailed
     | OriginChanged
     | NotStored
     | TagsRefused
+    | Purged
     | PurgeIncomplete
     | BackgroundFailed
     | RedisChanged

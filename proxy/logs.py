@@ -2,19 +2,23 @@
 
 import logging
 import sys
-from typing import Literal, assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
 from structlog.typing import Processor
 
+from proxy.access_log import AccessLog, Fields
 from proxy.events import (
     Answered,
     BackgroundFailed,
     Emit,
     Event,
     NotStored,
+    OriginAnswered,
     OriginChanged,
     OriginFailed,
+    Purged,
     PurgeIncomplete,
     PurgeLogChanged,
     RedisChanged,
@@ -22,24 +26,25 @@ from proxy.events import (
     TagsRefused,
 )
 
+Style: TypeAlias = Literal["pretty", "json"]
+_Log: TypeAlias = structlog.stdlib.BoundLogger
 
-def configure(level: str, style: Literal["pretty", "json"]) -> None:
+
+def configure(level: str, style: Style) -> None:
     """Send all logs, the standard library's too, to standard error in one style."""
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _renderer(style),
+            ],
         )
     )
     root = logging.getLogger()
@@ -52,62 +57,104 @@ def configure(level: str, style: Literal["pretty", "json"]) -> None:
     )
 
 
-def event_log(*, access: bool) -> Emit:
-    """What writes events to the log; `access` says whether answered requests are written too."""
+def _renderer(style: Style) -> Processor:
+    if style == "json":
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def access_log(style: Style, sample: float = 1.0) -> AccessLog:
+    """What writes requests, in the same style as all else."""
+    renderer = _renderer(style)
+
+    def render(fields: Fields) -> str:
+        return str(renderer(None, "", dict(fields)))
+
+    return AccessLog(render, sample)
+
+
+def event_log(access: AccessLog | None) -> Emit:
+    """What writes events to the log: requests too, where there is an access log."""
     log = structlog.stdlib.get_logger("warmfront")
 
     def write(event: Event) -> None:
-        if access or not isinstance(event, Answered | Refused):
-            _tell(log, event)
+        if isinstance(event, Answered | Refused):
+            if access is not None:
+                access(event)
+            return
+        tell = TELL.get(type(event))
+        if tell is not None:
+            tell(log, event)
 
     return write
 
 
-def _tell_access(log: structlog.stdlib.BoundLogger, event: Answered | Refused) -> None:
-    if isinstance(event, Refused):
-        client = event.client or "unix"
-        log.info("refused", status=event.status, why=event.detail, client=client)
-        return
-    log.info(
-        "answered",
-        method=event.method,
-        uri=event.uri,
+def _origin_failed(log: _Log, event: OriginFailed) -> None:
+    log.warning("origin failed", uri=event.uri, reason=event.reason.value, detail=event.detail)
+
+
+def _origin_changed(log: _Log, event: OriginChanged) -> None:
+    tell = log.warning if event.state == "down" else log.info
+    tell("origin", group=event.group, url=event.url, state=event.state, cause=event.cause)
+
+
+def _origin_answered(log: _Log, event: OriginAnswered) -> None:
+    log.debug(
+        "origin answered",
+        group=event.origin,
         status=event.status,
-        cache=event.cache_status,
+        seconds=round(event.duration, 6),
+        validates=event.validates,
+    )
+
+
+def _not_stored(log: _Log, event: NotStored) -> None:
+    log.debug("not stored", uri=event.uri, reason=event.reason.value)
+
+
+def _tags_refused(log: _Log, event: TagsRefused) -> None:
+    log.warning("not stored: tags refused", uri=event.uri, problem=event.problem)
+
+
+def _purged(log: _Log, event: Purged) -> None:
+    log.info(
+        "purged",
+        seq=event.seq,
+        soft=event.soft,
+        acked=event.acked,
+        pending=list(event.pending),
         seconds=round(event.duration, 6),
     )
 
 
-def _tell(log: structlog.stdlib.BoundLogger, event: Event) -> None:
-    match event:
-        case Answered() | Refused():
-            _tell_access(log, event)
-        case OriginFailed():
-            log.warning(
-                "origin failed", uri=event.uri, reason=event.reason.value, detail=event.detail
-            )
-        case OriginChanged():
-            tell = log.warning if event.state == "down" else log.info
-            tell(
-                "origin",
-                group=event.group,
-                url=event.url,
-                state=event.state,
-                cause=event.cause,
-            )
-        case NotStored():
-            log.debug("not stored", uri=event.uri, reason=event.reason.value)
-        case TagsRefused() | PurgeIncomplete():
-            refused = isinstance(event, TagsRefused)
-            what = "not stored: tags refused" if refused else "tags not purged"
-            log.warning(what, uri=event.uri, problem=event.problem)
-        case BackgroundFailed():
-            log.error("background work failed", work=event.name, exc_info=event.error)
-        case RedisChanged():
-            tell = log.info if event.state == "up" else log.warning
-            tell("redis", address=event.address, state=event.state, cause=event.cause)
-        case PurgeLogChanged():
-            tell = log.info if event.state == "regained" else log.warning
-            tell("purge log", state=event.state, cause=event.cause)
-        case _:
-            assert_never(event)
+def _purge_incomplete(log: _Log, event: PurgeIncomplete) -> None:
+    log.warning("tags not purged", uri=event.uri, problem=event.problem)
+
+
+def _background_failed(log: _Log, event: BackgroundFailed) -> None:
+    log.error("background work failed", work=event.name, exc_info=event.error)
+
+
+def _redis_changed(log: _Log, event: RedisChanged) -> None:
+    tell = log.info if event.state == "up" else log.warning
+    tell("redis", address=event.address, state=event.state, cause=event.cause)
+
+
+def _purge_log_changed(log: _Log, event: PurgeLogChanged) -> None:
+    tell = log.info if event.state == "regained" else log.warning
+    tell("purge log", state=event.state, cause=event.cause)
+
+
+TELL: Final[Mapping[type[Event], Callable[[_Log, Any], None]]] = {
+    OriginAnswered: _origin_answered,
+    OriginFailed: _origin_failed,
+    OriginChanged: _origin_changed,
+    NotStored: _not_stored,
+    TagsRefused: _tags_refused,
+    Purged: _purged,
+    PurgeIncomplete: _purge_incomplete,
+    BackgroundFailed: _background_failed,
+    RedisChanged: _redis_changed,
+    PurgeLogChanged: _purge_log_changed,
+}
+"""How each event is told; requests have a log of their own."""

@@ -11,9 +11,9 @@ from proxy import admin
 from proxy.background import Background
 from proxy.backing import Backing
 from proxy.clock import wall
-from proxy.control import ProxyControl, Tally
-from proxy.events import Answered, BackgroundFailed
+from proxy.control import ProxyControl
 from proxy.gateway import ForwardingOptions, Gateway
+from proxy.metrics import Counts
 from proxy.origin import OriginClient, OriginOptions
 from proxy.purging import Mode, Timing
 from proxy.redis_link import RedisOptions
@@ -88,7 +88,8 @@ async def node_on(origin: Origin, redis: RedisOptions | None = None) -> AsyncIte
         respond=gateway.respond,
         key_policies=lambda: routes.key_policies,
         draining=lambda: False,
-        tally=Tally(),
+        counts=Counts(),
+        emit=lambda _: None,
         clock=wall,
     )
     await backing.start()
@@ -297,8 +298,3 @@ class TestFleet:
         assert not stats.redis.available
 
 
-def test_failures_behind_the_requests_are_counted() -> None:
-    tally = Tally()
-    tally(BackgroundFailed("sweep", ValueError("a bug")))
-    tally(Answered("GET", "http://a/", 200, "Warmfront; hit; ttl=1; detail=fresh", 0.1))
-    assert (tally.failures, tally.requests) == (1, {"hit": 1})

@@ -18,9 +18,23 @@ from proxy.events import (
     Refused,
     TagsRefused,
 )
+from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.reasons import Reason
 
-ANSWERED = Answered("GET", "http://api/a", 200, "warmfront; hit; ttl=5", 0.0012345678)
+ANSWERED = Answered(
+    "GET",
+    "http://api/a",
+    200,
+    "warmfront; fwd=uri-miss; fwd-status=200",
+    0.0012345678,
+    "routes[0]",
+    Outcome.MISS,
+    Reason.URI_MISS,
+    origin_time=0.001,
+    length=5,
+    key="0123456789abcdef",
+    request_id="r1",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +50,7 @@ def written(
     capsys: pytest.CaptureFixture[str], event: Event, level: str = "debug", *, access: bool = True
 ) -> list[dict[str, object]]:
     logs.configure(level, "json")
-    logs.event_log(access=access)(event)
+    logs.event_log(logs.access_log("json") if access else None)(event)
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
@@ -45,7 +59,19 @@ def written(
     [
         (
             ANSWERED,
-            {"event": "answered", "level": "info", "status": 200, "seconds": 0.001235},
+            {
+                "event": "answered",
+                "level": "info",
+                "status": 200,
+                "outcome": "miss",
+                "reason": "uri-miss",
+                "route": "routes[0]",
+                "key": "0123456789abcdef",
+                "seconds": 0.001235,
+                "origin_seconds": 0.001,
+                "bytes": 5,
+                "request_id": "r1",
+            },
         ),
         (
             OriginFailed("http://api/a", Reason.ORIGIN_REFUSED, "errno 111"),
@@ -115,7 +141,7 @@ def test_the_standard_library_s_logs_look_the_same(capsys: pytest.CaptureFixture
 
 def test_people_get_columns(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "pretty")
-    logs.event_log(access=True)(ANSWERED)
+    logs.event_log(logs.access_log("pretty"))(ANSWERED)
     line = capsys.readouterr().err
     assert "answered" in line
     assert "uri=http://api/a" in line

@@ -120,7 +120,7 @@ class Asking:
         conditional = validation.conditional_headers(request.headers, stored)
         try:
             fetched = await self._contact.ask(
-                exchange, request.headers if conditional is None else conditional
+                exchange, conditional or request.headers, validates=conditional is not None
             )
         except OriginError as error:
             return await self.failed(exchange, error, reason, found)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from proxy.events import Emit, OriginAnswered
 from proxy.exchange import Incoming
 from proxy.gateway import forwarding
 from proxy.gateway.steps import Exchange, Fetched
@@ -37,6 +38,7 @@ class Contact:
         upstream: For routes that name none.
         named: For those that do, by name.
         clock: POSIX time.
+        emit: Is told what the origin answered.
     """
 
     def __init__(
@@ -45,13 +47,26 @@ class Contact:
         named: Mapping[str, Upstream],
         log: PurgeLog,
         clock: Callable[[], float],
+        emit: Emit,
     ) -> None:
         self._upstreams = {"": upstream, **named}
         self._log = log
         self._clock = clock
+        self._emit = emit
 
-    async def ask(self, exchange: Exchange, headers: Headers) -> Fetched:
-        """Send the request with these fields. Raises OriginError."""
+    async def ask(
+        self, exchange: Exchange, headers: Headers, *, validates: bool = False
+    ) -> Fetched:
+        """Send the request with these fields.
+
+        Args:
+            exchange: The request.
+            headers: Its fields, or others in their place.
+            validates: They ask whether something stored still holds.
+
+        Raises:
+            OriginError: No usable answer.
+        """
         incoming, request = exchange.incoming, exchange.request
         upstream = self._upstreams[exchange.matched.route.origin]
         outbound = Outbound(
@@ -67,11 +82,17 @@ class Contact:
         born, request_time = self._log.state.position, self._clock()
         origin = await upstream.origin.fetch(outbound)
         response_time = self._clock()
+        self._tell(exchange, origin.status, response_time - request_time, validates=validates)
         headers = forwarding.end_to_end(origin.headers)
         if "Date" not in headers:
             headers["Date"] = format_http_date(response_time)  # RFC 9110 §6.6.1
         response = Response(origin.status, origin.reason, headers)
         return Fetched(origin, response, request_time, response_time, born)
+
+    def _tell(self, exchange: Exchange, status: int, seconds: float, *, validates: bool) -> None:
+        exchange.origin_time = (exchange.origin_time or 0.0) + seconds
+        origin = exchange.matched.route.origin
+        self._emit(OriginAnswered(origin, status, seconds, validates))
 
 
 def _pass_on_interim(incoming: Incoming, status: int, reason: str, headers: Headers) -> None:

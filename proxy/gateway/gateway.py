@@ -48,6 +48,7 @@ from proxy.gateway.steps import Answer, Exchange, Found, select, suffice
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
+from proxy.request_ids import RequestIds
 from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, forward_of
 from proxy.rfc9111.dates import format_http_date
@@ -115,7 +116,7 @@ class Gateway:
         self._routes = routes
         self._forwarding = forwarding_options
         upstream = Upstream(origin, forwarding_options)
-        self._contact = Contact(upstream, named_origins or {}, log, clock)
+        self._contact = Contact(upstream, named_origins or {}, log, clock, emit)
         self._landing = Landing(store, max_object_size, background, emit)
         self._freshening = Freshening(store)
         self._refresher = Refresher(
@@ -141,6 +142,7 @@ class Gateway:
         )
         self._clock = clock
         self._emit = emit
+        self._request_ids = RequestIds()
         self._draw = draw
         self.hot = HotAnswers(
             routes=routes,
@@ -395,17 +397,27 @@ class Gateway:
         cache_status = answer.cache_status.render()
         headers.add("Cache-Status", cache_status)
         outgoing.headers = headers
-        request = exchange.request
+        self._tell(exchange, answer, cache_status, now - exchange.started)
+        return outgoing
+
+    def _tell(self, exchange: Exchange, answer: Answer, cache_status: str, duration: float) -> None:
+        request, outgoing = exchange.request, answer.outgoing
         self._emit(
             Answered(
                 request.method,
                 exchange.uri,
                 outgoing.status,
                 cache_status,
-                now - exchange.started,
+                duration,
+                exchange.matched.route.name,
+                answer.cache_status.outcome,
+                answer.cache_status.detail,
+                exchange.origin_time,
+                outgoing.length,
+                exchange.key_hash,
+                self._request_ids.name(request.headers),
             )
         )
-        return outgoing
 
 
 def _distrusting(decision: reuse.ReuseDecision, request: Request) -> reuse.ReuseDecision:

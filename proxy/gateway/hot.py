@@ -24,7 +24,7 @@ from proxy.exchange import Client, Incoming, Outgoing, Recurring, Watched
 from proxy.gateway.steps import Answer, Exchange, Found
 from proxy.purging import PurgeLog
 from proxy.rfc9111 import keys, ranges, reuse
-from proxy.rfc9111.cache_status import CacheStatus
+from proxy.rfc9111.cache_status import CacheStatus, Outcome
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.rfc9111.reasons import Reason
@@ -188,7 +188,17 @@ class HotAnswer:
         self._whole = outgoing.body is entry.body
         self._window = window
         self._event = Answered(
-            exchange.request.method, exchange.uri, outgoing.status, cache_status="", duration=0.0
+            exchange.request.method,
+            exchange.uri,
+            outgoing.status,
+            cache_status="",
+            duration=0.0,
+            route=exchange.matched.route.name,
+            outcome=Outcome.HIT,
+            reason=Reason.FRESH,
+            length=outgoing.length,
+            key=exchange.key_hash,
+            recurring=True,
         )
         self.depends_on = depends_on
         self._set_time(entry.response.freshness, exchange.started)

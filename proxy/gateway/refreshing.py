@@ -53,7 +53,7 @@ class Refresher:
         conditional = validation.conditional_headers(headers, entry.response)
         try:
             fetched = await self._contact.ask(
-                exchange, headers if conditional is None else conditional
+                exchange, conditional or headers, validates=conditional is not None
             )
         except OriginError as error:
             self._emit(OriginFailed(exchange.uri, error.reason, error.detail))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TypedDict
 
 from proxy.exchange import Incoming, Outgoing
@@ -22,6 +23,8 @@ class Exchange:
     Attributes:
         started: POSIX time at which it came in.
         flight: What others may share of its way to the origin; None where nobody may.
+        origin_time: Seconds that the origin took to the heads of its answers; None where it gave
+            none.
     """
 
     incoming: Incoming
@@ -29,6 +32,7 @@ class Exchange:
     key: CacheKey
     started: float
     flight: Flight | None = None
+    origin_time: float | None = None
 
     @property
     def request(self) -> Request:
@@ -44,6 +48,12 @@ class Exchange:
     def uri(self) -> str:
         """Its target URI without the query, which may hold secrets."""
         return self.request.uri.partition("?")[0]
+
+    @property
+    def key_hash(self) -> str:
+        """Its key in 16 digits: tells keys apart, and not what is in them."""
+        key = f"{self.key.url}\n{self.key.extra}".encode("utf-8", "surrogateescape")
+        return blake2b(key, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,46 @@ def forward_of(reason: Reason) -> Forward:
     return _FORWARD.get(reason, Forward.MISS)
 
 
+class Outcome(StrEnum):
+    """What came of a request, in the operator's words; each has one."""
+
+    HIT = "hit"
+    """Answered from the store, fresh."""
+    STALE = "stale"
+    """Answered from the store, stale, as somebody allowed."""
+    REVALIDATED = "revalidated"
+    """Answered from the store, after the origin had confirmed it."""
+    COLLAPSED = "collapsed"
+    """Answered along with another request, which had asked the origin."""
+    MISS = "miss"
+    """Answered by the origin."""
+    BYPASS = "bypass"
+    """Not for the cache: it had no say in it."""
+    ERROR = "error"
+    """Answered with an error of the proxy's own."""
+
+
+_STALE = frozenset(
+    {
+        Reason.STALE_WHILE_REVALIDATE,
+        Reason.STALE_IF_ERROR,
+        Reason.GRACE,
+        Reason.REQUEST_MAX_STALE,
+    }
+)
+_PAST_THE_CACHE = frozenset(
+    {
+        Reason.CACHE_OFF,
+        Reason.MAX_FORWARDS,
+        Reason.REQUEST_BODY,
+        Reason.REQUEST_OVERRIDE,
+        Reason.REQUEST_PRECONDITION,
+        Reason.REQUEST_UPGRADE,
+        Reason.REQUEST_WITHHOLDS,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStatus:
     """What happened to one request, and to the response to it.
@@ -65,6 +105,23 @@ class CacheStatus:
     collapsed: bool = False
     ttl: int | None = None
     detail: Reason | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The same in one word."""
+        if self.detail in _STALE:
+            return Outcome.STALE
+        if self.hit and self.forward is None:
+            return Outcome.HIT
+        if self.detail is Reason.VALIDATED:
+            return Outcome.REVALIDATED
+        if self.collapsed:
+            return Outcome.COLLAPSED
+        if self.detail in _PAST_THE_CACHE:
+            return Outcome.BYPASS
+        if self.forward_status is None:
+            return Outcome.ERROR
+        return Outcome.BYPASS if self.forward is Forward.METHOD else Outcome.MISS
 
     def render(self) -> str:
         """The list member for this cache (RFC 9211 §2)."""

@@ -48,6 +48,7 @@ from proxy.settings.scalars import (
     PositiveSize,
     QueryName,
     SetCookieChoice,
+    Share,
     Size,
     Tag,
     Token,
@@ -217,6 +218,8 @@ class Log(Section):
     """pretty for people, json for machines."""
     access: Flag = True
     """One line for each request."""
+    access_sample: Share = 1.0
+    """So many of them are written; errors in any case."""
 
 
 def _off_is_none(value: Any) -> Any:

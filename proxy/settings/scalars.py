@@ -319,6 +319,10 @@ def _share(text: str) -> float:
     return percent / _ALL
 
 
+def _show_share(share: float) -> str:
+    return f"{share * _ALL:g}%"
+
+
 def _status_range(text: str) -> tuple[int, int]:
     found = _STATUS_RANGE.fullmatch(text)
     if found is None:
@@ -425,7 +429,7 @@ POSITIVE_DURATION = replace(DURATION, name="positive_duration", parse=_positive_
 SIZE = Kind("size", units.parse_size, _with_unit(units.SIZE_PATTERN), (int,), units.format_size)
 POSITIVE_SIZE = replace(SIZE, name="positive_size", parse=_positive_size)
 SHARE = Kind(
-    "share", _share, {"type": "string", "pattern": f"^{_SHARE.pattern}$"}, (float,), "{:.0%}".format
+    "share", _share, {"type": "string", "pattern": f"^{_SHARE.pattern}$"}, (float,), _show_share
 )
 STATUS_RANGE = Kind(
     "status_range",

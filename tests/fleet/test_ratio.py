@@ -13,7 +13,8 @@ from proxy import admin
 from proxy.background import Background
 from proxy.backing import Backing
 from proxy.clock import wall
-from proxy.control import ProxyControl, Tally
+from proxy.control import ProxyControl
+from proxy.metrics import Counts
 from proxy.exchange import Incoming, Outgoing
 from proxy.purging import Timing
 from proxy.redis_link import RedisOptions
@@ -60,7 +61,8 @@ def control_of(backing: Backing) -> ProxyControl:
         respond=_nobody,
         key_policies=lambda: [KeyPolicy()],
         draining=lambda: False,
-        tally=Tally(),
+        counts=Counts(),
+        emit=lambda _: None,
         clock=wall,
     )
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
+from proxy.rfc9111.cache_status import CacheStatus, Forward, Outcome, forward_of
 from proxy.rfc9111.reasons import Reason
 
 
@@ -43,6 +43,51 @@ from proxy.rfc9111.reasons import Reason
 )
 def test_render(status: CacheStatus, expected: str) -> None:
     assert status.render() == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (CacheStatus(hit=True, detail=Reason.FRESH), Outcome.HIT),
+        (CacheStatus(hit=True, detail=Reason.STALE_WHILE_REVALIDATE), Outcome.STALE),
+        (CacheStatus(hit=True, detail=Reason.REQUEST_MAX_STALE), Outcome.STALE),
+        (CacheStatus(forward=Forward.STALE, detail=Reason.GRACE), Outcome.STALE),
+        (
+            CacheStatus(forward=Forward.STALE, forward_status=503, detail=Reason.STALE_IF_ERROR),
+            Outcome.STALE,
+        ),
+        (
+            CacheStatus(forward=Forward.STALE, forward_status=304, detail=Reason.VALIDATED),
+            Outcome.REVALIDATED,
+        ),
+        (
+            CacheStatus(forward=Forward.URI_MISS, collapsed=True, detail=Reason.URI_MISS),
+            Outcome.COLLAPSED,
+        ),
+        (
+            CacheStatus(forward=Forward.URI_MISS, forward_status=200, detail=Reason.NO_STORE),
+            Outcome.MISS,
+        ),
+        (
+            CacheStatus(forward=Forward.STALE, forward_status=200, detail=Reason.EXPIRED),
+            Outcome.MISS,
+        ),
+        (
+            CacheStatus(forward=Forward.BYPASS, forward_status=200, detail=Reason.CACHE_OFF),
+            Outcome.BYPASS,
+        ),
+        (
+            CacheStatus(forward=Forward.METHOD, forward_status=201, detail=Reason.NO_FRESHNESS),
+            Outcome.BYPASS,
+        ),
+        (CacheStatus(detail=Reason.MAX_FORWARDS), Outcome.BYPASS),
+        (CacheStatus(detail=Reason.ONLY_IF_CACHED), Outcome.ERROR),
+        (CacheStatus(forward=Forward.METHOD, detail=Reason.ORIGIN_REFUSED), Outcome.ERROR),
+    ],
+    ids=lambda value: value.render() if isinstance(value, CacheStatus) else value.value,
+)
+def test_the_outcome_is_one_word(status: CacheStatus, outcome: Outcome) -> None:
+    assert status.outcome is outcome
 
 
 STATUSES = st.builds(

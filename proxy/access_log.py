@@ -1,0 +1,157 @@
+"""One line for each request: in batches, and made only once for what is given again and again.
+
+A line costs a microsecond where an answer recurs, and a batch costs one write. What is written is
+up to a twentieth of a second late, and each line says when its request was answered.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+from random import Random
+from typing import Final, TypeAlias
+
+from proxy.clock import wall
+from proxy.events import Answered, Refused
+from proxy.rfc9111.cache_status import Outcome
+
+Fields: TypeAlias = Mapping[str, object]
+Render: TypeAlias = Callable[[Fields], str]
+"""Makes a line, without its end, in which the values stand in the order of the fields."""
+
+_DELAY: Final = 0.05
+_MOST_WAITING: Final = 4096
+"""Lines; a burst should not grow into a long write."""
+
+_MOST_REMEMBERED: Final = 1024
+"""Answers; one that recurs is another event once a second."""
+
+_TIME: Final = "@timestamp@"
+
+
+_random = Random().random  # noqa: S311 - nothing secret hangs on which lines are written
+
+
+class AccessLog:
+    """Writes answered and refused requests to standard error.
+
+    Args:
+        render: Makes the lines.
+        sample: Share of the answers that is written, 0 to 1; errors, and what was refused, are
+            written in any case.
+        clock: POSIX time.
+        draw: Chance, evenly distributed over [0, 1).
+    """
+
+    def __init__(
+        self,
+        render: Render,
+        sample: float = 1.0,
+        *,
+        clock: Callable[[], float] = wall,
+        draw: Callable[[], float] = _random,
+    ) -> None:
+        self._render = render
+        self._sample = sample
+        self._clock = clock
+        self._draw = draw
+        self._logger = logging.getLogger("warmfront")
+        self._lines: list[str] = []
+        self._remembered: dict[int, tuple[Answered, str, str]] = {}
+        self._second = -1
+        self._date = ""
+
+    def __call__(self, event: Answered | Refused) -> None:
+        """Write an event, if it is one of those that are written."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        if isinstance(event, Refused):
+            before, after = self._made(refused_fields(event))
+        else:
+            if self._sample < 1.0 and not _is_error(event) and self._draw() >= self._sample:
+                return
+            before, after = self._answered(event)
+        self._lines.append(f"{before}{self._now()}{after}")
+        if len(self._lines) == 1:
+            self._flush_soon()
+        elif len(self._lines) >= _MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        lines, self._lines = self._lines, []
+        if lines:
+            with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+                sys.stderr.write("".join(lines))
+                sys.stderr.flush()
+
+    def _flush_soon(self) -> None:
+        try:
+            asyncio.get_running_loop().call_later(_DELAY, self.flush)
+        except RuntimeError:  # there is no loop, so there is no burst
+            self.flush()
+
+    def _answered(self, event: Answered) -> tuple[str, str]:
+        """What stands before and after the time."""
+        if not event.recurring:
+            return self._made(answered_fields(event))
+        known = self._remembered.get(id(event))
+        if known is None:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            # With the event, so that its id is nobody else's.
+            known = (event, *self._made(answered_fields(event)))
+            self._remembered[id(event)] = known
+        return known[1:]
+
+    def _made(self, fields: Fields) -> tuple[str, str]:
+        # The time comes first: whatever a request says, this is not found in it.
+        before, _, after = self._render({"timestamp": _TIME, **fields}).partition(_TIME)
+        return before, after + "\n"
+
+    def _now(self) -> str:
+        now = self._clock()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._date}.{int((now - second) * 1_000_000):06d}Z"
+
+
+def _is_error(event: Answered) -> bool:
+    return event.outcome is Outcome.ERROR or event.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def answered_fields(event: Answered) -> Fields:
+    """What the log tells of an answer; no query, and no header but the request's id."""
+    fields: dict[str, object] = {
+        "level": "info",
+        "event": "answered",
+        "method": event.method,
+        "uri": event.uri,
+        "status": event.status,
+        "outcome": event.outcome.value,
+        "reason": None if event.reason is None else event.reason.value,
+        "route": event.route,
+        "key": event.key,
+        "seconds": round(event.duration, 6),
+        "origin_seconds": None if event.origin_time is None else round(event.origin_time, 6),
+        "bytes": event.length,
+        "request_id": event.request_id or None,
+        "cache": event.cache_status,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def refused_fields(event: Refused) -> Fields:
+    """What the log tells of a request that nobody has seen."""
+    return {
+        "level": "info",
+        "event": "refused",
+        "status": event.status,
+        "why": event.detail,
+        "client": event.client or "unix",
+    }

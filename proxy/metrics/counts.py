@@ -1,0 +1,148 @@
+"""Events as plain integers: all that is done for a request while it is answered.
+
+One dictionary look-up and a few additions; everything that makes metrics of them happens when
+somebody asks for metrics.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+from proxy.events import (
+    Answered,
+    BackgroundFailed,
+    Event,
+    NotStored,
+    OriginAnswered,
+    OriginFailed,
+    Purged,
+    PurgeLogChanged,
+    Refused,
+)
+from proxy.histogram import Histogram
+from proxy.rfc9111.cache_status import Outcome
+from proxy.rfc9111.reasons import Reason
+
+Kind: TypeAlias = tuple[str, int, Outcome, Reason | None]
+"""Route, status, outcome and reason: all answers of a kind are counted together."""
+
+_REFUSED: Final = "refused"
+
+
+class Answers:
+    """Answers of one kind.
+
+    Attributes:
+        number: How many.
+        size: Bytes of their bodies, of those whose length was known beforehand.
+        durations: From requests to heads; those that recur are missing, as they take no time.
+    """
+
+    __slots__ = ("durations", "number", "size")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.size = 0
+        self.durations = Histogram()
+
+
+class Counts:
+    """What has happened since the start.
+
+    Attributes:
+        answers: By their kind.
+        refused: Requests and connections refused at the door, by status.
+        origins: How long origins took to their answers' heads, by group and class of status
+            (2 for 2xx).
+        origin_failures: Requests without a usable answer, by what went wrong.
+        validations: Questions whether something stored still holds, by what came of them:
+            `confirmed`, `replaced` or `failed`.
+        not_stored: Responses that looked storable and were not stored in the end, by reason.
+        purges: Purges that were asked for here, by mode.
+        acknowledgements: How long those took, with the wait for all other processes.
+        log_resets: Times that all that was kept was dropped, since purges may have been missed.
+        failures: Bugs and failures in work that no client waits for.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[Kind, Answers] = {}
+        self.refused: Counter[int] = Counter()
+        self.origins: dict[tuple[str, int], Histogram] = {}
+        self.origin_failures: Counter[Reason] = Counter()
+        self.validations: Counter[str] = Counter()
+        self.not_stored: Counter[Reason] = Counter()
+        self.purges: Counter[str] = Counter()
+        self.acknowledgements = Histogram()
+        self.log_resets = 0
+        self.failures = 0
+        self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
+            Answered: self._answered,
+            Refused: self._refused,
+            OriginAnswered: self._origin_answered,
+            OriginFailed: self._origin_failed,
+            NotStored: self._not_stored,
+            Purged: self._purged,
+            PurgeLogChanged: self._purge_log_changed,
+            BackgroundFailed: self._background_failed,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def outcomes(self) -> dict[str, int]:
+        """How many requests had which outcome; those `refused` at the door stand beside them."""
+        found: Counter[str] = Counter()
+        for (_, _, outcome, _), answers in self.answers.items():
+            found[outcome.value] += answers.number
+        if self.refused:
+            found[_REFUSED] = self.refused.total()
+        return dict(found)
+
+    def _answered(self, event: Answered) -> None:
+        kind = (event.route, event.status, event.outcome, event.reason)
+        answers = self.answers.get(kind)
+        if answers is None:
+            answers = self.answers[kind] = Answers()
+        answers.number += 1
+        if event.length is not None:
+            answers.size += event.length
+        if not event.recurring:
+            answers.durations.observe(event.duration)
+
+    def _refused(self, event: Refused) -> None:
+        self.refused[event.status] += 1
+
+    def _origin_answered(self, event: OriginAnswered) -> None:
+        key = (event.origin, event.status // 100)
+        durations = self.origins.get(key)
+        if durations is None:
+            durations = self.origins[key] = Histogram()
+        durations.observe(event.duration)
+        if event.validates:
+            self.validations[_validated(event.status)] += 1
+
+    def _origin_failed(self, event: OriginFailed) -> None:
+        self.origin_failures[event.reason] += 1
+
+    def _not_stored(self, event: NotStored) -> None:
+        self.not_stored[event.reason] += 1
+
+    def _purged(self, event: Purged) -> None:
+        self.purges["soft" if event.soft else "hard"] += 1
+        self.acknowledgements.observe(event.duration)
+
+    def _purge_log_changed(self, event: PurgeLogChanged) -> None:
+        self.log_resets += event.state == "reset"
+
+    def _background_failed(self, _: BackgroundFailed) -> None:
+        self.failures += 1
+
+
+def _validated(status: int) -> str:
+    if status == HTTPStatus.NOT_MODIFIED:
+        return "confirmed"
+    return "replaced" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "failed"

@@ -1,0 +1,106 @@
+"""Events become integers."""
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.events import (
+    Answered,
+    BackgroundFailed,
+    Event,
+    NotStored,
+    OriginAnswered,
+    OriginFailed,
+    Purged,
+    PurgeLogChanged,
+    RedisChanged,
+    Refused,
+)
+from proxy.metrics import Counts
+from proxy.rfc9111.cache_status import Outcome
+from proxy.rfc9111.reasons import Reason
+
+MISS = Answered(
+    "GET",
+    "http://api/a",
+    200,
+    "warmfront; fwd=uri-miss",
+    0.02,
+    "routes[0]",
+    Outcome.MISS,
+    Reason.URI_MISS,
+    origin_time=0.01,
+    length=100,
+)
+HIT = replace(MISS, outcome=Outcome.HIT, reason=Reason.FRESH, duration=0.0, recurring=True)
+
+
+def counted(*events: Event) -> Counts:
+    counts = Counts()
+    for event in events:
+        counts(event)
+    return counts
+
+
+def test_answers_are_counted_by_route_status_outcome_and_reason() -> None:
+    counts = counted(MISS, MISS, HIT, replace(MISS, status=404), replace(MISS, length=None))
+    miss = counts.answers["routes[0]", 200, Outcome.MISS, Reason.URI_MISS]
+    assert (miss.number, miss.size) == (3, 200)
+    assert miss.durations.sum == pytest.approx(0.06)
+    assert counts.answers["routes[0]", 404, Outcome.MISS, Reason.URI_MISS].number == 1
+    assert counts.outcomes() == {"miss": 4, "hit": 1}
+
+
+def test_what_recurs_takes_no_time() -> None:
+    hit = counted(HIT, HIT).answers["routes[0]", 200, Outcome.HIT, Reason.FRESH]
+    assert (hit.number, hit.size, sum(hit.durations.counts)) == (2, 200, 0)
+
+
+def test_what_is_refused_at_the_door_is_no_answer() -> None:
+    counts = counted(Refused(400, "no", ""), Refused(429, "no", ""), Refused(400, "no", ""))
+    assert counts.refused == {400: 2, 429: 1}
+    assert counts.outcomes() == {"refused": 3}
+
+
+def test_origins_are_timed_by_class_of_status() -> None:
+    counts = counted(
+        OriginAnswered("", 200, 0.1, validates=False),
+        OriginAnswered("", 204, 0.1, validates=False),
+        OriginAnswered("search", 503, 0.2, validates=True),
+        OriginFailed("http://api/a", Reason.ORIGIN_REFUSED, "errno 111"),
+    )
+    assert {key: sum(h.counts) for key, h in counts.origins.items()} == {
+        ("", 2): 2,
+        ("search", 5): 1,
+    }
+    assert counts.origin_failures == {Reason.ORIGIN_REFUSED: 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [(304, "confirmed"), (200, "replaced"), (404, "replaced"), (500, "failed"), (503, "failed")],
+)
+def test_what_comes_of_a_validation(status: int, result: str) -> None:
+    assert counted(OriginAnswered("", status, 0.1, validates=True)).validations == {result: 1}
+
+
+def test_purges_and_what_happens_to_their_log() -> None:
+    counts = counted(
+        Purged(1, soft=False, acked=2, pending=(), duration=0.1),
+        Purged(2, soft=True, acked=1, pending=("b",), duration=5.0),
+        PurgeLogChanged("reset", "the server has restarted"),
+        PurgeLogChanged("lost", "refused"),
+    )
+    assert counts.purges == {"hard": 1, "soft": 1}
+    assert sum(counts.acknowledgements.counts) == 2
+    assert counts.log_resets == 1
+
+
+def test_the_rest() -> None:
+    counts = counted(
+        NotStored("http://api/a", Reason.TOO_LARGE),
+        BackgroundFailed("sweep", ValueError("a bug")),
+        RedisChanged("127.0.0.1", "down", "refused"),
+    )
+    assert counts.not_stored == {Reason.TOO_LARGE: 1}
+    assert counts.failures == 1

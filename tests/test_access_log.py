@@ -1,0 +1,137 @@
+"""The access log: what is written, how often, and when."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from proxy.access_log import AccessLog
+from proxy.events import Answered, Refused
+from proxy.rfc9111.cache_status import Outcome
+from proxy.rfc9111.reasons import Reason
+from tests.apparatus import eventually
+
+NOON = 1_767_268_800.0
+HIT = Answered(
+    "GET", "http://api/a", 200, "warmfront; hit", 0.0, "defaults", Outcome.HIT, Reason.FRESH
+)
+
+
+@pytest.fixture(autouse=True)
+def _at_info() -> Iterator[None]:
+    logger = logging.getLogger("warmfront")
+    logger.setLevel(logging.INFO)
+    yield
+    logger.setLevel(logging.NOTSET)
+
+
+class Rendered:
+    """Makes lines of JSON, and counts them."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, fields: object) -> str:
+        self.made += 1
+        return json.dumps(fields)
+
+
+def log_of(
+    render: Rendered | None = None, sample: float = 1.0, draws: tuple[float, ...] = ()
+) -> AccessLog:
+    chances = iter(draws)
+    return AccessLog(
+        render or Rendered(), sample, clock=lambda: NOON + 0.25, draw=lambda: next(chances)
+    )
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_tells_what_is_known_and_leaves_out_what_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_of()(HIT)
+    (line,) = lines(capsys)
+    assert line == {
+        "timestamp": "2026-01-01T12:00:00.250000Z",
+        "level": "info",
+        "event": "answered",
+        "method": "GET",
+        "uri": "http://api/a",
+        "status": 200,
+        "outcome": "hit",
+        "reason": "fresh",
+        "route": "defaults",
+        "key": "",
+        "seconds": 0.0,
+        "cache": "warmfront; hit",
+    }
+
+
+def test_nothing_in_a_request_is_taken_for_the_time(capsys: pytest.CaptureFixture[str]) -> None:
+    log_of()(replace(HIT, uri="http://api/@timestamp@"))
+    (line,) = lines(capsys)
+    assert (line["uri"], line["timestamp"]) == (
+        "http://api/@timestamp@",
+        "2026-01-01T12:00:00.250000Z",
+    )
+
+
+def test_a_share_is_written_and_errors_are_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:
+    log = log_of(sample=0.5, draws=(0.5, 0.4))
+    for uri in ("http://api/left-out", "http://api/taken"):
+        log(replace(HIT, uri=uri))
+    log(replace(HIT, uri="http://api/broken", status=500, outcome=Outcome.MISS))
+    log(replace(HIT, uri="http://api/gone", status=504, outcome=Outcome.ERROR))
+    log(Refused(400, "no", "192.0.2.1"))
+    assert [line.get("uri", line.get("why")) for line in lines(capsys)] == [
+        "http://api/taken",
+        "http://api/broken",
+        "http://api/gone",
+        "no",
+    ]
+
+
+def test_what_recurs_is_rendered_once(capsys: pytest.CaptureFixture[str]) -> None:
+    render = Rendered()
+    log = log_of(render)
+    recurring = replace(HIT, recurring=True)
+    for event in (recurring, recurring, HIT, HIT, recurring):
+        log(event)
+    assert render.made == 3
+    assert len(lines(capsys)) == 5
+
+
+async def test_lines_leave_in_batches_without_being_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = log_of()
+    log(HIT)
+    log(HIT)
+    assert lines(capsys) == []
+    written: list[dict[str, object]] = []
+
+    async def has_come() -> bool:
+        written.extend(lines(capsys))
+        return bool(written)
+
+    await eventually(has_come)
+    assert len(written) == 2
+
+
+async def test_a_burst_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    log = log_of()
+    for _ in range(4096):
+        log(HIT)
+    assert len(lines(capsys)) == 4096
+
+
+def test_a_higher_level_silences_it(capsys: pytest.CaptureFixture[str]) -> None:
+    log = log_of()
+    logging.getLogger("warmfront").setLevel(logging.WARNING)
+    log(HIT)
+    assert lines(capsys) == []
