@@ -8,6 +8,9 @@ tokens       who is asking
 attempts     wrong tokens, counted
 token_file   the token that is made when none is given
 operations   one table that routes, asks for roles and is documented
+figures      what the cache has done, and how fast of late        pure
+recent       the last minutes of it
+dashboard    the same for people, in a browser
 native       our own operations
 shims        those of other caches, for their clients
 warming      jobs that fetch URLs into the cache
@@ -41,15 +44,27 @@ from proxy.admin.control import (
     Warmed,
     WarmOutcome,
 )
+from proxy.admin.figures import (
+    FROM_STORE,
+    BusyUrl,
+    Durations,
+    PastPurge,
+    Rates,
+    RouteTotals,
+    Totals,
+)
 from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.server import AdminServer
 from proxy.admin.token_file import KeptToken, TokenFileError, default_path
 from proxy.admin.token_file import read as read_token
 
 __all__ = [
+    "FROM_STORE",
     "AdminOptions",
     "AdminServer",
+    "BusyUrl",
     "Control",
+    "Durations",
     "EntryView",
     "KeptToken",
     "LogStats",
@@ -57,11 +72,14 @@ __all__ = [
     "NodeStats",
     "OriginGroupStats",
     "OriginStats",
+    "PastPurge",
     "Preview",
     "PurgeOrder",
     "PurgeReceipt",
+    "Rates",
     "Readiness",
     "Role",
+    "RouteTotals",
     "Stats",
     "TagCount",
     "TagPage",
@@ -69,6 +87,7 @@ __all__ = [
     "TierStats",
     "TokenFileError",
     "TokenSpec",
+    "Totals",
     "WarmOutcome",
     "Warmed",
     "default_path",

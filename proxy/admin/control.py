@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from proxy.admin.figures import BusyUrl, PastPurge, Rates, Totals
+
 
 class LogUnreachable(Exception):  # noqa: N818 - it tells what happened
     """The purge log cannot be reached: other processes may not have heard of the purge."""
@@ -278,6 +280,10 @@ class Stats:
         failures: Times that work behind the requests failed; the log says how.
         redis: None without Redis.
         origins: Each group of origins, the one that routes share first.
+        totals: What of `requests` can be added up.
+        urls: Those in memory that are asked for most.
+        purges: The last ones, the latest first.
+        rates: How it has been of late; None in the first second.
     """
 
     version: str
@@ -289,6 +295,10 @@ class Stats:
     redis: TierStats | None
     log: LogStats
     origins: tuple[OriginGroupStats, ...] = ()
+    totals: Totals = field(default_factory=Totals)
+    urls: tuple[BusyUrl, ...] = ()
+    purges: tuple[PastPurge, ...] = ()
+    rates: Rates | None = None
 
 
 class Control(Protocol):

@@ -9,6 +9,7 @@ from proxy.admin.items import Wanted
 from proxy.admin.models import MAX_ITEMS
 from proxy.admin.options import AdminOptions
 from proxy.admin.problems import Fault, unprocessable
+from proxy.admin.recent import Recent
 from proxy.admin.tokens import Caller
 from proxy.admin.warming import WarmJobs
 
@@ -20,6 +21,7 @@ class Desk:
     """The counter behind which the proxy stands.
 
     Attributes:
+        recent: Figures of late.
         openapi: The document, ready to send.
         ports: Where the admin API listens.
     """
@@ -27,6 +29,7 @@ class Desk:
     control: Control
     options: AdminOptions
     jobs: WarmJobs
+    recent: Recent
     openapi: bytes = b""
     ports: list[int] = field(default_factory=list)
 

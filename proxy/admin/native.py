@@ -1,5 +1,6 @@
 """The operations of our own API."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -155,7 +156,8 @@ async def ready(ask: Ask) -> Outgoing:
 
 async def stats(ask: Ask) -> Outgoing:
     """GET /stats."""
-    return modelled(StatsAnswer(await ask.desk.control.stats()))
+    figures = await ask.desk.control.stats()
+    return modelled(StatsAnswer(replace(figures, rates=ask.desk.recent.last())))
 
 
 async def openapi(ask: Ask) -> Outgoing:

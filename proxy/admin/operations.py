@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from proxy.admin import problems
 from proxy.admin.desk import Desk
 from proxy.admin.options import Role
+from proxy.admin.problems import Fault, Refusal
 from proxy.admin.tokens import Caller
 from proxy.exchange import Incoming, Outgoing
 
@@ -122,6 +123,37 @@ class Router:
         if "GET" in allowed:
             allowed["HEAD"] = None
         return NotFound(tuple(allowed))
+
+
+def admitted(caller: Caller, role: Role | None) -> Caller:
+    """`caller`, who may do what takes this role.
+
+    Raises:
+        Refusal: 403, they may not.
+    """
+    if role is None or caller.role >= role:
+        return caller
+    fault = Fault(
+        where="header Authorization",
+        what="a token that does not allow this",
+        how=f"use one of role {role.label}",
+    )
+    raise Refusal(HTTPStatus.FORBIDDEN, "This token does not allow that.", [fault])
+
+
+def not_found(found: NotFound) -> Refusal:
+    """Why there is nothing to do."""
+    if found.allowed:
+        allowed = ", ".join(found.allowed)
+        fault = Fault(where="method", what="not known here", how=f"use {allowed}")
+        return Refusal(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "This path knows other methods.",
+            [fault],
+            [("Allow", allowed)],
+        )
+    fault = Fault(where="path", what="unknown", how="see /openapi.json")
+    return Refusal(HTTPStatus.NOT_FOUND, "There is nothing here.", [fault])
 
 
 def _expression(path: str) -> str:

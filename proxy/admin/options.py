@@ -72,6 +72,7 @@ class AdminOptions:
             and IP addresses; `*` for any.
         wait: Seconds that a purge waits for other processes where the request does not say.
         max_body: Bytes of a request body.
+        dashboard: Whether people may log in with a browser.
         server: Limits of the listener.
     """
 
@@ -81,4 +82,5 @@ class AdminOptions:
     allowed_hosts: tuple[str, ...] = ()
     wait: float = 5.0
     max_body: int = 1024 * 1024
+    dashboard: bool = True
     server: ServerOptions = field(default_factory=lambda: ServerOptions(connections=256))

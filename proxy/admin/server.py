@@ -15,14 +15,25 @@ from typing import Final
 from proxy.admin import guards, native, openapi, problems, token_file
 from proxy.admin.attempts import Attempts
 from proxy.admin.control import Control, LogUnreachable
+from proxy.admin.dashboard import Dashboard
 from proxy.admin.desk import Desk
-from proxy.admin.operations import Ask, Found, NotFound, Operation, Router
+from proxy.admin.operations import (
+    Ask,
+    Found,
+    NotFound,
+    Operation,
+    Router,
+    admitted,
+    not_found,
+)
 from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.problems import Fault, Refusal
+from proxy.admin.recent import Recent
 from proxy.admin.shims import akamai, cloudflare, fastly, souin, varnish
 from proxy.admin.token_file import KeptToken
 from proxy.admin.tokens import Caller, Tokens, presented
 from proxy.admin.warming import WarmJobs
+from proxy.clock import wall
 from proxy.exchange import Incoming, Outgoing
 from proxy.server import Listener, sockets
 
@@ -53,9 +64,13 @@ class AdminServer:
     def __init__(self, control: Control, options: AdminOptions) -> None:
         self._options = options
         self._tokens = Tokens(options.tokens) if options.tokens else None
-        self._desk = Desk(control, options, WarmJobs(control.warm), openapi.document(OPERATIONS))
-        self._router = Router(OPERATIONS)
+        self._recent = Recent(control, clock=wall)
+        described = openapi.document(OPERATIONS)
+        self._desk = Desk(control, options, WarmJobs(control.warm), self._recent, described)
         self._attempts = Attempts()
+        documented = [one for one in OPERATIONS if one.documented is not None]
+        self._dashboard = Dashboard(self._known, self._attempts, self._recent, documented)
+        self._router = Router(self._operations(options))
         self._listener = Listener(self.respond, options.server)
         self.made_token: KeptToken | None = None
         self.ports = self._desk.ports
@@ -71,6 +86,7 @@ class AdminServer:
             OSError: An address cannot be bound, or the token file cannot be made.
         """
         self.reload(self._options)
+        self._recent.start()
         try:
             for address in self._options.listen:
                 given = sockets.take([] if handed_down is None else handed_down, address)
@@ -93,10 +109,14 @@ class AdminServer:
             tokens = (TokenSpec(made.token, Role.ADMIN, "token file"),)
         self._tokens = Tokens(tokens)
         self.made_token = made
+        self._router = Router(self._operations(options))
+        if options.tokens != self._options.tokens or not options.dashboard:
+            self._dashboard.sessions.end_all()
         self._options = self._desk.options = options
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
         """Accept nothing more, let running requests finish for so many seconds, close."""
+        await self._recent.close()  # with it the dashboard's streams end
         await self._listener.drain(timeout)
         await self._desk.jobs.close()
 
@@ -115,7 +135,7 @@ class AdminServer:
                 refuse = found.operation.refuse
             caller = self._admit(incoming, found)
             if isinstance(found, NotFound):
-                raise _not_found(found)
+                raise not_found(found)
             ask = Ask(self._desk, incoming, found.captured, query, caller)
             return await found.operation.handler(ask)
         except Refusal as refusal:
@@ -123,6 +143,9 @@ class AdminServer:
         except LogUnreachable:
             _logger.warning("The purge log cannot be reached: a request was answered 503")
             return refuse(_unreachable())
+
+    def _known(self, token: str) -> Caller | None:
+        return self._tokens.known(token) if self._tokens else None
 
     def _admit(self, incoming: Incoming, found: Found | NotFound) -> Caller | None:
         """Who asks; raises Refusal (401, 403). What does not exist is nobody else's business."""
@@ -138,9 +161,10 @@ class AdminServer:
                     raise _too_many_attempts(wait)
             _logger.info("No valid token from %s", address or "a Unix socket")
             raise _unauthorized()
-        if caller.role < role:
-            raise _forbidden(role)
-        return caller
+        return admitted(caller, role)
+
+    def _operations(self, options: AdminOptions) -> Sequence[Operation]:
+        return (*self._dashboard.operations, *OPERATIONS) if options.dashboard else OPERATIONS
 
 
 def _unauthorized() -> Refusal:
@@ -169,29 +193,6 @@ def _too_many_attempts(wait: float) -> Refusal:
         [fault],
         [("Retry-After", str(math.ceil(wait)))],
     )
-
-
-def _forbidden(role: Role) -> Refusal:
-    fault = Fault(
-        where="header Authorization",
-        what="a token that does not allow this",
-        how=f"use one of role {role.label}",
-    )
-    return Refusal(HTTPStatus.FORBIDDEN, "This token does not allow that.", [fault])
-
-
-def _not_found(found: NotFound) -> Refusal:
-    if found.allowed:
-        allowed = ", ".join(found.allowed)
-        fault = Fault(where="method", what="not known here", how=f"use {allowed}")
-        return Refusal(
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            "This path knows other methods.",
-            [fault],
-            [("Allow", allowed)],
-        )
-    fault = Fault(where="path", what="unknown", how="see /openapi.json")
-    return Refusal(HTTPStatus.NOT_FOUND, "There is nothing here.", [fault])
 
 
 def _unreachable() -> Refusal:
