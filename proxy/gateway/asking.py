@@ -112,7 +112,7 @@ class Asking:
             detail=reason,
         )
         now = self._clock()
-        return Answer(deliver(request, whole, ranges.Whole(), now=now), status)
+        return Answer(deliver(request, whole, ranges.Whole(), now=now), status, whole.response)
 
     async def revalidate(self, exchange: Exchange, found: Found, reason: Reason) -> Answer:
         """Ask whether what is stored still holds (§4.3)."""
@@ -179,7 +179,7 @@ class Asking:
             ttl=int(stored.freshness.ttl(fetched.response_time)),
             detail=reason,
         )
-        return Answer(outgoing, status)
+        return Answer(outgoing, status, stored, fetched)
 
     def relay_unstored(
         self,
@@ -194,7 +194,8 @@ class Asking:
             forward_status=fetched.origin.status,
             detail=not_stored or reason,
         )
-        return Answer(_relayed(exchange.request, fetched), status)
+        outgoing = _relayed(exchange.request, fetched)
+        return Answer(outgoing, status, fetched=fetched, not_stored=not_stored)
 
     async def failed(
         self,
@@ -242,7 +243,7 @@ class Asking:
             ttl=int(stored.freshness.ttl(now)),
             detail=stale.reason,
         )
-        return Answer(deliver(request, found.entry, found.selection, now=now), status)
+        return Answer(deliver(request, found.entry, found.selection, now=now), status, stored)
 
     async def _may_bridge(self, exchange: Exchange, found: Found) -> bool:
         """Whether the stored response may stand in for the origin, for all that was purged.
@@ -278,7 +279,8 @@ class Asking:
             ttl=int(entry.response.freshness.ttl(now)),
             detail=Reason.VALIDATED,
         )
-        return Answer(deliver(exchange.request, entry, selection, now=now), status)
+        outgoing = deliver(exchange.request, entry, selection, now=now)
+        return Answer(outgoing, status, entry.response)
 
     def _not_for_others(self, exchange: Exchange) -> None:
         """Let those go on that wait for this answer, and let nobody wait for the next ones."""

@@ -44,7 +44,7 @@ from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
-from proxy.gateway.steps import Answer, Exchange, Found, select, suffice
+from proxy.gateway.steps import Answer, Bypass, Exchange, Found, judge, select, suffice
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
@@ -92,6 +92,7 @@ class Gateway:
         draw: Chance, evenly distributed over (0, 1].
 
     Attributes:
+        routes: Which policy a request gets.
         hot: Answers hits without waiting, as `respond` would.
     """
 
@@ -113,7 +114,7 @@ class Gateway:
     ) -> None:
         self._store = store
         self._log = log
-        self._routes = routes
+        self.routes = routes
         self._forwarding = forwarding_options
         upstream = Upstream(origin, forwarding_options)
         self._contact = Contact(upstream, named_origins or {}, log, clock, emit)
@@ -156,12 +157,22 @@ class Gateway:
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer one request. Never raises for what clients or origins do."""
-        request = incoming.request
-        matched = self._routes.find(request)
-        key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
-        exchange = Exchange(incoming, matched, key, self._clock())
+        exchange = self.exchange(incoming)
+        return self._finish(exchange, await self._answer(exchange))
+
+    async def observe(self, incoming: Incoming) -> tuple[Exchange, Answer]:
+        """Answer one request like every other, and tell how that came about."""
+        exchange = self.exchange(incoming)
         answer = await self._answer(exchange)
-        return self._finish(exchange, answer)
+        self._finish(exchange, answer)
+        return exchange, answer
+
+    def exchange(self, incoming: Incoming) -> Exchange:
+        """A request with its route and its key."""
+        request = incoming.request
+        matched = self.routes.find(request)
+        key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
+        return Exchange(incoming, matched, key, self._clock())
 
     async def _answer(self, exchange: Exchange) -> Answer:
         incoming, policy = exchange.incoming, exchange.policy
@@ -170,6 +181,7 @@ class Gateway:
             request, policy, has_body=incoming.body is not None, upgrade=incoming.upgrade
         )
         if bypass is not None:
+            exchange.verdict = Bypass(bypass)
             return await self._pass_on(exchange, bypass)
         entries = await self._look(exchange)
         found = select(exchange, entries)
@@ -180,26 +192,16 @@ class Gateway:
     async def _without_stored(
         self, exchange: Exchange, found: Found | None, *, any_variant: bool
     ) -> Answer:
-        decision = reuse.decide(
-            exchange.request, None, exchange.policy, now=exchange.started, any_variant=any_variant
-        )
-        if not isinstance(decision, reuse.Miss):
+        verdict = self._judge(exchange, found, any_variant=any_variant)
+        if not isinstance(verdict, reuse.Miss):
             return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, Reason.ONLY_IF_CACHED)
         if found is not None:
             return await self._asking.fetch_missing_part(exchange, found)
-        return await self._ask_together(exchange, None, decision.reason)
+        return await self._ask_together(exchange, None, verdict.reason)
 
     async def _with_stored(self, exchange: Exchange, found: Found, ask: _Ask) -> Answer:
-        decision = reuse.decide(
-            exchange.request,
-            found.entry.response,
-            exchange.policy,
-            now=self._clock(),  # it may have waited for another process's fill
-            any_variant=True,
-        )
-        if not self._log.trusted:
-            decision = _distrusting(decision, exchange.request)
-        match decision:
+        verdict = self._judge(exchange, found, any_variant=True)
+        match verdict:
             case reuse.Fresh():
                 if reuse.refreshes_early(
                     found.entry.response, exchange.policy, now=self._clock(), draw=self._draw()
@@ -216,15 +218,25 @@ class Gateway:
             case reuse.GatewayTimeout(reason=reason):
                 return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, reason)
             case _:
-                assert_never(decision)
+                assert_never(verdict)
+
+    def _judge(
+        self, exchange: Exchange, found: Found | None, *, any_variant: bool
+    ) -> reuse.ReuseDecision:
+        now = self._clock()  # it may have waited for another process's fill
+        verdict = judge(
+            exchange, found, any_variant=any_variant, now=now, trusted=self._log.trusted
+        )
+        exchange.verdict = verdict
+        return verdict
 
     # Answering from the store.
 
     def _hit(self, exchange: Exchange, found: Found, reason: Reason) -> Answer:
-        now = self._clock()
+        now, stored = self._clock(), found.entry.response
         outgoing = deliver(exchange.request, found.entry, found.selection, now=now)
-        ttl = int(found.entry.response.freshness.ttl(now))
-        return Answer(outgoing, CacheStatus(hit=True, ttl=ttl, detail=reason))
+        status = CacheStatus(hit=True, ttl=int(stored.freshness.ttl(now)), detail=reason)
+        return Answer(outgoing, status, stored)
 
     # Asking the origin.
 
@@ -249,7 +261,7 @@ class Gateway:
     def _for_later_gets(self, exchange: Exchange) -> Exchange:
         """A POST's response is stored for GETs (RFC 9110 §9.3.3): as their route has it."""
         request = exchange.request
-        matched = self._routes.find(replace(request, method="GET"))
+        matched = self.routes.find(replace(request, method="GET"))
         key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
         return replace(exchange, matched=matched, key=key)
 
@@ -352,7 +364,7 @@ class Gateway:
             return await self._ask_alone(exchange, self._still(exchange, found), reason)
         ttl = int(stored.freshness.ttl(now))
         status = CacheStatus(forward=forward_of(reason), collapsed=True, ttl=ttl, detail=reason)
-        return Answer(outgoing, status)
+        return Answer(outgoing, status, stored)
 
     def _answers(
         self, request: Request, stored: StoredResponse, policy: Policy, now: float
@@ -418,15 +430,6 @@ class Gateway:
                 self._request_ids.name(request.headers),
             )
         )
-
-
-def _distrusting(decision: reuse.ReuseDecision, request: Request) -> reuse.ReuseDecision:
-    """What to do instead where a purge may have been missed: ask the origin in any case."""
-    if not isinstance(decision, reuse.Fresh | reuse.ServeStale):
-        return decision
-    if request_directives(request.headers).only_if_cached:
-        return reuse.GatewayTimeout(Reason.PURGES_UNKNOWN)
-    return reuse.Revalidate(Reason.PURGES_UNKNOWN)
 
 
 def _may_lead(request: Request) -> bool:

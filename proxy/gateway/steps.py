@@ -3,17 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TypedDict
+from typing import TypeAlias, TypedDict
 
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway.flights import Flight
 from proxy.origin import OriginResponse
-from proxy.rfc9111 import keys, ranges
+from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus
+from proxy.rfc9111.directives import request_directives
 from proxy.rfc9111.messages import Request, Response
 from proxy.rfc9111.policy import Policy
+from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import Matched
 from proxy.stores import CacheKey, Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """The store is neither asked nor filled."""
+
+    reason: Reason
+
+
+Verdict: TypeAlias = Bypass | reuse.ReuseDecision
+"""What is done for a request, before anybody else is asked."""
 
 
 @dataclass(slots=True)
@@ -23,8 +37,8 @@ class Exchange:
     Attributes:
         started: POSIX time at which it came in.
         flight: What others may share of its way to the origin; None where nobody may.
-        origin_time: Seconds that the origin took to the heads of its answers; None where it gave
-            none.
+        verdict: What was decided to do; None until then.
+        origin_time: Seconds that the origin took to its answer's head; None where nobody asked.
     """
 
     incoming: Incoming
@@ -32,6 +46,7 @@ class Exchange:
     key: CacheKey
     started: float
     flight: Flight | None = None
+    verdict: Verdict | None = None
     origin_time: float | None = None
 
     @property
@@ -85,6 +100,30 @@ def suffice(exchange: Exchange, entries: Sequence[Entry]) -> bool:
     return found is not None and found.usable
 
 
+def judge(
+    exchange: Exchange, found: Found | None, *, any_variant: bool, now: float, trusted: bool
+) -> reuse.ReuseDecision:
+    """What to do for a request that nothing bypasses the store for (§4).
+
+    Args:
+        exchange: The request.
+        found: What `select` found for it.
+        any_variant: Whether anything at all is stored under its key.
+        now: POSIX time.
+        trusted: Whether all purges are known; where one may have been missed, the origin is asked.
+    """
+    request = exchange.request
+    stored = found.entry.response if found is not None and found.usable else None
+    decision = reuse.decide(request, stored, exchange.policy, now=now, any_variant=any_variant)
+    if found is not None and stored is None and isinstance(decision, reuse.Miss):
+        return reuse.Miss(Reason.RANGE_NOT_HELD)
+    if trusted or not isinstance(decision, reuse.Fresh | reuse.ServeStale):
+        return decision
+    if request_directives(request.headers).only_if_cached:
+        return reuse.GatewayTimeout(Reason.PURGES_UNKNOWN)
+    return reuse.Revalidate(Reason.PURGES_UNKNOWN)
+
+
 class Times(TypedDict):
     """See Fetched."""
 
@@ -117,7 +156,16 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer before it gets what every answer carries, with what Cache-Status says of it."""
+    """An answer before it gets what every answer carries, with what Cache-Status says of it.
+
+    Attributes:
+        stored: The head that it was given from, or is stored with; None where neither is so.
+        fetched: What the origin answered, where that is the answer.
+        not_stored: Why that was not stored.
+    """
 
     outgoing: Outgoing
     cache_status: CacheStatus
+    stored: StoredResponse | None = None
+    fetched: Fetched | None = None
+    not_stored: Reason | None = None
