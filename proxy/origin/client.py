@@ -46,6 +46,11 @@ class OriginClient:
         """Where requests go."""
         return self._options.endpoint
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many are open on the lean path, and how many of them are idle."""
+        return self._lean.size
+
     async def fetch(self, outbound: Outbound) -> OriginResponse:
         """Send a request and wait for the final response head.
 

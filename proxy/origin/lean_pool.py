@@ -42,6 +42,11 @@ class LeanPool:
         self._closed = False
         self._emptied = asyncio.Event()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them are idle."""
+        return len(self._open), len(self._idle)
+
     def take(self, max_idle: float) -> LeanConnection | None:
         """A connection that was idle for at most `max_idle` seconds, if there is one now.
 

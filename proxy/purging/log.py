@@ -81,6 +81,11 @@ class PurgeLog(Protocol):
         ...
 
     @property
+    def age(self) -> float:
+        """Seconds since the log was last read to its end; inf where it never was."""
+        ...
+
+    @property
     def nodes(self) -> Sequence[Node]:
         """Who reads this log, by name; () where only this process can."""
         ...

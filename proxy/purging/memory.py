@@ -11,12 +11,14 @@ class MemoryPurgeLog:
 
     Attributes:
         trusted: Always.
+        age: 0, as there is nothing to read.
         nodes: None to speak of.
     """
 
     def __init__(self, clock: Callable[[], float], limits: Limits | None = None) -> None:
         self.state = PurgeState(limits)
         self.trusted = True
+        self.age = 0.0
         self.on_reset: list[Callable[[], None]] = []
         self.on_purge: list[Callable[[Purge], None]] = []
         self.nodes: Sequence[Node] = ()

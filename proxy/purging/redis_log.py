@@ -181,6 +181,11 @@ class RedisPurgeLog:
         return self._clock() - self._current_at <= timing.max_lag + timing.blind
 
     @property
+    def age(self) -> float:
+        """See PurgeLog."""
+        return self._clock() - self._current_at
+
+    @property
     def nodes(self) -> Sequence[Node]:
         """See PurgeLog; looked at twice in every `expiry`."""
         now = self._clock()

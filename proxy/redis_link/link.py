@@ -25,6 +25,7 @@ from redis.exceptions import (
 )
 
 from proxy.events import Emit, RedisChanged
+from proxy.histogram import Histogram
 from proxy.redis_link.breaker import Breaker
 from proxy.redis_link.client import Client, connect, node_name
 from proxy.redis_link.ending import end, shut
@@ -64,6 +65,7 @@ class RedisLink:
     Attributes:
         options: How it was set up.
         counts: What has happened.
+        durations: How long answers took, with the wait for a connection.
         state: As last told by an event.
     """
 
@@ -72,6 +74,7 @@ class RedisLink:
     ) -> None:
         self.options = options
         self.counts = LinkCounts()
+        self.durations = Histogram()
         self.state = LinkState.UP
         self._emit = emit
         self._clock = clock
@@ -116,7 +119,8 @@ class RedisLink:
         limit = self.options.timeout if timeout is None else timeout
         node = self._node(key)
         self._check_breakers(node, access)
-        deadline = self._clock() + limit
+        began = self._clock()
+        deadline = began + limit
         await self._take_slot(limit)
         task = self._begin(work)
         try:
@@ -124,6 +128,7 @@ class RedisLink:
         except asyncio.CancelledError:
             task.add_done_callback(lambda _: self._settle(task, node, key, access))
             raise
+        self.durations.observe(self._clock() - began)
         return self._outcome(task, node, key, access, limit)
 
     def together(self, keys: Iterable[str]) -> list[list[int]]:

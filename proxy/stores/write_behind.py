@@ -75,6 +75,11 @@ class WriteBehind:
         """How many keys have something to be done."""
         return len(self._queue) + len(self._in_hand)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all that is queued or in hand."""
+        return self._size
+
     def put(self, key: CacheKey, entry: Entry) -> bool:
         """Keep `entry` soon; False where there is no room."""
         work = self._room_for(key, entry)
