@@ -10,7 +10,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find proxy -name '*.py' -o -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench schema clean
+.PHONY: help demo test check bench schema dist clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(STAMPS)/bench ## side by side with nginx and Varnish; writes docs/bench
 schema: $(STAMPS)/test ## write config/schema.json and docs/configuration.md anew from the settings
 	$(BIN)/python -m proxy.settings.schema > config/schema.json
 	$(BIN)/python -m proxy.settings.reference > docs/configuration.md
+
+dist: $(STAMPS)/test ## build sdist and wheel into dist/
+	$(BIN)/python -m hatchling build
 
 clean: ## remove the environment and what the tools left behind
 	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .import_linter_cache \
