@@ -111,10 +111,13 @@ class Watched:
     Attributes:
         values: Those whose values matter.
         present: Those of which only the presence does.
+        name: That by which clients name their requests, where their answers repeat the name; it is
+            one of `values`, and no answer depends on it otherwise.
     """
 
     values: frozenset[str] = frozenset()
     present: frozenset[str] = frozenset()
+    name: str | None = None
 
 
 class Recurring(Protocol):
@@ -124,6 +127,7 @@ class Recurring(Protocol):
         depends_on: Lower-case names of the request fields in which such requests agree.
         changing: Field lines of its head that change with time, as they are now; another object
             whenever one of them has changed.
+        ending: What ends its head: the lines of what was given last alone, and the empty line.
     """
 
     @property
@@ -136,8 +140,17 @@ class Recurring(Protocol):
         """See above."""
         ...
 
-    def again(self) -> bytes | None:
-        """Give it: its body; None if this is no longer the answer, and never will be again."""
+    @property
+    def ending(self) -> bytes:
+        """See above."""
+        ...
+
+    def again(self, name: bytes | None) -> bytes | None:
+        """Give it: its body; None if this is no longer the answer, and never will be again.
+
+        Args:
+            name: What the client calls this request, in the field `Watched.name`.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from proxy.background import Background
 from proxy.events import Event
-from proxy.gateway import ForwardingOptions, Gateway
+from proxy.gateway import Decisions, ForwardingOptions, Gateway
 from proxy.origin import GroupOptions, MemberOptions, OriginOptions, Origins
 from proxy.purging import MemoryPurgeLog
 from proxy.rfc9111.dates import format_http_date
@@ -294,6 +294,7 @@ async def fronted(
     max_size: int = 1 << 24,
     max_object_size: int = 1 << 20,
     hot: bool = True,
+    decisions: Decisions | None = None,
 ) -> AsyncIterator[Front]:
     """Warmfront with a memory store in front of any origin."""
     clock = clock or Clock()
@@ -318,6 +319,7 @@ async def fronted(
         max_object_size=max_object_size,
         clock=clock,
         emit=events.append,
+        decisions=decisions,
     )
     listener = Listener(gateway.respond, server or ServerOptions(), events.append)
     if hot:
@@ -339,6 +341,7 @@ async def proxied(
     host: str = "preserve",
     max_size: int = 1 << 24,
     max_object_size: int = 1 << 20,
+    decisions: Decisions | None = None,
 ) -> AsyncIterator[Proxied]:
     """Warmfront with a memory store in front of a scripted origin, both on free ports."""
     origin, clock = Origin(), Clock()
@@ -353,6 +356,7 @@ async def proxied(
             forwarding=ForwardingOptions(host=host, origin_authority=address),
             max_size=max_size,
             max_object_size=max_object_size,
+            decisions=decisions,
         ) as front:
             yield Proxied(origin, clock, front)
     finally:

@@ -8,6 +8,7 @@ landing      from an origin's answer to an entry in the store
 freshening   what a 304 does to what is stored; refreshing: the same with no client waiting
 invalidating what a write makes everybody forget
 unshareable  keys whose answers are of no use to others
+decisions    what was decided of late
 hot          a hit in memory, given again for as long as it is one
 delivery     an entry as the answer to one request
 contacting   one request to the origin; forwarding: what an intermediary changes in a head
@@ -15,7 +16,8 @@ problems     answers of our own
 """
 
 from proxy.gateway.contacting import Upstream
+from proxy.gateway.decisions import Decisions
 from proxy.gateway.forwarding import ForwardingOptions
 from proxy.gateway.gateway import Gateway
 
-__all__ = ["ForwardingOptions", "Gateway", "Upstream"]
+__all__ = ["Decisions", "ForwardingOptions", "Gateway", "Upstream"]

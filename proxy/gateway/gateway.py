@@ -28,6 +28,7 @@ from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import forwarding
 from proxy.gateway.asking import Asking
 from proxy.gateway.contacting import Contact, Origin, Upstream
+from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.delivery import deliver, read_along
 from proxy.gateway.flights import (
     Alone,
@@ -48,7 +49,7 @@ from proxy.gateway.steps import Answer, Bypass, Exchange, Found, judge, select, 
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
-from proxy.request_ids import RequestIds
+from proxy.request_ids import ANSWERED, RequestIds, line_of
 from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, forward_of
 from proxy.rfc9111.dates import format_http_date
@@ -90,6 +91,8 @@ class Gateway:
         write_wait: Seconds that the answer to a write waits for other processes to forget, too.
         clock: POSIX time.
         draw: Chance, evenly distributed over (0, 1].
+        decisions: Where decisions are kept, so that clients are told what their requests are
+            called; None for nowhere.
 
     Attributes:
         routes: Which policy a request gets.
@@ -111,6 +114,7 @@ class Gateway:
         clock: Callable[[], float],
         emit: Emit,
         draw: Callable[[], float] = random_draw,
+        decisions: Decisions | None = None,
     ) -> None:
         self._store = store
         self._log = log
@@ -145,6 +149,7 @@ class Gateway:
         self._emit = emit
         self._request_ids = RequestIds()
         self._draw = draw
+        self._decisions = decisions
         self.hot = HotAnswers(
             routes=routes,
             lookup=store.lookup_now,
@@ -153,7 +158,14 @@ class Gateway:
             finish=self._finish,
             clock=clock,
             emit=emit,
+            ids=self._request_ids,
+            decisions=decisions,
         )
+
+    @property
+    def coalescing(self) -> tuple[int, int]:
+        """How many fetches others may join now, and how many requests wait for one."""
+        return len(self._flights), self._flights.waiting
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer one request. Never raises for what clients or origins do."""
@@ -409,10 +421,16 @@ class Gateway:
         cache_status = answer.cache_status.render()
         headers.add("Cache-Status", cache_status)
         outgoing.headers = headers
-        self._tell(exchange, answer, cache_status, now - exchange.started)
+        name = self._request_ids.name(exchange.request.headers)
+        if self._decisions is not None:
+            headers[ANSWERED] = name
+            self._decisions.note(line_of(name), now, Decision.of(exchange, answer))
+        self._tell(exchange, answer, cache_status, now - exchange.started, name)
         return outgoing
 
-    def _tell(self, exchange: Exchange, answer: Answer, cache_status: str, duration: float) -> None:
+    def _tell(
+        self, exchange: Exchange, answer: Answer, cache_status: str, duration: float, name: str
+    ) -> None:
         request, outgoing = exchange.request, answer.outgoing
         self._emit(
             Answered(
@@ -427,7 +445,7 @@ class Gateway:
                 exchange.origin_time,
                 outgoing.length,
                 exchange.key_hash,
-                self._request_ids.name(request.headers),
+                name,
             )
         )
 

@@ -21,8 +21,10 @@ from weakref import ref
 
 from proxy.events import Answered, Emit
 from proxy.exchange import Client, Incoming, Outgoing, Recurring, Watched
+from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.steps import Answer, Exchange, Found
 from proxy.purging import PurgeLog
+from proxy.request_ids import ANSWERED, FIELD, RequestIds, line_of
 from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, Outcome
 from proxy.rfc9111.messages import Headers, Request
@@ -35,6 +37,9 @@ from proxy.stores import CacheKey, Entry, Kept
 _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
 _DIRECTIVES: Final = frozenset({"cache-control", "pragma"})
 _CONDITIONS: Final = frozenset({"if-modified-since", "if-none-match"})
+
+_NAMED_BY: Final = FIELD.lower()
+_CRLF: Final = b"\r\n"
 
 _UNWATCHABLE: Final = frozenset({"connection"})
 """Fields that are about the connection: what depends on them is not repeated."""
@@ -63,6 +68,8 @@ class HotAnswers:
         hit: Makes the answer to a fresh hit, as for every other.
         finish: Adds what every answer carries, and tells of it.
         clock: POSIX time.
+        ids: Names requests.
+        decisions: Where decisions are kept; None where they are not, and clients get no names.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
@@ -78,6 +85,8 @@ class HotAnswers:
         finish: Callable[[Exchange, Answer], Outgoing],
         clock: Callable[[], float],
         emit: Emit,
+        ids: RequestIds,
+        decisions: Decisions | None,
     ) -> None:
         self._routes = routes
         self._hit = hit
@@ -86,10 +95,14 @@ class HotAnswers:
         self.log = log
         self.clock = clock
         self.emit = emit
+        self.ids = ids
+        self.decisions = decisions
         self._always = routes.condition_fields | _CONDITIONS
         fields = self._always.union(*map(_key_fields, routes.key_policies))
         self._possible = not fields & _UNWATCHABLE
-        self.watched = Watched(fields, _CREDENTIALS | _DIRECTIVES)
+        name = None if decisions is None else _NAMED_BY
+        watched = fields if name is None else fields | {name}
+        self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES, name)
 
     def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
         """See Answers."""
@@ -109,17 +122,20 @@ class HotAnswers:
         if not self._watch(names) or not self._is_fresh(request, entry, policy, now, window):
             return None
         incoming = Incoming(request, Client("", (1, 1)), None, _no_interim)
-        exchange = Exchange(incoming, matched, key, now)
+        verdict = reuse.Fresh(entry.response.freshness.current_age(now))
+        exchange = Exchange(incoming, matched, key, now, verdict=verdict)
         answer = self._hit(exchange, Found(entry, ranges.Whole()), Reason.FRESH)
         body = entry.body if answer.outgoing.body is entry.body else b""
         outgoing = self._finish(exchange, answer)
+        name = outgoing.headers.pop(ANSWERED, "") if self.decisions is not None else ""
         if policy.client_directives is ClientDirectives.HONOR:
             names |= _DIRECTIVES
         if entry.response.freshness.source.assumed:
             names |= _CREDENTIALS
         recurring = HotAnswer(
-            self, exchange, outgoing, entries, chosen, depends_on=names, window=window
+            self, exchange, answer, entries, chosen, depends_on=names, window=window
         )
+        recurring.ending = (line_of(name) if name else b"") + _CRLF
         return recurring, outgoing, body
 
     def _may_recur(self, request: Request, route: Route) -> bool:
@@ -147,7 +163,7 @@ class HotAnswers:
         if values == self.watched.values:
             return True
         if not names & _UNWATCHABLE and len(values) <= _MOST_WATCHED:
-            self.watched = Watched(values, self.watched.present)
+            self.watched = replace(self.watched, values=values)
         return False
 
 
@@ -157,6 +173,7 @@ class HotAnswer:
     __slots__ = (
         "_answers",
         "_chosen",
+        "_decision",
         "_entries",
         "_event",
         "_key",
@@ -166,20 +183,21 @@ class HotAnswer:
         "_window",
         "changing",
         "depends_on",
+        "ending",
     )
 
     def __init__(
         self,
         answers: HotAnswers,
         exchange: Exchange,
-        outgoing: Outgoing,
+        answer: Answer,
         entries: Sequence[Entry],
         chosen: int,
         *,
         depends_on: frozenset[str],
         window: float,
     ) -> None:
-        entry = entries[chosen]
+        entry, outgoing = entries[chosen], answer.outgoing
         self._answers = answers
         self._key = exchange.key
         # Weak, lest what is purged or evicted stays in memory.
@@ -200,10 +218,12 @@ class HotAnswer:
             key=exchange.key_hash,
             recurring=True,
         )
+        self._decision = None if answers.decisions is None else Decision.of(exchange, answer)
         self.depends_on = depends_on
+        self.ending = _CRLF
         self._set_time(entry.response.freshness, exchange.started)
 
-    def again(self) -> bytes | None:
+    def again(self, name: bytes | None) -> bytes | None:
         """See Recurring."""
         answers = self._answers
         held = answers.lookup(self._key)
@@ -222,6 +242,10 @@ class HotAnswer:
             self._set_time(freshness, now)
         if not answers.log.trusted:
             return None
+        if self._decision is not None and answers.decisions is not None:
+            line = answers.ids.line(name)
+            answers.decisions.note(line, now, self._decision)
+            self.ending = line + _CRLF
         answers.emit(self._event)
         return entry.body if self._whole else b""
 

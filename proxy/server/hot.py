@@ -65,13 +65,14 @@ class HotPath:
         known = place.known.get(place.reduce(gist))
         if known is None:
             return self._prepare(place, gist)
-        body = known.recurring.again()
+        recurring = known.recurring
+        body = recurring.again(None if self._name is None else gist[self._name])
         if body is None:
             del place.known[place.reduce(gist)]
             return None
-        if known.changing is not known.recurring.changing:
+        if known.changing is not recurring.changing:
             known.renew()
-        return known.head, body
+        return known.head + recurring.ending, body
 
     def _watch(self, watched: Watched) -> None:
         """Start over with other fields in every gist."""
@@ -80,6 +81,7 @@ class HotPath:
         self._watched = watched
         self._scan = compile_grammar(watched, longest=longest, lines=options.headers)
         self._members = {name: i for i, name in enumerate(watched_names(watched), _PLACE)}
+        self._name = None if watched.name is None else self._members.get(watched.name)
         self._places: dict[Gist, _Place] = {}
         self._older: dict[Gist, _Place] = {}
         self._remembered = 0
@@ -109,6 +111,7 @@ class HotPath:
         recurring, outgoing, body = prepared
         framing = writing.framing_of(outgoing, method=request.method, version=_HTTP_1_1)
         head = writing.response_head(outgoing, framing, version=_HTTP_1_1, persistent=True)
+        head = head.removesuffix(_CRLF)
         pieces = _split(head, recurring.changing)
         if pieces is None:
             place.put_off()
@@ -117,7 +120,7 @@ class HotPath:
             members = self._members
             agreed = frozenset(members[name] for name in recurring.depends_on if name in members)
             place.remember(gist, _Known(recurring, head, pieces), agreed)
-        return head, body
+        return head + recurring.ending, body
 
     def _request(self, gist: Gist) -> Request | None:
         """What the gist means, if it may be remembered."""
@@ -179,7 +182,7 @@ class _Place:
 
 
 class _Known:
-    """An answer with its head as bytes."""
+    """An answer with its head as bytes, less what ends it."""
 
     __slots__ = ("_pieces", "changing", "head", "recurring")
 

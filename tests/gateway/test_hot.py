@@ -65,7 +65,7 @@ async def test_the_answer_is_that_of_respond_then_and_later() -> None:
         assert list(outgoing.headers.items()) == list(plain.headers.items())
         for seconds in (0.0, 0.5, 0.6, 1.4, 30.0, 27.0, 0.4):
             proxy.clock.now += seconds
-            assert recurring.again() == b"body"
+            assert recurring.again(None) == b"body"
             plain = await proxy.get()
             changing = [("Age", plain.headers["Age"]), ("Cache-Status", plain.cache_status)]
             assert list(recurring.changing) == changing
@@ -77,7 +77,7 @@ async def test_it_tells_of_every_answer_as_respond_does() -> None:
         proxy = hot.proxy
         await proxy.get("/")
         recurring = hot.recurring()
-        recurring.again()
+        recurring.again(None)
         answered = [event for event in proxy.events if isinstance(event, Answered)]
         assert len(answered) == 4
         assert [event.recurring for event in answered] == [False, False, False, True]
@@ -90,10 +90,10 @@ async def test_what_changes_is_another_object_only_when_it_changes() -> None:
         recurring = hot.recurring()
         before = recurring.changing
         hot.proxy.clock.now += 0.5
-        recurring.again()
+        recurring.again(None)
         half = recurring.changing
         hot.proxy.clock.now += 0.2
-        recurring.again()
+        recurring.again(None)
         assert recurring.changing is half
         assert before != half  # the ttl is cut to whole seconds
 
@@ -104,9 +104,9 @@ async def test_a_purge_ends_it(scope: str, mode: Mode) -> None:
     async with stored(MINUTE, ("Cache-Tag", "t")) as hot:
         recurring = hot.recurring()
         await hot.proxy.log.append(["tag:other"], mode)
-        assert recurring.again() == b"body"
+        assert recurring.again(None) == b"body"
         await hot.proxy.log.append([scope], mode)
-        assert recurring.again() is None
+        assert recurring.again(None) is None
         assert hot.prepare() is None
 
 
@@ -114,9 +114,9 @@ async def test_its_end_of_freshness_ends_it() -> None:
     async with stored() as hot:
         recurring = hot.recurring()
         hot.proxy.clock.now += 59.999
-        assert recurring.again() == b"body"
+        assert recurring.again(None) == b"body"
         hot.proxy.clock.now += 0.001
-        assert recurring.again() is None
+        assert recurring.again(None) is None
         assert hot.prepare() is None
 
 
@@ -125,7 +125,7 @@ async def test_a_clock_that_steps_back_is_believed() -> None:
         hot.proxy.clock.now += 10
         recurring = hot.recurring()
         hot.proxy.clock.now -= 5
-        recurring.again()
+        recurring.again(None)
         assert dict(recurring.changing)["Age"] == "5"
 
 
@@ -136,7 +136,7 @@ async def test_another_entry_in_its_place_ends_it() -> None:
         await hot.proxy.get("/", ("Range", "bytes=9-"), ("Cache-Control", "no-cache"))
         (held,) = hot.proxy.store.lookup_now(CacheKey(URL))
         await hot.proxy.store.remove(CacheKey(URL), held.entry)
-        assert recurring.again() is None
+        assert recurring.again(None) is None
 
 
 async def test_one_more_variant_ends_it() -> None:
@@ -147,8 +147,8 @@ async def test_one_more_variant_ends_it() -> None:
         assert "accept-language" in recurring.depends_on
         hot.proxy.origin.will(Reply(headers=[MINUTE, vary], body=b"de"))
         await hot.proxy.get("/", ("Accept-Language", "de"))
-        assert recurring.again() is None
-        assert hot.recurring(("Accept-Language", "de")).again() == b"de"
+        assert recurring.again(None) is None
+        assert hot.recurring(("Accept-Language", "de")).again(None) == b"de"
         assert hot.prepare(("Accept-Language", "fr")) is None
 
 
@@ -156,7 +156,7 @@ async def test_without_trust_in_the_log_nothing_is_given(monkeypatch: pytest.Mon
     async with stored() as hot:
         recurring = hot.recurring()
         monkeypatch.setattr(hot.proxy.log, "trusted", False)
-        assert recurring.again() is None
+        assert recurring.again(None) is None
         assert hot.prepare() is None
 
 
@@ -169,7 +169,7 @@ async def test_it_keeps_nothing_in_memory_that_has_left_the_store() -> None:
         del held
         gc.collect()
         assert entry() is None
-        assert recurring.again() is None
+        assert recurring.again(None) is None
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ async def test_conditions_are_met(lines: list[tuple[str, str]], status: int, bod
         prepared = hot.prepare(*lines)
         assert prepared is not None
         assert (prepared[1].status, prepared[2]) == (status, body)
-        assert prepared[0].again() == body
+        assert prepared[0].again(None) == body
         plain = await hot.proxy.get("/", *lines)
         assert plain.status == status
         assert list(plain.headers.items()) == list(prepared[1].headers.items())
@@ -201,7 +201,7 @@ async def test_head_has_no_body() -> None:
         prepared = hot.prepare(method="HEAD")
         assert prepared is not None
         assert prepared[2] == b""
-        assert prepared[0].again() == b""
+        assert prepared[0].again(None) == b""
         assert prepared[1].headers["Content-Length"] == "4"
 
 

@@ -30,10 +30,13 @@ class Again:
     body: bytes
     depends_on: frozenset[str]
     changing: Sequence[tuple[str, str]]
+    ending: bytes = b"\r\n"
 
-    def again(self) -> bytes | None:
+    def again(self, name: bytes | None) -> bytes | None:
         if self.answers.over:
             return None
+        if self.answers.watched.name is not None:
+            self.ending = b"Name: %b\r\n\r\n" % (name or b"none")
         self.answers.given += 1
         if self.answers.age != int(self.changing[0][1]):
             self.changing = self.answers.changing
@@ -86,6 +89,21 @@ def path(answers: FakeAnswers, scheme: str = "http", **options: Any) -> Iterator
             return HotPath(answers, scheme, ServerOptions(**options))
 
         yield runner.run(make())
+
+
+class TestNaming:
+    def test_a_name_is_handed_on_and_no_answer_depends_on_it(self) -> None:
+        watched = Watched(frozenset({"x-name", "x-wanted"}), frozenset(), "x-name")
+        answers = FakeAnswers(watched=watched)
+        with path(answers) as hot:
+            assert hot.answer(get()) is None
+            given = [hot.answer(get(*lines)) for lines in ((), ("X-Name: a",), ("x-name:b",), ())]
+        heads = [answer[0] for answer in given if answer is not None]
+        whole = HEAD % (5, 55, LENGTH % 1)
+        assert heads[0] == whole
+        stem = whole.removesuffix(b"\r\n")
+        assert heads[1:] == [stem + b"Name: %b\r\n\r\n" % one for one in (b" a", b"b", b"none")]
+        assert len(answers.prepared) == 1
 
 
 class TestRemembering:

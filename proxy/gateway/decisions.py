@@ -1,0 +1,135 @@
+"""What was decided of late, for those who ask about a request afterwards.
+
+What is kept of a request holds no value of a field and none of its query: its method, its URL with
+the names of the query's parameters, its route, a hash of its key, and what was decided with the
+numbers that this rests on. Fresh hits, by far the most, have a ring of their own, so that they do
+not push out what people ask about.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from random import Random
+from typing import Final, TypeAlias
+
+from proxy.gateway.steps import Answer, Exchange, Verdict
+from proxy.request_ids import line_of
+from proxy.rfc9111 import reuse
+from proxy.rfc9111.cache_status import CacheStatus
+from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import Freshness
+
+_LONGEST_URI: Final = 1024
+"""Characters that are kept of a URL: it bounds what a ring takes."""
+_MOST_TAGS: Final = 32
+
+_random = Random().random  # noqa: S311 - nothing secret hangs on which decisions are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for one request, or for one hit that is given again and again.
+
+    Attributes:
+        uri: With the names of the query's parameters, without their values.
+        key: A hash of its key, as in the log.
+        verdict: What was to be done; None where nothing had to be decided.
+        freshness: Of what the answer was given from, or stored with; None for neither.
+        vary: Request fields that this was selected by.
+        not_stored: Why the origin's answer was not stored; None where it was, or there was none.
+    """
+
+    method: str
+    uri: str
+    status: int
+    route: str
+    key: str
+    verdict: Verdict | None
+    cache_status: CacheStatus
+    freshness: Freshness | None
+    vary: tuple[str, ...]
+    tags: tuple[str, ...]
+    not_stored: Reason | None
+
+    @classmethod
+    def of(cls, exchange: Exchange, answer: Answer) -> "Decision":
+        """Of a request that has its answer."""
+        stored = answer.stored
+        return cls(
+            method=exchange.request.method,
+            uri=_told(exchange.request.uri),
+            status=answer.outgoing.status,
+            route=exchange.matched.route.name,
+            key=exchange.key_hash,
+            verdict=exchange.verdict,
+            cache_status=answer.cache_status,
+            freshness=None if stored is None else stored.freshness,
+            vary=() if stored is None else tuple(name for name, _ in stored.variant),
+            tags=() if stored is None else stored.tags[:_MOST_TAGS],
+            not_stored=answer.not_stored,
+        )
+
+
+_Kept: TypeAlias = tuple[bytes, float, Decision]
+"""The field line that named the request to its client; POSIX time; what was decided."""
+
+
+class Decisions:
+    """The last ones.
+
+    Args:
+        size: How many fresh hits are kept, and how many of all others.
+        sample: Share of requests that are kept at all, above 0 and up to 1.
+        draw: Chance, evenly distributed over [0, 1).
+    """
+
+    def __init__(self, size: int, sample: float, draw: Callable[[], float] = _random) -> None:
+        self._sample = sample
+        self._draw = draw
+        self._hits: deque[_Kept] = deque(maxlen=size)
+        self._others: deque[_Kept] = deque(maxlen=size)
+
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._hits) + len(self._others)
+
+    def adjust(self, size: int, sample: float) -> None:
+        """Keep so many, by such a share, from now on."""
+        self._sample = sample
+        self._hits = deque(self._hits, maxlen=size)
+        self._others = deque(self._others, maxlen=size)
+
+    def note(self, line: bytes, at: float, decision: Decision) -> None:
+        """Keep one, if its lot is drawn."""
+        if self._sample >= 1.0 or self._draw() < self._sample:
+            fresh = type(decision.verdict) is reuse.Fresh
+            (self._hits if fresh else self._others).append((line, at, decision))
+
+    def find(self, name: str) -> tuple[float, Decision] | None:
+        """When what was decided for the request of this name; the last one of several."""
+        line = line_of(name)
+        return next((kept[1:] for kept in self._latest() if kept[0] == line), None)
+
+    def last_fetched(self, key: str) -> tuple[float, Decision] | None:
+        """The last one under a key (a hash) for which the origin was asked."""
+        return next(
+            (
+                (at, one)
+                for _, at, one in reversed(self._others)
+                if one.key == key and one.cache_status.forward_status is not None
+            ),
+            None,
+        )
+
+    def _latest(self) -> Iterator[_Kept]:
+        return chain(reversed(self._others), reversed(self._hits))
+
+
+def _told(uri: str) -> str:
+    """A URL with the names of its parameters: `/a?id=7&x` is `/a?id=...&...`."""
+    path, mark, query = uri.partition("?")
+    if mark:
+        names = (one.partition("=") for one in query.split("&"))
+        path += "?" + "&".join(f"{name}=..." if equals else "..." for name, equals, _ in names)
+    return path[:_LONGEST_URI]
