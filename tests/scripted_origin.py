@@ -165,6 +165,11 @@ class ScriptedOrigin:
             done = asyncio.gather(*self._running, return_exceptions=True)
             await asyncio.wait_for(done, PATIENCE)
 
+    def refuse(self) -> None:
+        """Accept no connection any more."""
+        assert self._server is not None
+        self._server.close()
+
     async def stop(self) -> None:
         """Stop, and raise what a script raised."""
         if self._server is not None:

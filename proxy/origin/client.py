@@ -4,7 +4,7 @@ from proxy.clock import wall
 from proxy.origin.connection import Connection
 from proxy.origin.deadline import HeadDeadline
 from proxy.origin.dialling import Dialler, tls_context
-from proxy.origin.errors import StaleConnectionError
+from proxy.origin.errors import OriginError, StaleConnectionError
 from proxy.origin.heads import Head, malformed
 from proxy.origin.lean_pool import LeanPool
 from proxy.origin.options import Endpoint, OriginOptions
@@ -69,7 +69,11 @@ class OriginClient:
             if not outbound.replayable:
                 raise
         # Where one connection was stale its siblings are suspect.
-        return await exchange(outbound, head, _NEW)
+        try:
+            return await exchange(outbound, head, _NEW)
+        except OriginError as error:
+            error.sent_before = True
+            raise
 
     async def close(self) -> None:
         """Close all connections; responses still being read are cut short."""

@@ -25,6 +25,7 @@ class OriginError(Exception):
         reason: One of Reason.ORIGIN_*.
         detail: What happened in detail; for the log, never for the client.
         retry_after: Seconds after which a client may try again, where that is known.
+        sent_before: An earlier try did send it, and may have had effect.
     """
 
     def __init__(self, reason: Reason, detail: str = "", *, retry_after: int | None = None) -> None:
@@ -32,6 +33,7 @@ class OriginError(Exception):
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+        self.sent_before = False
 
     @property
     def status(self) -> int:
@@ -43,7 +45,7 @@ class OriginError(Exception):
     @property
     def unsent(self) -> bool:
         """Not one byte of the request went out: the origin cannot have acted on it."""
-        return self.reason in _UNSENT
+        return self.reason in _UNSENT and not self.sent_before
 
 
 class StaleConnectionError(OriginError):

@@ -740,3 +740,24 @@ async def test_a_response_that_is_forgotten_is_reported(connect: Connect, serve:
 
     with pytest.warns(ResourceWarning, match="Unclosed connection"):
         await forget()
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_what_a_stale_connection_may_have_carried_does_not_count_as_unsent(
+    connect: Connect, serve: Serve, method: str
+) -> None:
+    """The origin may have acted on it before it went, and refused the second try."""
+
+    async def dying(wire: Wire) -> None:
+        await wire.request()
+        wire.writer.write(reply(b"first"))
+        await wire.request()
+        wire.origin.refuse()
+        wire.writer.close()
+
+    client = connect(await serve(dying))
+    assert await fetch(client) == b"first"
+    with pytest.raises(OriginError) as raised:
+        await client.fetch(get(method=method))
+    assert raised.value.reason is Reason.ORIGIN_REFUSED
+    assert not raised.value.unsent
