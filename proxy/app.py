@@ -20,7 +20,7 @@ from proxy.control import ProxyControl
 from proxy.events import Emit, Event
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import Gateway
-from proxy.metrics import Counts
+from proxy.metrics import Counts, Metrics, Sources
 from proxy.origin import Origins, parser_is_native
 from proxy.purging import Timing
 from proxy.refilling import Refill, RefillOptions
@@ -191,6 +191,7 @@ class App:
             key_policies=lambda: self._key_policies,
             draining=lambda: self._draining,
             counts=self._counts,
+            expose=self._metrics(backing).expose,
             emit=self._emit,
             clock=wall,
         )
@@ -203,6 +204,19 @@ class App:
             _log().warning("the admin API is not started; set admin.listen", problem=str(error))
             return
         self.admin = server
+
+    def _metrics(self, backing: Backing) -> Metrics:
+        assert self._origins is not None  # noqa: S101 - after start
+        return Metrics(
+            Sources(
+                counts=self._counts,
+                backing=backing,
+                origins=self._origins,
+                background=self._background,
+                listener=self._listener,
+                gateway=lambda: self._gateway,
+            )
+        )
 
     def _new_backing(self, settings: Settings) -> Backing:
         redis, memory = settings.store.redis, settings.store.memory
