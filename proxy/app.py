@@ -19,8 +19,8 @@ from proxy.clock import wall
 from proxy.control import ProxyControl
 from proxy.events import Emit, Event
 from proxy.exchange import Incoming, Outgoing
-from proxy.gateway import Gateway
-from proxy.metrics import Counts
+from proxy.gateway import Decisions, Gateway
+from proxy.metrics import Counts, Metrics, Sources
 from proxy.origin import Origins, parser_is_native
 from proxy.purging import Timing
 from proxy.refilling import Refill, RefillOptions
@@ -29,6 +29,7 @@ from proxy.routes import HostPattern, RouteTable
 from proxy.server import Listener, ServerOptions, sockets
 from proxy.settings import (
     Admin,
+    Explain,
     ListenAddress,
     Settings,
     SettingsError,
@@ -68,6 +69,7 @@ class App:
         self._backing: Backing | None = None
         self._origins: Origins | None = None
         self._gateway: Gateway | None = None
+        self._decisions: Decisions | None = None
         self._tls: ssl.SSLContext | None = None
         self._listener = Listener(self._respond, server_options(settings), self._emit)
         self._key_policies: Iterable[KeyPolicy] = ()
@@ -191,6 +193,7 @@ class App:
             key_policies=lambda: self._key_policies,
             draining=lambda: self._draining,
             counts=self._counts,
+            expose=self._metrics(backing).expose,
             emit=self._emit,
             clock=wall,
         )
@@ -203,6 +206,19 @@ class App:
             _log().warning("the admin API is not started; set admin.listen", problem=str(error))
             return
         self.admin = server
+
+    def _metrics(self, backing: Backing) -> Metrics:
+        assert self._origins is not None  # noqa: S101 - after start
+        return Metrics(
+            Sources(
+                counts=self._counts,
+                backing=backing,
+                origins=self._origins,
+                background=self._background,
+                listener=self._listener,
+                gateway=lambda: self._gateway,
+            )
+        )
 
     def _new_backing(self, settings: Settings) -> Backing:
         redis, memory = settings.store.redis, settings.store.memory
@@ -248,7 +264,18 @@ class App:
             write_wait=settings.purge.write_wait,
             clock=wall,
             emit=self._emit,
+            decisions=self._keep_decisions(settings.explain),
         )
+
+    def _keep_decisions(self, wanted: Explain) -> Decisions | None:
+        """The ring as the settings want it, with what is in it already."""
+        if not wanted.ring:
+            self._decisions = None
+        elif self._decisions is None:
+            self._decisions = Decisions(wanted.ring, wanted.sample)
+        else:
+            self._decisions.adjust(wanted.ring, wanted.sample)
+        return self._decisions
 
 
 def _access_log(settings: Settings) -> AccessLog | None:

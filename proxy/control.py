@@ -46,6 +46,7 @@ class ProxyControl:
         draining: Whether the proxy is on its way out.
         origins: Whom requests are forwarded to; None where nothing is told of them.
         counts: What has happened.
+        expose: All figures as metrics, see Control.
         emit: Is told of purges that are asked for here.
         clock: POSIX time.
     """
@@ -59,6 +60,7 @@ class ProxyControl:
         key_policies: Callable[[], Iterable[KeyPolicy]],
         draining: Callable[[], bool],
         counts: Counts,
+        expose: Callable[[str], admin.Exposition],
         emit: Emit,
         clock: Callable[[], float],
     ) -> None:
@@ -68,6 +70,7 @@ class ProxyControl:
         self._key_policies = key_policies
         self._draining = draining
         self._counts = counts
+        self._expose = expose
         self._emit = emit
         self._clock = clock
         self._started = time.monotonic()
@@ -176,6 +179,10 @@ class ProxyControl:
             ),
             origins=() if self._origins is None else _origin_stats(self._origins),
         )
+
+    async def metrics(self, accept: str) -> admin.Exposition:
+        """See Control."""
+        return self._expose(accept)
 
     async def _estimate(self, order: admin.PurgeOrder) -> int | None:
         """How many entries a purge concerns, as far as that costs the same for any number."""

@@ -89,6 +89,7 @@ async def node_on(origin: Origin, redis: RedisOptions | None = None) -> AsyncIte
         key_policies=lambda: routes.key_policies,
         draining=lambda: False,
         counts=Counts(),
+        expose=lambda _: admin.Exposition(b"", ""),
         emit=lambda _: None,
         clock=wall,
     )

@@ -27,6 +27,7 @@ answers      answers as the listener wants them
 from proxy.admin.control import (
     Control,
     EntryView,
+    Exposition,
     LogStats,
     LogUnreachable,
     NodeStats,
@@ -66,6 +67,7 @@ __all__ = [
     "Control",
     "Durations",
     "EntryView",
+    "Exposition",
     "KeptToken",
     "LogStats",
     "LogUnreachable",

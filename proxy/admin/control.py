@@ -270,6 +270,18 @@ class OriginGroupStats:
     origins: tuple[OriginStats, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """Metrics at one moment, as Prometheus reads them.
+
+    Attributes:
+        media_type: What `text` is: the format that was asked for.
+    """
+
+    text: bytes
+    media_type: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """This process in figures.
@@ -337,4 +349,8 @@ class Control(Protocol):
 
     async def stats(self) -> Stats:
         """Figures of this process."""
+        ...
+
+    async def metrics(self, accept: str) -> Exposition:
+        """All figures as metrics, in the format that a field Accept with this value asks for."""
         ...

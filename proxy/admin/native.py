@@ -35,6 +35,7 @@ from proxy.admin.operations import Ask, Documented, Handler, Operation
 from proxy.admin.options import Role
 from proxy.admin.problems import Fault, unprocessable
 from proxy.exchange import Outgoing
+from proxy.rfc9111.messages import field_value
 
 _PREVIEWED: Final = 100
 """URLs that a dry run shows."""
@@ -158,6 +159,13 @@ async def stats(ask: Ask) -> Outgoing:
     """GET /stats."""
     figures = await ask.desk.control.stats()
     return modelled(StatsAnswer(replace(figures, rates=ask.desk.recent.last())))
+
+
+async def metrics(ask: Ask) -> Outgoing:
+    """GET /metrics, as Prometheus and its kin ask for it."""
+    accept = field_value(ask.incoming.request.headers, "Accept") or ""
+    exposition = await ask.desk.control.metrics(accept)
+    return bare(HTTPStatus.OK, exposition.text, exposition.media_type)
 
 
 async def openapi(ask: Ask) -> Outgoing:
@@ -303,5 +311,6 @@ OPERATIONS: Final = (
         ),
     ),
     _look("/stats", stats, "Figures of this process", StatsAnswer),
+    Operation("GET", "/metrics", metrics, Role.READ),
     _look("/openapi.json", openapi, "This description", OpenApiAnswer),
 )

@@ -24,6 +24,7 @@ from proxy.settings.admin import Admin, Purge, TokenRole
 from proxy.settings.loading import defaults, load
 from proxy.settings.models import (
     Caching,
+    Explain,
     Key,
     Limits,
     Log,
@@ -56,6 +57,7 @@ __all__ = [
     "BalanceKind",
     "Breaker",
     "Caching",
+    "Explain",
     "Forwarded",
     "Health",
     "Key",

@@ -52,6 +52,7 @@ from proxy.settings.scalars import (
     Size,
     Tag,
     Token,
+    Whole,
     Workers,
     is_off,
 )
@@ -222,6 +223,16 @@ class Log(Section):
     """So many of them are written; errors in any case."""
 
 
+class Explain(Section):
+    """What is kept of answered requests for `warmfront explain`."""
+
+    ring: Whole = 1000
+    """So many fresh hits and as many of all others, the last ones. Clients are told in
+    Warmfront-Request-Id what to ask for. 0: nothing is kept, and no client is told anything."""
+    sample: Share = 1.0
+    """So many of all requests are kept."""
+
+
 def _off_is_none(value: Any) -> Any:
     return None if is_off(value) else value
 
@@ -264,6 +275,7 @@ class Settings(Section):
     routes: tuple[Route, ...] = ()
     """Exceptions from `defaults`; the first route that matches a request applies."""
     log: Log = Log()
+    explain: Explain = Explain()
     drain_delay: Duration = 0.0
     """After SIGTERM, answer for so long as before while /readyz says no, for load balancers."""
     drain_timeout: Duration = 30.0

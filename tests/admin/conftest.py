@@ -14,6 +14,7 @@ from proxy.admin import (
     AdminOptions,
     AdminServer,
     EntryView,
+    Exposition,
     LogStats,
     LogUnreachable,
     NodeStats,
@@ -141,6 +142,9 @@ class Shelf:
 
     async def readiness(self) -> Readiness:
         return Readiness(self.reachable, {"log": self.reachable})
+
+    async def metrics(self, accept: str) -> Exposition:
+        return Exposition(f"# asked for as {accept}\n".encode(), "text/plain")
 
     async def stats(self) -> Stats:
         return Stats(

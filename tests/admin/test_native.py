@@ -375,6 +375,12 @@ async def test_health_needs_no_token(admin: Admin, shelf: Shelf) -> None:
     assert (await anybody.ask("HEAD", "/healthz")).status == 200
 
 
+async def test_metrics_come_in_the_format_that_is_asked_for(admin: Admin) -> None:
+    answer = await admin.by(READ).ask("GET", "/metrics", ("Accept", "text/plain"))
+    assert (answer.status, answer.body) == (200, b"# asked for as text/plain\n")
+    assert answer.headers["Content-Type"] == "text/plain"
+
+
 async def test_stats(admin: Admin) -> None:
     found = document(await admin.by(READ).ask("GET", "/stats"))
     assert found["requests"] == {"hit": 3, "miss": 1}
@@ -386,6 +392,7 @@ async def test_stats(admin: Admin) -> None:
     ("method", "target", "role"),
     [
         ("GET", "/stats", READ),
+        ("GET", "/metrics", READ),
         ("GET", "/tags", READ),
         ("GET", "/entries?url=http://a/", READ),
         ("GET", "/openapi.json", READ),

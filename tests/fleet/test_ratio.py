@@ -62,6 +62,7 @@ def control_of(backing: Backing) -> ProxyControl:
         key_policies=lambda: [KeyPolicy()],
         draining=lambda: False,
         counts=Counts(),
+        expose=lambda _: admin.Exposition(b"", ""),
         emit=lambda _: None,
         clock=wall,
     )
