@@ -7,6 +7,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     app          composition root: builds everything from the settings, starts, drains, stops
     control      the proxy as the admin API drives it
     upstreams    the origins of the settings, as those who ask them need them
+    figures      what /stats and the dashboard tell
     metrics      events as integers, and all figures as Prometheus metrics
     refilling    after a purge: fetching anew what was in demand
     admin        the admin listener: purge, look, warm; our API and those of other caches

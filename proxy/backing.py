@@ -13,6 +13,7 @@ from proxy.stores.index import TagIndex
 from proxy.stores.memory import Purged
 from proxy.stores.reclaiming import Reclaimer
 from proxy.stores.redis import RedisStore, RedisStoreOptions
+from proxy.stores.redis_fill import RedisFill
 from proxy.stores.tiered import TieredStore
 
 _MOST_WAITING = 64
@@ -29,6 +30,7 @@ class Backing:
         link: The way to Redis; None without.
         shared: The store in Redis; None without.
         index: Which keys carry which tag in Redis; None without.
+        redis_fill: How full that is; None without.
         on_purged: Called with what purges have concerned in memory, some time after they came.
         on_reclaimed: Called when that was all.
     """
@@ -46,6 +48,7 @@ class Backing:
         self.link: RedisLink | None = None
         self.shared: RedisStore | None = None
         self.index: TagIndex | None = None
+        self.redis_fill: RedisFill | None = None
         self._background = background
         self.on_purged: list[Callable[[Sequence[Purged]], None]] = []
         self.on_reclaimed: list[Callable[[], None]] = []
@@ -80,6 +83,8 @@ class Backing:
         backing.link = link
         backing.shared = RedisStore(link, clock, store)
         backing.index = TagIndex(link, clock) if tag_index else None
+        backing.redis_fill = RedisFill(link)
+        background.keep("fill of redis", backing.redis_fill.run)
         tiered = TieredStore(
             backing.memory,
             backing.shared,

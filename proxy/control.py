@@ -6,10 +6,9 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import asdict
 from itertools import chain
 
-from proxy import __version__, admin, refilling
+from proxy import __version__, admin, figures, refilling
 from proxy.backing import Backing
 from proxy.events import Emit, Purged
 from proxy.exchange import Outgoing
@@ -19,6 +18,7 @@ from proxy.purging import (
     ALL,
     LogUnreachable,
     Mode,
+    RecentPurges,
     Softened,
     Valid,
     host_scope,
@@ -32,6 +32,7 @@ from proxy.rfc9111 import keys
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.server import Respond
 from proxy.stores import CacheKey, Entry
+from proxy.stores.busiest import Busiest
 
 _DETAIL = re.compile(r"; detail=([^;,]+)")
 _LOOKED_AT_ONCE = 64
@@ -73,6 +74,8 @@ class ProxyControl:
         self._expose = expose
         self._emit = emit
         self._clock = clock
+        self._busiest = Busiest(backing.memory)
+        self._purges = RecentPurges(backing.log)
         self._started = time.monotonic()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -86,6 +89,7 @@ class ProxyControl:
             told = await log.wait(seq, wait)
         except LogUnreachable as error:
             raise admin.LogUnreachable(str(error)) from error
+        self._purges.counted(seq, entries)
         seconds = time.monotonic() - began
         self._emit(Purged(seq, order.soft, told.acked, told.pending, seconds))
         return admin.PurgeReceipt(seq, told.acked, told.nodes, told.pending, entries)
@@ -158,17 +162,15 @@ class ProxyControl:
         """See Control."""
         backing = self._backing
         memory, log, link = backing.memory, backing.log, backing.link
-        state = log.state
+        state, name = log.state, getattr(log, "name", self._name)
         return admin.Stats(
             version=__version__,
-            node=getattr(log, "name", self._name),
+            node=name,
             uptime=time.monotonic() - self._started,
             requests=self._counts.outcomes(),
             failures=self._counts.failures,
             memory=admin.TierStats(len(memory), memory.size, memory.max_size),
-            redis=None
-            if link is None
-            else admin.TierStats(None, None, None, available=link.state is LinkState.UP),
+            redis=self._redis(),
             log=admin.LogStats(
                 "memory" if link is None else "redis",
                 state.position,
@@ -177,12 +179,22 @@ class ProxyControl:
                 state.patterns,
                 tuple(admin.NodeStats(one.name, one.position, one.silent) for one in log.nodes),
             ),
-            origins=() if self._origins is None else _origin_stats(self._origins),
+            origins=() if self._origins is None else figures.origins(self._origins),
+            totals=figures.totals(self._counts),
+            urls=tuple(figures.busiest(self._busiest)),
+            purges=tuple(figures.purges(self._purges, name)),
         )
 
     async def metrics(self, accept: str) -> admin.Exposition:
         """See Control."""
         return self._expose(accept)
+
+    def _redis(self) -> admin.TierStats | None:
+        link, fill = self._backing.link, self._backing.redis_fill
+        if link is None or fill is None:
+            return None
+        up = link.state is LinkState.UP
+        return admin.TierStats(None, fill.last.size, fill.last.max_size, available=up)
 
     async def _estimate(self, order: admin.PurgeOrder) -> int | None:
         """How many entries a purge concerns, as far as that costs the same for any number."""
@@ -264,23 +276,6 @@ class ProxyControl:
             hits=hits,
             born=response.born,
         )
-
-
-def _origin_stats(origins: Origins) -> tuple[admin.OriginGroupStats, ...]:
-    return tuple(
-        admin.OriginGroupStats(
-            name=name,
-            in_flight=sum(member.in_flight for member in group.members),
-            limit=group.options.limit.concurrent,
-            waiting=group.admission.waiting,
-            queue=group.options.limit.queue,
-            overloaded=group.admission.refused,
-            retries=group.retries,
-            retry_budget=group.budget.tokens,
-            origins=tuple(admin.OriginStats(**asdict(one)) for one in origins.status(name)),
-        )
-        for name, group in origins.groups.items()
-    )
 
 
 def _is_broad(order: admin.PurgeOrder) -> bool:

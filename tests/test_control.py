@@ -299,3 +299,29 @@ class TestFleet:
         assert not stats.redis.available
 
 
+async def test_figures_tell_what_was_purged_and_what_is_asked_for(node: Node) -> None:
+    await outcome(node)
+    await outcome(node)
+    await settled(node)
+    (busy,) = (await node.control.stats()).urls
+    assert (busy.url, busy.hits, busy.entries) == (URL, 1, 1)
+    await node.control.purge(admin.PurgeOrder(tags=("t",), soft=True), wait=5.0)
+    stats = await node.control.stats()
+    (purge,) = stats.purges
+    assert (purge.what, purge.names, purge.soft, purge.entries) == ("tag t", 1, True, 1)
+    assert (purge.acked, purge.pending) == ((stats.node,), ())
+
+
+async def test_how_full_redis_is(redis_server: RedisServer) -> None:
+    async with scripted() as origin, node_on(origin, options_on(redis_server)) as node:
+        fill = node.backing.redis_fill
+        assert fill is not None
+
+        async def known() -> bool:
+            return fill.last.size is not None
+
+        await eventually(known)
+        told = (await node.control.stats()).redis
+        assert told is not None
+        assert told.size == fill.last.size
+        assert told.max_size is None

@@ -46,7 +46,7 @@ class Recent:
         self._clock = clock
         self._elapsed = elapsed
         self._interval = interval
-        self._totals: deque[tuple[float, Totals]] = deque(maxlen=_WINDOW + 1)
+        self._totals: deque[tuple[float, Totals]] = deque(maxlen=_WINDOW)
         self._next: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 

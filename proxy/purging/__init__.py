@@ -7,6 +7,7 @@ inside Redis for it.
 
 from proxy.purging.log import Acknowledgement, LogUnreachable, Node, PurgeLog, check_pattern
 from proxy.purging.memory import MemoryPurgeLog
+from proxy.purging.recent import RecentPurges
 from proxy.purging.redis_log import TAIL_TIMEOUT, RedisPurgeLog, Timing
 from proxy.purging.scopes import (
     ALL,
@@ -46,6 +47,7 @@ __all__ = [
     "Purge",
     "PurgeLog",
     "PurgeState",
+    "RecentPurges",
     "RedisPurgeLog",
     "Remembered",
     "Softened",

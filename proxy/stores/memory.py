@@ -176,6 +176,10 @@ class MemoryStore:
         resource = self._resources.get(key.url)
         return () if resource is None else resource.under(key.extra)
 
+    def held(self, url: str) -> Sequence[Held]:
+        """All that takes memory for one URL, whether it is still valid or not; changes nothing."""
+        return list(self._resources.get(url, ()))
+
     def variants(self, url: str) -> Sequence[Held]:
         """All that is stored for one URL and still valid, without counting as a use."""
         self._reclaim(url)

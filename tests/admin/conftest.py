@@ -13,11 +13,13 @@ import pytest
 from proxy.admin import (
     AdminOptions,
     AdminServer,
+    BusyUrl,
     EntryView,
     Exposition,
     LogStats,
     LogUnreachable,
     NodeStats,
+    PastPurge,
     Preview,
     PurgeOrder,
     PurgeReceipt,
@@ -29,6 +31,7 @@ from proxy.admin import (
     Tier,
     TierStats,
     TokenSpec,
+    Totals,
     Warmed,
     WarmOutcome,
 )
@@ -89,6 +92,9 @@ class Shelf:
     late: tuple[str, ...] = ()
     reachable: bool = True
     gate: asyncio.Event | None = None
+    totals: Totals = field(default_factory=Totals)
+    urls: tuple[BusyUrl, ...] = ()
+    purges: tuple[PastPurge, ...] = ()
     fetch: Callable[[str], Warmed] = lambda _: Warmed(WarmOutcome.STORED, 200)
 
     async def purge(self, order: PurgeOrder, *, wait: float) -> PurgeReceipt:
@@ -147,6 +153,8 @@ class Shelf:
         return Exposition(f"# asked for as {accept}\n".encode(), "text/plain")
 
     async def stats(self) -> Stats:
+        if not self.reachable:
+            raise LogUnreachable
         return Stats(
             version="0",
             node="a",
@@ -156,6 +164,9 @@ class Shelf:
             memory=TierStats(len(self.entries_), 4096, 1 << 20),
             redis=None,
             log=LogStats("memory", 7, 0, trusted=True, patterns=0, nodes=(NodeStats("a", 7, 0.1),)),
+            totals=self.totals,
+            urls=self.urls,
+            purges=self.purges,
         )
 
 
