@@ -45,7 +45,7 @@ from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
-from proxy.gateway.steps import Answer, Bypass, Exchange, Found, judge, select, suffice
+from proxy.gateway.steps import Answer, Exchange, Found, bypassed, judge, select, suffice
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
@@ -187,14 +187,9 @@ class Gateway:
         return Exchange(incoming, matched, key, self._clock())
 
     async def _answer(self, exchange: Exchange) -> Answer:
-        incoming, policy = exchange.incoming, exchange.policy
-        request = exchange.request
-        bypass = reuse.bypass_reason(
-            request, policy, has_body=incoming.body is not None, upgrade=incoming.upgrade
-        )
+        exchange.verdict = bypass = bypassed(exchange)
         if bypass is not None:
-            exchange.verdict = Bypass(bypass)
-            return await self._pass_on(exchange, bypass)
+            return await self._pass_on(exchange, bypass.reason)
         entries = await self._look(exchange)
         found = select(exchange, entries)
         if found is None or not found.usable:
@@ -254,8 +249,8 @@ class Gateway:
 
     async def _pass_on(self, exchange: Exchange, reason: Reason) -> Answer:
         """Send a request past the cache; a successful unsafe one invalidates what it changed."""
-        if forwarding.is_last_hop(exchange.request):
-            status = CacheStatus(detail=Reason.MAX_FORWARDS)
+        if reason is Reason.MAX_FORWARDS:
+            status = CacheStatus(detail=reason)
             return Answer(forwarding.last_hop_answer(exchange.request), status)
         try:
             fetched = await self._contact.ask(exchange, exchange.request.headers)

@@ -7,6 +7,7 @@ from typing import TypeAlias, TypedDict
 
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway.flights import Flight
+from proxy.gateway.forwarding import is_last_hop
 from proxy.origin import OriginResponse
 from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus
@@ -92,6 +93,20 @@ def select(exchange: Exchange, entries: Sequence[Entry]) -> Found | None:
     entry = next(entry for entry in entries if entry.response is stored)
     selection = ranges.select(exchange.request, stored, len(entry.body), now=exchange.started)
     return Found(entry, selection)
+
+
+def bypassed(exchange: Exchange) -> Bypass | None:
+    """Why the store has no part in the answer, if so."""
+    incoming = exchange.incoming
+    reason = reuse.bypass_reason(
+        exchange.request,
+        exchange.policy,
+        has_body=incoming.body is not None,
+        upgrade=incoming.upgrade,
+    )
+    if reason is None:
+        return None
+    return Bypass(Reason.MAX_FORWARDS if is_last_hop(exchange.request) else reason)
 
 
 def suffice(exchange: Exchange, entries: Sequence[Entry]) -> bool:
