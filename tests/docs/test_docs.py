@@ -4,8 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-import click
 import pytest
+import typer
 import typer.main
 from typer.core import TyperGroup
 
@@ -27,8 +27,14 @@ ENVIRONMENT = {
     "CREDENTIALS_DIRECTORY": "/run/credentials/warmfront.service",
 }
 
-GROUP = typer.main.get_command(app)
-assert isinstance(GROUP, TyperGroup)
+
+def _group() -> TyperGroup:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+COMMANDS = _group().commands
 
 MIGRATIONS = [page for page in PAGES if page.path.stem.startswith("migrating-")]
 CACHING = settings.Caching.model_fields
@@ -67,7 +73,7 @@ def arguments_for_us(words: list[str]) -> list[str] | None:
     """What `warmfront` is called with, also by another program; None where it is not called."""
     for number, word in enumerate(words):
         first = number == 0 or "=" in words[number - 1]
-        known = number + 1 < len(words) and words[number + 1] in GROUP.commands
+        known = number + 1 < len(words) and words[number + 1] in COMMANDS
         if Path(word).name == "warmfront" and (first or known):
             return words[number + 1 :]
     return None
@@ -79,8 +85,8 @@ def parse(arguments: list[str]) -> None:
         return
     name, *rest = arguments
     try:
-        GROUP.commands[name].make_context(name, rest)
-    except click.exceptions.Exit:  # of --help
+        COMMANDS[name].make_context(name, rest)
+    except typer.Exit:  # of --help
         return
 
 
@@ -90,7 +96,8 @@ def test_commands_in_the_text_exist(page: Page) -> None:
         name, *words = code.removeprefix("warmfront ").split()
         if not code.startswith("warmfront ") or name.startswith("-"):
             continue
-        flags = {flag for option in GROUP.commands[name].params for flag in option.opts}
+        assert name in COMMANDS, code
+        flags = {flag for option in COMMANDS[name].params for flag in option.opts}
         assert {word for word in words if word.startswith("-")} <= flags, code
 
 
