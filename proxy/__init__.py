@@ -4,7 +4,9 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
 
     cli          the command line: run, check, demo; purge, entries, tags, warm
     demo         a sample API with the proxy in front of it, and a tour
+    workers      several processes as one: a supervisor and its workers
     app          composition root: builds everything from the settings, starts, drains, stops
+    joint_control  all workers as the admin API drives them
     control      the proxy as the admin API drives it
     upstreams    the origins of the settings, as those who ask them need them
     figures      what /stats and the dashboard tell
@@ -30,6 +32,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     http1        what both ends read in HTTP/1.1: fields, the chunked coding
     clock        the only wall clock
     histogram    durations, counted by how long they are
+    channel      calls and news between two processes over a socket
     descriptors  file descriptors: how many there are, and for whom
     client       the admin API from the other side, for the API's own code
     rfc9111      the pure core: every caching decision, with no clock and no socket

@@ -13,16 +13,19 @@ import structlog
 from proxy import descriptors, logs
 from proxy.access_log import AccessLog
 from proxy.admin import AdminOptions, AdminServer, Role, TokenFileError, TokenSpec
+from proxy.admin import Control as AdminControl
 from proxy.background import Background
 from proxy.backing import Backing
+from proxy.channel import Channel
 from proxy.clock import wall
 from proxy.control import ProxyControl
 from proxy.events import Emit, Event
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import Decisions, Gateway
+from proxy.joint_control import JointControl, answer_others
 from proxy.metrics import Counts, Metrics, Sources
 from proxy.origin import Origins, parser_is_native
-from proxy.purging import Timing
+from proxy.purging import MemoryPurgeLog, PurgeLog, Timing, WorkerPurgeLog
 from proxy.refilling import Refill, RefillOptions
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.routes import HostPattern, RouteTable
@@ -42,6 +45,7 @@ from proxy.upstreams import SHARED, connections_of, group_options, upstreams
 
 _SWEEP_INTERVAL = 10.0
 _LOOKUP_SIZE = 32 << 20
+_ADMIN_DRAIN = 5.0
 
 
 class App:
@@ -49,6 +53,7 @@ class App:
 
     Args:
         handed_down: Listening sockets that are used for their addresses instead of new ones.
+        channel: To the supervisor, where this is one of several workers.
 
     Attributes:
         addresses: Where it answers clients.
@@ -58,9 +63,15 @@ class App:
         SettingsError: No origin is named.
     """
 
-    def __init__(self, settings: Settings, handed_down: Sequence[socket.socket] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        handed_down: Sequence[socket.socket] = (),
+        channel: Channel | None = None,
+    ) -> None:
         settings.require_origin()
         self._settings = settings
+        self._channel = channel
         self._handed_down = list(handed_down)
         self._counts = Counts()
         self._access_log = _access_log(settings)
@@ -108,8 +119,9 @@ class App:
                     shared=settings.reuse_port,
                 )
                 self.addresses.append(_bound(address, self._listener.port))
+            control = self._new_control(self._backing)
             if settings.admin is not None:
-                await self._start_admin(settings.admin, self._backing)
+                await self._start_admin(settings.admin, control)
             self._let_go_of_sockets()
         except BaseException:
             await self.stop(drain=0.0)
@@ -138,6 +150,11 @@ class App:
         self._backing.memory.resize(settings.store.memory.max_size)
         self._use(self._new_gateway(settings, self._backing, self._origins))
         return _needing_restart(old, settings)
+
+    async def hand_over(self) -> None:
+        """Leave the admin API to a successor that answers it already."""
+        if self.admin is not None:
+            await self.admin.drain(_ADMIN_DRAIN)
 
     async def stop(self, drain: float | None = None) -> None:
         """Say that we leave, refuse new connections, let open requests end, close everything.
@@ -184,8 +201,8 @@ class App:
         self._counts(event)
         self._log_event(event)
 
-    async def _start_admin(self, settings: Admin, backing: Backing) -> None:
-        """Start the admin API; nobody who has not asked for it should miss the proxy for it."""
+    def _new_control(self, backing: Backing) -> AdminControl:
+        """What the admin API drives: this process, or all workers."""
         control = ProxyControl(
             backing,
             origins=self._origins,
@@ -197,6 +214,13 @@ class App:
             emit=self._emit,
             clock=wall,
         )
+        if self._channel is None:
+            return control
+        answer_others(control, self._channel)
+        return JointControl(control, self._channel)
+
+    async def _start_admin(self, settings: Admin, control: AdminControl) -> None:
+        """Start the admin API; nobody who has not asked for it should miss the proxy for it."""
         server = AdminServer(control, admin_options(self._settings, settings))
         try:
             await server.start(self._handed_down)
@@ -223,7 +247,9 @@ class App:
     def _new_backing(self, settings: Settings) -> Backing:
         redis, memory = settings.store.redis, settings.store.memory
         if redis is None:
-            return Backing(max_size=memory.max_size, clock=wall, background=self._background)
+            channel = self._channel
+            log: PurgeLog = MemoryPurgeLog(wall) if channel is None else WorkerPurgeLog(channel)
+            return Backing(log, max_size=memory.max_size, clock=wall, background=self._background)
         largest = redis.max_object_size or memory.max_object_size
         return Backing.with_redis(
             redis.options(),

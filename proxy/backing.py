@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from proxy.background import Background
 from proxy.events import Emit
-from proxy.purging import TAIL_TIMEOUT, MemoryPurgeLog, Purge, PurgeLog, RedisPurgeLog, Timing
+from proxy.purging import TAIL_TIMEOUT, Purge, PurgeLog, RedisPurgeLog, Timing
 from proxy.redis_link import Client, RedisLink, RedisOptions, connect, shut
 from proxy.stores import MemoryStore, Store
 from proxy.stores.fill_lock import FillLocks
@@ -37,13 +37,14 @@ class Backing:
 
     def __init__(
         self,
+        log: PurgeLog,
         *,
         max_size: int,
         clock: Callable[[], float],
         background: Background,
     ) -> None:
-        self.log: PurgeLog = MemoryPurgeLog(clock)
-        self.memory = MemoryStore(max_size, clock, self.log.state)
+        self.log = log
+        self.memory = MemoryStore(max_size, clock, log.state)
         self.store: Store = self.memory
         self.link: RedisLink | None = None
         self.shared: RedisStore | None = None
@@ -71,15 +72,13 @@ class Backing:
         emit: Emit,
     ) -> "Backing":
         """Redis behind memory; must be made while an event loop runs."""
-        backing = cls(max_size=max_size, clock=clock, background=background)
         client = connect(options)
         tail = connect(options, socket_timeout=TAIL_TIMEOUT, max_connections=1)
         log = RedisPurgeLog(
             client, tail, emit=emit, namespace=options.prefix.rstrip(":"), timing=timing
         )
         link = RedisLink(options, emit)
-        backing.log = log
-        backing.memory = MemoryStore(max_size, clock, log.state)
+        backing = cls(log, max_size=max_size, clock=clock, background=background)
         backing.link = link
         backing.shared = RedisStore(link, clock, store)
         backing.index = TagIndex(link, clock) if tag_index else None
@@ -95,7 +94,6 @@ class Backing:
         )
         backing.store = tiered
         backing._clients = (client, tail)
-        backing._watch()
         if tag_index:
             # One process of the fleet does it: that which has recorded the purge.
             reclaimer = Reclaimer(tiered, lambda: log.trusted)

@@ -81,7 +81,7 @@ class ProxyControl:
 
     async def purge(self, order: admin.PurgeOrder, *, wait: float) -> admin.PurgeReceipt:
         """See Control."""
-        entries = await self._estimate(order)
+        entries = await self.estimate(order)
         log, began = self._backing.log, time.monotonic()
         mode = Mode.SOFT if order.soft else Mode.HARD
         try:
@@ -196,7 +196,7 @@ class ProxyControl:
         up = link.state is LinkState.UP
         return admin.TierStats(None, fill.last.size, fill.last.max_size, available=up)
 
-    async def _estimate(self, order: admin.PurgeOrder) -> int | None:
+    async def estimate(self, order: admin.PurgeOrder) -> int | None:
         """How many entries a purge concerns, as far as that costs the same for any number."""
         if _is_broad(order):
             return None

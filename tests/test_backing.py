@@ -9,7 +9,7 @@ import pytest
 from proxy.background import Background
 from proxy.backing import Backing
 from proxy.events import Event
-from proxy.purging import Mode, Timing, tag_scope
+from proxy.purging import MemoryPurgeLog, Mode, Timing, tag_scope
 from proxy.redis_link import RedisOptions, connect
 from proxy.stores import CacheKey, reclaiming
 from proxy.stores.redis import RedisStoreOptions
@@ -40,7 +40,9 @@ async def backed(redis: RedisOptions | None) -> AsyncIterator[Backing]:
     background = Background(events.append)
     clock = Clock()
     if redis is None:
-        backing = Backing(max_size=1 << 20, clock=clock, background=background)
+        backing = Backing(
+            MemoryPurgeLog(clock), max_size=1 << 20, clock=clock, background=background
+        )
     else:
         backing = Backing.with_redis(
             redis,

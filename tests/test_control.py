@@ -15,7 +15,7 @@ from proxy.control import ProxyControl
 from proxy.gateway import ForwardingOptions, Gateway
 from proxy.metrics import Counts
 from proxy.origin import OriginClient, OriginOptions
-from proxy.purging import Mode, Timing
+from proxy.purging import MemoryPurgeLog, Mode, Timing
 from proxy.redis_link import RedisOptions
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import PathPattern, Route, RouteTable
@@ -55,7 +55,7 @@ class Node:
 async def node_on(origin: Origin, redis: RedisOptions | None = None) -> AsyncIterator[Node]:
     background = Background(lambda _: None)
     if redis is None:
-        backing = Backing(max_size=1 << 24, clock=wall, background=background)
+        backing = Backing(MemoryPurgeLog(wall), max_size=1 << 24, clock=wall, background=background)
     else:
         backing = Backing.with_redis(
             redis,

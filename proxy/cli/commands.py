@@ -17,6 +17,7 @@ from proxy.cli.serving import run_to_end
 from proxy.cli.summary import summary
 from proxy.cli.warm import warm
 from proxy.demo.show import play_once, stay_up
+from proxy.workers import VARIABLE, supervise, work
 
 app = typer.Typer(
     name="warmfront",
@@ -85,12 +86,18 @@ def run(
         str | None,
         typer.Option(metavar="URL", help="Redis to share what is stored, as redis://HOST:6379/0."),
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="Processes that answer clients."),
+    ] = None,
     log_level: Annotated[
         str | None,
         typer.Option(metavar="LEVEL", help="From debug, info, warning or error on."),
     ] = None,
 ) -> None:
     """Stand in front of an API until SIGTERM or Ctrl-C. Flags win over the file."""
+    if VARIABLE in os.environ:  # a supervisor has started this command once more
+        raise typer.Exit(run_to_end(work(int(os.environ[VARIABLE]))))
     if config is None and origin is None:
         fail(
             "there is nothing to stand in front of",
@@ -98,16 +105,21 @@ def run(
             code=BAD_INPUT,
         )
 
-    def read() -> settings.Settings:
-        base = settings.defaults() if config is None else settings.load(config, os.environ)
-        wanted = base.with_overrides(
-            origin=origin, listen=listen, admin=admin, redis=redis, log_level=log_level
-        )
-        wanted.require_origin()
-        return wanted
+    flags = {
+        "origin": origin,
+        "listen": listen,
+        "admin": admin,
+        "redis": redis,
+        "workers": workers,
+        "log_level": log_level,
+    }
+
+    def read() -> settings.Recipe:
+        return settings.Recipe.read(config, flags)
 
     with _problems_told():
-        wanted = read()
+        recipe = read()
+        wanted = recipe.settings(os.environ)
 
     def ready(addresses: list[str]) -> None:
         where = ", ".join(_url(address, tls=wanted.tls is not None) for address in addresses)
@@ -117,7 +129,11 @@ def run(
         out.print(text, markup=False, highlight=False, soft_wrap=True)
 
     again = None if config is None else read
-    run_to_end(serve(wanted, reload=again, ready=ready, announce=announce))
+    if wanted.workers > 1:
+        run_to_end(supervise(recipe, wanted, reload=again, ready=ready, announce=announce))
+    else:
+        newly = None if again is None else lambda: again().settings(os.environ)
+        run_to_end(serve(wanted, reload=newly, ready=ready, announce=announce))
 
 
 def _url(address: str, *, tls: bool) -> str:

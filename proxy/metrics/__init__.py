@@ -4,14 +4,17 @@ counts       events -> integers, while requests are answered
 specs        what there is: names, help, labels
 collecting   integers and living objects -> families, at each scrape
 exposition   families -> text
+joining      the texts of several processes -> one
 """
 
 from proxy.metrics.collecting import Sources
 from proxy.metrics.counts import Answers, Counts
 from proxy.metrics.exposition import Metrics
+from proxy.metrics.joining import PLAIN, join
 from proxy.metrics.specs import SPECS, Across, Kind, Spec
 
 __all__ = [
+    "PLAIN",
     "SPECS",
     "Across",
     "Answers",
@@ -20,4 +23,5 @@ __all__ = [
     "Metrics",
     "Sources",
     "Spec",
+    "join",
 ]

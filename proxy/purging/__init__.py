@@ -1,8 +1,8 @@
 """Forgetting: what an entry can be purged by, and the log of purges that all processes read.
 
 `scopes` and `state` are pure: names, and what one process knows of the log. `log` is the contract,
-`memory` the log of a single process, `redis_log` the log that a fleet shares, `scripts` what runs
-inside Redis for it.
+`memory` the log of a single process, `worker_log` that of the workers of one machine, `redis_log`
+the log that a fleet shares, `scripts` what runs inside Redis for it.
 """
 
 from proxy.purging.log import Acknowledgement, LogUnreachable, Node, PurgeLog, check_pattern
@@ -31,6 +31,7 @@ from proxy.purging.state import (
     Unknown,
     Valid,
 )
+from proxy.purging.worker_log import WorkerPurgeLog
 
 __all__ = [
     "ALL",
@@ -54,6 +55,7 @@ __all__ = [
     "Timing",
     "Unknown",
     "Valid",
+    "WorkerPurgeLog",
     "check_pattern",
     "group_scope",
     "host_scope",

@@ -1,6 +1,7 @@
 """The YAML: read, checked as a whole, and turned into routes and policies.
 
     loading           file -> Settings, or every problem at once
+    recipe            a file's text and the flags: what makes the same Settings elsewhere
     document          YAML text -> a tree of texts that know their line and column
     variables         ${NAME} and ${NAME:-default} inside those texts
     models            the keys, their defaults and what they mean; those of `store`, `admin`
@@ -47,6 +48,7 @@ from proxy.settings.origins import (
     Timeouts,
 )
 from proxy.settings.problems import Problem, SettingsError
+from proxy.settings.recipe import Recipe
 from proxy.settings.routing import routes_of
 from proxy.settings.scalars import AdminRole, BalanceKind, LogFormat, LogLevel
 from proxy.settings.stores import Memory, Redis, RedisTls, SentinelUser, Store
@@ -74,6 +76,7 @@ __all__ = [
     "Pool",
     "Problem",
     "Purge",
+    "Recipe",
     "Redis",
     "RedisTls",
     "ResponseHeaders",

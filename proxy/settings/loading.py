@@ -42,7 +42,7 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: The file cannot be read or used; it tells all that is wrong.
     """
-    return settings_from(_read(path), file=str(path), env=env)
+    return settings_from(read_text(path), file=str(path), env=env)
 
 
 def settings_from(text: str, *, file: str, env: Mapping[str, str]) -> Settings:
@@ -72,7 +72,8 @@ def settings_from(text: str, *, file: str, env: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """What stands in the file at `path`; raises SettingsError."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE + 1)

@@ -26,6 +26,7 @@ from proxy.settings.problems import (
 )
 from proxy.settings.scalars import (
     LOG_LEVEL,
+    WORKERS,
     ClientDirectivesChoice,
     Count,
     Duration,
@@ -263,7 +264,8 @@ class Settings(Section):
     allowed_hosts: tuple[HostText, ...] = ()
     """Hosts that requests may be for, as in `match`; others are answered 421. Empty: all."""
     workers: Workers = 1
-    """Processes; this version runs as one."""
+    """Processes that answer clients, a number or `auto` for one on each core.
+    store.memory.max_size is shared out among them, other limits apply to each."""
     origin: Origin = Origin()
     origins: dict[OriginName, Origin] = Field(default_factory=dict)
     """More of them, by name, for routes that go elsewhere."""
@@ -309,6 +311,7 @@ class Settings(Section):
         log_level: str | None = None,
         admin: str | None = None,
         redis: str | None = None,
+        workers: str | None = None,
     ) -> "Settings":
         """These settings with what the command line says instead; nothing given, nothing changed.
 
@@ -330,8 +333,32 @@ class Settings(Section):
             changes["admin"] = told.read("--admin", self._admin_at, admin)
         if redis is not None:
             changes["store"] = told.read("--redis", self.store.with_redis, redis)
+        if workers is not None:
+            changes["workers"] = told.read("--workers", WORKERS.parse, workers)
         if told.problems:
             raise SettingsError(told.problems)
+        return self.model_copy(update=changes)
+
+    def for_worker(
+        self, *, workers: int, listen: Sequence[str], admin: Sequence[str] | None
+    ) -> "Settings":
+        """Those of one of several workers.
+
+        Args:
+            workers: How many share the memory.
+            listen: Where they answer.
+            admin: Where this one answers the admin API; None where it does not.
+        """
+        memory = self.store.memory
+        share = memory.model_copy(update={"max_size": max(1, memory.max_size // workers)})
+        changes: dict[str, Any] = {
+            "listen": tuple(map(addresses.parse_listen, listen)),
+            "store": self.store.model_copy(update={"memory": share}),
+            "admin": None,
+        }
+        if admin is not None and self.admin is not None:
+            at = {"listen": tuple(map(addresses.parse_listen, admin))}
+            changes["admin"] = self.admin.model_copy(update=at)
         return self.model_copy(update=changes)
 
     def _admin_at(self, text: str) -> Admin | None:

@@ -4,6 +4,7 @@ Each kind is an `Annotated` type for the models. A value that already has its Py
 as it is, so that settings can be made in code; YAML only ever brings text.
 """
 
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -98,6 +99,7 @@ _ALL = 100.0
 _STATUS_RANGE = re.compile(r"([1-5])[xX]{2}|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _MOST = 10_000_000
 _LEAST_LAG = 0.5
+_MOST_WORKERS = 256
 _MOST_LAG = 60.0
 _LONGEST_WAIT = 3600.0
 _REDIS_SCHEME = re.compile(r"rediss?(\+sentinel|\+cluster)?://.|unix:/", re.IGNORECASE)
@@ -144,11 +146,21 @@ def _factor(text: str) -> float:
 
 
 def _workers(text: str) -> int:
-    if text == "1":
-        return 1
-    if text == "auto" or re.fullmatch("[0-9]+", text):
-        raise Refused(f"{quoted(text)}: this version runs as one process", "write 1")
-    raise Refused(f"{quoted(text)} is not a number of workers", "write 1")
+    if text == "auto":
+        return _cores()
+    if not re.fullmatch("[1-9][0-9]{0,2}", text) or int(text) > _MOST_WORKERS:
+        how = f"write auto, or a number from 1 to {_MOST_WORKERS}"
+        raise Refused(f"{quoted(text)} is not a number of workers", how)
+    return int(text)
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # Linux has it
+        cores = os.cpu_count() or 1
+    return min(cores, _MOST_WORKERS)
 
 
 def _positive_duration(text: str) -> float:
@@ -417,7 +429,13 @@ FACTOR = Kind(
     (float, int),
     float,
 )
-WORKERS = Kind("workers", _workers, {"const": 1}, (int,), int)
+WORKERS = Kind(
+    "workers",
+    _workers,
+    {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": _MOST_WORKERS}]},
+    (int,),
+    int,
+)
 DURATION = Kind(
     "duration",
     units.parse_duration,

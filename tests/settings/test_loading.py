@@ -87,6 +87,7 @@ def test_an_almost_empty_file_is_all_defaults() -> None:
         ),
         ("listen: ['a:0', 'a:0']", "listen", (TcpAddress("a", 0), TcpAddress("a", 0))),
         ("workers: 1", "workers", 1),
+        ("workers: 256", "workers", 256),
         ("tls: {cert: a.pem, key: b.pem}", "tls.key", "b.pem"),
         ("tls:", "tls", None),
         ("origin: {url: HTTP://Api:8000/}", "origin.url", "http://api:8000"),
@@ -190,11 +191,16 @@ def test_text_stays_text() -> None:
         ("listen: []", "1:1: listen: is an empty list; write an address, such as 127.0.0.1:8080"),
         ("listen: [':1', ':2', ':1']", "1:22: listen[2]: :1 is listed twice; remove it"),
         (
-            "workers: auto",
-            "1:1: workers: 'auto': this version runs as one process; write 1",
+            "workers: 0",
+            "1:1: workers: '0' is not a number of workers; write auto, or a number from 1 to 256",
         ),
-        ("workers: 4", "1:1: workers: '4': this version runs as one process; write 1"),
-        ("workers: many", "1:1: workers: 'many' is not a number of workers; write 1"),
+        (
+            "workers: many",
+            (
+                "1:1: workers: 'many' is not a number of workers; "
+                "write auto, or a number from 1 to 256"
+            ),
+        ),
         (
             "origin: {url: 'api:8000'}",
             "1:10: origin.url: 'api:8000' is not a URL; write http://api:8000",
