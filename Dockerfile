@@ -2,9 +2,10 @@
 # docker build -t warmfront . && docker run -p 8080:8080 \
 #   -v "$PWD/warmfront.yaml:/etc/warmfront/warmfront.yaml:ro" warmfront
 
-FROM python:3.11-slim AS build
+# The same Python as below, with the compiler that the accelerator wants.
+FROM python:3.11 AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY proxy ./proxy
 RUN python -m venv /opt/warmfront
 RUN /opt/warmfront/bin/pip install --no-cache-dir .

@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 STAMPS := $(VENV)/.stamps
 
-SOURCES := pyproject.toml README.md LICENSE $(shell find proxy -name '*.py' -o -name 'py.typed')
+NATIVE  := hatch_build.py $(wildcard proxy/server/*.c)
+SOURCES := pyproject.toml README.md LICENSE $(NATIVE) $(shell find proxy -name '*.py' -o -name 'py.typed')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -40,7 +41,7 @@ dist: $(STAMPS)/test ## build sdist and wheel into dist/
 
 clean: ## remove the environment and what the tools left behind
 	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .import_linter_cache \
-		.mypy_cache .pytest_cache .ruff_cache
+		proxy/server/*.so .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp says what an environment holds, so that a second run installs nothing.
 # `demo` installs as a user does; where the tests already installed in place, that serves as well.
@@ -48,7 +49,7 @@ $(STAMPS)/demo: $(STAMPS)/venv $(SOURCES)
 	@test -e $(STAMPS)/test || { echo "installing Warmfront into $(VENV)"; $(PIP) .; }
 	@touch $@
 
-$(STAMPS)/test: $(STAMPS)/venv pyproject.toml
+$(STAMPS)/test: $(STAMPS)/venv pyproject.toml $(NATIVE)
 	$(PIP) --editable '.[test]'
 	@touch $@
 

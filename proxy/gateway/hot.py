@@ -25,7 +25,7 @@ from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.steps import Answer, Exchange, Found
 from proxy.purging import PurgeLog
 from proxy.request_ids import ANSWERED, FIELD, RequestIds, line_of
-from proxy.rfc9111 import keys, ranges, reuse
+from proxy.rfc9111 import keys, poisoning, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, Outcome
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
@@ -37,6 +37,8 @@ from proxy.stores import CacheKey, Entry, Kept
 _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
 _DIRECTIVES: Final = frozenset({"cache-control", "pragma"})
 _CONDITIONS: Final = frozenset({"if-modified-since", "if-none-match"})
+_CLAIMS: Final = frozenset(map(str.lower, poisoning.CLAIMS))
+"""What every key may have, see keys.primary_key."""
 
 _NAMED_BY: Final = FIELD.lower()
 _CRLF: Final = b"\r\n"
@@ -97,7 +99,7 @@ class HotAnswers:
         self.emit = emit
         self.ids = ids
         self.decisions = decisions
-        self._always = routes.condition_fields | _CONDITIONS
+        self._always = routes.condition_fields | _CONDITIONS | _CLAIMS
         fields = self._always.union(*map(_key_fields, routes.key_policies))
         self._possible = not fields & _UNWATCHABLE
         name = None if decisions is None else _NAMED_BY
@@ -230,8 +232,8 @@ class HotAnswer:
         entries = self._entries
         if len(held) != len(entries):
             return None
-        for one, known in zip(held, entries, strict=True):
-            if one.entry is not known():
+        for i, known in enumerate(entries):
+            if held[i].entry is not known():
                 return None
         entry = held[self._chosen].entry
         now = answers.clock()

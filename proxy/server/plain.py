@@ -11,8 +11,10 @@ It is no second parser: whoever needs to know what a gist means has `parse_head`
 what it does not accept is not wrong, only not plain.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from string import ascii_lowercase
@@ -20,6 +22,16 @@ from typing import Any, Final, TypeAlias
 
 from proxy.exchange import Watched
 from proxy.rfc9111 import poisoning
+
+try:
+    from proxy.server import _plain
+except ImportError:
+    _plain = None  # type: ignore[assignment]
+if os.environ.get("WARMFRONT_PURE_PYTHON"):
+    _plain = None  # type: ignore[assignment]
+
+ACCELERATED: Final = _plain is not None
+"""Whether the same is there in C."""
 
 Gist: TypeAlias = tuple[Any, ...]
 """bytes: method, target, Host, then one for each watched field, or None where it is absent."""
@@ -37,7 +49,6 @@ NEVER_PLAIN: Final = frozenset(
         "range",
         "transfer-encoding",
         "upgrade",
-        *poisoning.CLAIMS,
         *poisoning.OVERRIDES,
     }
 )
@@ -53,13 +64,28 @@ _VALUE = r"[\t -~\x80-\xff]*+"
 
 
 def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
-    """What recognises plain heads.
+    """What recognises plain heads, in C if it is there.
 
     Args:
         watched: What goes into the gist; NEVER_WATCHED is left out.
         longest: Bytes of a head above which it is not plain.
         lines: The same for its field lines.
     """
+    if _plain is not None:
+        present, values = _in_order(watched)
+        with suppress(ValueError):  # it has room for only so many names, and none without end
+            return _plain.Scanner(
+                refused=_encoded(sorted(NEVER_PLAIN)),
+                present=_encoded(present),
+                values=_encoded(values),
+                longest=longest,
+                lines=lines,
+            )
+    return compile_expression(watched, longest=longest, lines=lines)
+
+
+def compile_expression(watched: Watched, *, longest: int, lines: int) -> Scan:
+    """The same, in Python; see `compile_grammar`."""
     fullmatch = re.compile(_expression(watched).encode()).fullmatch
     most_newlines = lines + 2  # the request line's, and the empty line's
 
@@ -76,10 +102,8 @@ def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
 
 def watched_names(watched: Watched) -> tuple[str, ...]:
     """The fields of a gist, in its order."""
-    return (
-        *sorted(watched.present - watched.values - NEVER_WATCHED),
-        *sorted(watched.values - NEVER_WATCHED),
-    )
+    present, values = _in_order(watched)
+    return present + values
 
 
 def head_of(gist: Gist, watched: Watched) -> bytes:
@@ -88,6 +112,16 @@ def head_of(gist: Gist, watched: Watched) -> bytes:
     fields = zip(names, gist[2:], strict=True)
     lines = [b"%b:%b\r\n" % (name, value) for name, value in fields if value is not None]
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (gist[0], gist[1], b"".join(lines))
+
+
+def _in_order(watched: Watched) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields of a gist by presence, and by value."""
+    present = watched.present - watched.values - NEVER_WATCHED
+    return tuple(sorted(present)), tuple(sorted(watched.values - NEVER_WATCHED))
+
+
+def _encoded(names: Iterable[str]) -> tuple[bytes, ...]:
+    return tuple(map(str.encode, names))
 
 
 def _expression(watched: Watched) -> str:

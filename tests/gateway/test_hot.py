@@ -12,6 +12,7 @@ import pytest
 from proxy.events import Answered
 from proxy.exchange import Outgoing, Recurring, Watched
 from proxy.purging import Mode
+from proxy.rfc9111 import poisoning
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
@@ -268,7 +269,7 @@ async def test_keys_and_routes_say_what_is_watched() -> None:
     policy = Policy(key=KeyPolicy(headers=("X-Tenant",), cookies=("shop",)))
     routes = [Route(name="beta", headers=(("X-Beta", "yes"),)), Route(name="all", policy=policy)]
     async with stored(routes=routes, asked=[("X-Tenant", "a")]) as hot:
-        conditions = {"if-none-match", "if-modified-since"}
+        conditions = {"if-none-match", "if-modified-since", *map(str, poisoning.CLAIMS)}
         assert hot.proxy.gateway.hot.watched == Watched(
             frozenset({*conditions, "x-beta", "x-tenant", "cookie"}),
             frozenset({"cookie", "authorization", "cache-control", "pragma"}),

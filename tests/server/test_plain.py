@@ -1,15 +1,25 @@
 """What counts as a plain head, and that it means what the real parser says."""
 
+import gc
+import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.exchange import Watched
+from proxy.server import plain
 from proxy.server.heads import RequestHead, parse_head
 from proxy.server.options import ServerOptions
-from proxy.server.plain import Gist, compile_grammar, head_of, watched_names
+from proxy.server.plain import (
+    Scan,
+    compile_expression,
+    compile_grammar,
+    head_of,
+    watched_names,
+)
 from proxy.server.rejection import RequestRejected
 
 LIMITS = ServerOptions()
@@ -17,22 +27,38 @@ WATCHED = Watched(
     values=frozenset({"accept-encoding", "if-none-match", "range", "host", "x.odd|na+me"}),
     present=frozenset({"cookie", "accept-encoding"}),
 )
-SCAN = compile_grammar(WATCHED, longest=1000, lines=12)
+PYTHON = compile_expression(WATCHED, longest=1000, lines=12)
+C = compile_grammar(WATCHED, longest=1000, lines=12)
 HOST = b"Host: a.example"
 
-
-def scan(*lines: bytes, line: bytes = b"GET / HTTP/1.1", host: bytes = HOST) -> Gist | None:
-    return SCAN(b"\r\n".join([line, *filter(None, [host]), *lines, b"", b""]))
+needs_compiler = pytest.mark.skipif(not plain.ACCELERATED, reason="built without a C compiler")
 
 
-def test_a_gist_is_the_place_and_the_watched_fields_in_a_fixed_order() -> None:
+@pytest.fixture(
+    params=[
+        pytest.param(PYTHON, id="Python"),
+        pytest.param(C, id="C", marks=needs_compiler),
+    ]
+)
+def scan(request: pytest.FixtureRequest) -> Scan:
+    compiled: Scan = request.param
+    return compiled
+
+
+def head(*lines: bytes, line: bytes = b"GET / HTTP/1.1", host: bytes = HOST) -> bytes:
+    return b"\r\n".join([line, *filter(None, [host]), *lines, b"", b""])
+
+
+def test_a_gist_is_the_place_and_the_watched_fields_in_a_fixed_order(scan: Scan) -> None:
     assert watched_names(WATCHED) == ("cookie", "accept-encoding", "if-none-match", "x.odd|na+me")
     gist = scan(
-        b"User-Agent: x",
-        b"X.ODD|na+me:",
-        b"cOOKIE: secret=1",
-        b'If-None-Match: "a", W/"\xff"',
-        line=b"HEAD //a?b=%20 HTTP/1.1",
+        head(
+            b"User-Agent: x",
+            b"X.ODD|na+me:",
+            b"cOOKIE: secret=1",
+            b'If-None-Match: "a", W/"\xff"',
+            line=b"HEAD //a?b=%20 HTTP/1.1",
+        )
     )
     assert gist == (b"HEAD", b"//a?b=%20", b" a.example", b"", None, b' "a", W/"\xff"', b"")
 
@@ -51,8 +77,8 @@ def test_a_gist_is_the_place_and_the_watched_fields_in_a_fixed_order() -> None:
         b"cache-control: no-cache",
     ],
 )
-def test_it_may_say_much_that_does_not_matter(line: bytes) -> None:
-    assert scan(line) is not None
+def test_it_may_say_much_that_does_not_matter(scan: Scan, line: bytes) -> None:
+    assert scan(head(line)) is not None
 
 
 @pytest.mark.parametrize(
@@ -82,13 +108,13 @@ def test_it_may_say_much_that_does_not_matter(line: bytes) -> None:
         b"n\xe4me: x",
     ],
 )
-def test_what_is_no_field_line_or_needs_a_closer_look_is_not_plain(line: bytes) -> None:
-    assert scan(line) is None
+def test_what_is_no_field_line_or_needs_a_closer_look_is_not_plain(scan: Scan, line: bytes) -> None:
+    assert scan(head(line)) is None
 
 
-def test_a_watched_field_on_two_lines_is_not_plain() -> None:
-    assert scan(b"cookie: a", b"x: y", b"Cookie: b") is None
-    assert scan(b"x: y", b"x: y") is not None
+def test_a_watched_field_on_two_lines_is_not_plain(scan: Scan) -> None:
+    assert scan(head(b"cookie: a", b"x: y", b"Cookie: b")) is None
+    assert scan(head(b"x: y", b"x: y")) is not None
 
 
 @pytest.mark.parametrize(
@@ -107,26 +133,26 @@ def test_a_watched_field_on_two_lines_is_not_plain() -> None:
         b"\r\nGET / HTTP/1.1",
     ],
 )
-def test_other_request_lines_are_not_plain(line: bytes) -> None:
-    assert scan(line=line) is None
+def test_other_request_lines_are_not_plain(scan: Scan, line: bytes) -> None:
+    assert scan(head(line=line)) is None
 
 
-def test_exactly_one_whole_head_is_plain() -> None:
-    head = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-    assert SCAN(head) is not None
-    assert SCAN(head[:-1]) is None
-    assert SCAN(head + b"G") is None
-    assert SCAN(head + head) is None
-    assert SCAN(b"") is None
-    assert scan(host=b"") is None
+def test_exactly_one_whole_head_is_plain(scan: Scan) -> None:
+    whole = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    assert scan(whole) is not None
+    assert scan(whole[:-1]) is None
+    assert scan(whole + b"G") is None
+    assert scan(whole + whole) is None
+    assert scan(b"") is None
+    assert scan(head(host=b"")) is None
 
 
-def test_sizes_are_bounded() -> None:
-    assert scan(*[b"a: b"] * 11) is not None
-    assert scan(*[b"a: b"] * 12) is None
+def test_sizes_are_bounded(scan: Scan) -> None:
+    assert scan(head(*[b"a: b"] * 11)) is not None
+    assert scan(head(*[b"a: b"] * 12)) is None
     room = 1000 - len(b"GET / HTTP/1.1\r\nHost: a.example\r\na: \r\n\r\n")
-    assert scan(b"a: " + b"x" * room) is not None
-    assert scan(b"a: " + b"x" * (room + 1)) is None
+    assert scan(head(b"a: " + b"x" * room)) is not None
+    assert scan(head(b"a: " + b"x" * (room + 1))) is None
 
 
 _NAMES = st.sampled_from(
@@ -167,7 +193,8 @@ def read(data: bytes) -> RequestHead | None:
 @example(b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: a\r\nx:y\r\n\r\n")
 @example(b"GET / HTTP/1.1\r\nHost: a.example, b\r\n\r\n")
 def test_a_plain_head_is_one_for_the_parser_and_its_gist_says_the_same(data: bytes) -> None:
-    gist = SCAN(data)
+    gist = PYTHON(data)
+    assert C(data) == gist
     if gist is None:
         return
     whole, reduced = read(data), read(head_of(gist, WATCHED))
@@ -183,3 +210,79 @@ def test_a_plain_head_is_one_for_the_parser_and_its_gist_says_the_same(data: byt
         assert (name in whole.headers) == (name in reduced.headers)
         if name in WATCHED.values:
             assert whole.headers.getall(name, []) == reduced.headers.getall(name, [])
+
+
+@given(
+    st.sets(st.sampled_from(["a", "ab", "ba", "cookie", "range", "host", "a-b"])),
+    st.sets(st.sampled_from(["a", "aa", "te", "connection"])),
+    st.integers(0, 6),
+    st.integers(0, 200),
+    heads(),
+)
+def test_python_and_c_read_alike_whatever_is_watched(
+    values: set[str], present: set[str], lines: int, longest: int, data: bytes
+) -> None:
+    watched = Watched(frozenset(values), frozenset(present))
+    in_python = compile_expression(watched, longest=longest, lines=lines)
+    in_c = compile_grammar(watched, longest=longest, lines=lines)
+    data = data.replace(b"user-agent", b"AA").replace(b"Cookie", b"a-B")
+    for some in (data, data[:-1], data[:-2], data + b"\n", data + data):
+        assert in_python(some) == in_c(some)
+
+
+@given(st.binary(max_size=80))
+def test_python_and_c_read_alike_whatever_comes(data: bytes) -> None:
+    assert PYTHON(data) == C(data)
+    whole = b"GET / HTTP/1.1\r\nHost: a\r\n" + data
+    assert PYTHON(whole) == C(whole)
+
+
+def test_more_names_than_c_has_room_for_are_read_in_python() -> None:
+    long = "x" * 65
+    scan = compile_grammar(Watched(frozenset({long})), longest=1000, lines=12)
+    assert scan(head(long.encode() + b": y")) == (b"GET", b"/", b" a.example", b" y")
+    many = Watched(frozenset(f"x-{i}" for i in range(200)))
+    assert compile_grammar(many, longest=1000, lines=12)(head(b"X-7: y")) is not None
+
+
+@needs_compiler
+@pytest.mark.parametrize("wrong", [(), ("text",), (b"a", b"b"), (None,), (bytearray(b"a"),)])
+def test_c_takes_the_bytes_of_one_head(wrong: tuple[object, ...]) -> None:
+    with pytest.raises(TypeError, match="the bytes of one head"):
+        C(*wrong)  # type: ignore[arg-type]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"refused": ("text",)},
+        {"refused": [b"list"]},
+        {"values": (b"",)},
+        {"present": (b"x" * 65,)},
+        {"values": (b"x",) * 127},
+        {"lines": "many"},
+        {"more": 1},
+    ],
+)
+def test_c_says_what_it_cannot_watch(wrong: dict[str, Any]) -> None:
+    from proxy.server._plain import Scanner  # noqa: PLC0415 - it may not be there
+
+    right = {"refused": (), "present": (), "values": (), "longest": 1, "lines": 1}
+    with pytest.raises((TypeError, ValueError)):
+        Scanner(**{**right, **wrong})
+
+
+@needs_compiler
+def test_c_keeps_nothing_of_what_it_has_read() -> None:
+    known = head(b"Cookie: a", b"If-None-Match: b")
+    broken = head(b"Cookie: a", b"If-None-Match: b", b"If-None-Match: c")
+    counted = []
+    for _ in range(3):
+        for _ in range(1000):
+            compile_grammar(WATCHED, longest=1000, lines=12)
+            C(known)
+            C(broken)
+        gc.collect()
+        counted.append(sys.getallocatedblocks())
+    assert counted[2] - counted[1] < 500

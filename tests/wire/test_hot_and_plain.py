@@ -22,7 +22,7 @@ from proxy.origin import OriginOptions
 from proxy.purging import Mode
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
-from proxy.server import writing
+from proxy.server import plain, writing
 from tests.apparatus import START, Clock, Front, Origin, Reply, Seen, fronted
 
 PATIENCE = 5.0
@@ -232,6 +232,7 @@ LINES = [
     *("Cache-Control: only-if-cached", "Accept-Language: de, en;q=0.5", "Accept-Language: en"),
     *("X-Kind: a", "X-Kind: b", "Range: bytes=0-3", 'If-Range: "1"', "Connection: close"),
     *("Content-Length: 0", "Expect: 100-continue", "Host: b.example", 'If-Match: "1"'),
+    *("X-Scheme: https", "X-Host: b.example", "X-Original-URL: /private/1"),
     *("Upgrade: h2c", "TE: trailers", "Via: 1.1 other", "X-Odd: \xff"),
 ]
 USUAL = [line for line in LINES[:12] if not line.startswith("Connection: c")]
@@ -292,10 +293,16 @@ step = st.one_of(
 )
 
 
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize(
+    ("loop", "accelerated"),
+    [(asyncio.new_event_loop, False), (uvloop.new_event_loop, True)],
+    ids=["asyncio", "uvloop"],
+)
 def test_no_byte_tells_which_path_a_request_took(
-    loop: Any, monkeypatch: pytest.MonkeyPatch
+    loop: Any, *, accelerated: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not accelerated:
+        monkeypatch.setattr(plain, "_plain", None)
     monkeypatch.setattr(writing, "wall", lambda: START)  # the door's own answers bear a date
     hot = 0
 

@@ -1,0 +1,59 @@
+"""Builds the accelerator with the package; where there is no C compiler, Python does it all.
+
+What it accelerates is `proxy/server/plain.py`. WARMFRONT_PURE_PYTHON=1 leaves it out, here and at
+run time.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from setuptools import Distribution, Extension
+from setuptools.errors import BaseError
+
+MODULE = "proxy.server._plain"
+SOURCE = "proxy/server/_plain.c"
+
+
+class AcceleratorHook(BuildHookInterface[Any]):
+    """Adds the compiled module to wheels, and puts it beside its source for editable installs."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """See BuildHookInterface."""
+        if os.environ.get("WARMFRONT_PURE_PYTHON"):
+            return
+        try:
+            built = compile_accelerator(Path(self.root))
+        except (BaseError, OSError) as error:
+            self.app.display_warning(f"No accelerator, which only costs speed: {error}")
+            return
+        if version != "editable":
+            build_data["force_include"][str(built)] = str(built.relative_to(self.root))
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
+
+
+def compile_accelerator(root: Path) -> Path:
+    """Compile it into the source tree; returns where it is.
+
+    Raises:
+        BaseError: There is no compiler.
+        OSError: It refused, or the file cannot be written.
+    """
+    extension = Extension(MODULE, [str(root / SOURCE)], extra_compile_args=_FLAGS, optional=True)
+    command = Distribution({"ext_modules": [extension]}).get_command_obj("build_ext")
+    with tempfile.TemporaryDirectory() as folder:
+        command.build_lib = command.build_temp = folder
+        command.ensure_finalized()
+        command.run()
+        name = command.get_ext_filename(MODULE)
+        target = root / name
+        shutil.copyfile(Path(folder, name), target)
+    return target
+
+
+_FLAGS = [] if sys.platform == "win32" else ["-O3"]
