@@ -198,6 +198,7 @@ class Route:
         purge: Templates of the tags that a successful write purges.
         response_headers: Edits of what the client gets, made as it is sent.
         strip_tags: Keep the fields that name tags from the client.
+        server_timing: Tell the client in Server-Timing what its answer took.
         origin: Name of the origin that its requests go to; "" for the one that all share.
     """
 
@@ -211,6 +212,7 @@ class Route:
     purge: tuple[str, ...] = ()
     response_headers: HeaderEdits = field(default_factory=HeaderEdits)
     strip_tags: bool = True
+    server_timing: bool = False
     origin: str = ""
 
 

@@ -46,6 +46,7 @@ from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Exchange, Found, bypassed, judge, select, suffice
+from proxy.gateway.timing import server_timing
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
@@ -420,7 +421,11 @@ class Gateway:
         if self._decisions is not None:
             headers[ANSWERED] = name
             self._decisions.note(line_of(name), now, Decision.of(exchange, answer))
-        self._tell(exchange, answer, cache_status, now - exchange.started, name)
+        duration = now - exchange.started
+        if route.server_timing:
+            outcome = answer.cache_status.outcome
+            headers.add("Server-Timing", server_timing(outcome, exchange.origin_time, duration))
+        self._tell(exchange, answer, cache_status, duration, name)
         return outgoing
 
     def _tell(

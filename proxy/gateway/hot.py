@@ -146,6 +146,7 @@ class HotAnswers:
         honors = policy.client_directives is ClientDirectives.HONOR
         return (
             self._possible
+            and not route.server_timing
             and not route.response_headers.names & _CHANGING
             and reuse.bypass_reason(request, policy, has_body=False, upgrade=False) is None
             and not (honors and any(name in headers for name in _DIRECTIVES))

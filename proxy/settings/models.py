@@ -159,6 +159,8 @@ class Caching(Section):
     """Obey Surrogate-Control, and keep it from clients."""
     strip_tags: Flag = True
     """Keep the fields that name tags, such as Surrogate-Key, from clients."""
+    server_timing: Flag = False
+    """Tell clients in Server-Timing what their answers took; hits then take longer, too."""
     key: Key = Key()
     response_headers: ResponseHeaders = ResponseHeaders()
 

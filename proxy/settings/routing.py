@@ -21,6 +21,7 @@ def routes_of(settings: Settings) -> tuple[list[routes.Route], routes.Route]:
         policy=_keyed(policy_of(settings.defaults), settings.origin),
         response_headers=_edits(settings.defaults.response_headers),
         strip_tags=settings.defaults.strip_tags,
+        server_timing=settings.defaults.server_timing,
     )
     return [_route(route, settings, f"routes[{n}]") for n, route in numbered], fallback
 
@@ -42,6 +43,7 @@ def _route(route: Route, settings: Settings, name: str) -> routes.Route:
         origin=route.origin or "",
         response_headers=_edits(caching.response_headers),
         strip_tags=caching.strip_tags,
+        server_timing=caching.server_timing,
     )
 
 
