@@ -13,6 +13,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     metrics      events as integers, and all figures as Prometheus metrics
     refilling    after a purge: fetching anew what was in demand
     admin        the admin listener: purge, look, warm; our API and those of other caches
+    explain      why a request is answered as it is, as data and in words
     server       the public listener: bytes <-> Incoming and Outgoing
     gateway      the one orchestrator: lookup, fetch, validate, store, deliver
     backing      the purge log and the store: memory alone, or Redis behind it

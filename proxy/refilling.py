@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
+from proxy.gateway.delivery import drain
 from proxy.rfc9111.messages import Headers, Request
 from proxy.stores import CacheKey
 from proxy.stores.memory import Purged
@@ -107,18 +108,7 @@ class Refill:
 async def fetch(respond: Respond, request: Request) -> tuple[Outgoing, BodyAborted | None]:
     """Send a request through the cache for its own sake: the answer, and what cut it short."""
     outgoing = await respond(Incoming(request, Client("", (1, 1)), None, _no_interim))
-    body = outgoing.body
-    if isinstance(body, bytes):
-        return outgoing, None
-    try:
-        async for _ in body:
-            pass
-    except BodyAborted as aborted:
-        return outgoing, aborted
-    finally:
-        if (aclose := getattr(body, "aclose", None)) is not None:
-            await aclose()
-    return outgoing, None
+    return outgoing, await drain(outgoing)
 
 
 def get(url: str) -> Request:

@@ -34,7 +34,7 @@ class Decision:
     Attributes:
         uri: With the names of the query's parameters, without their values.
         key: A hash of its key, as in the log.
-        verdict: What was to be done; None where nothing had to be decided.
+        verdict: What was to be done.
         freshness: Of what the answer was given from, or stored with; None for neither.
         vary: Request fields that this was selected by.
         not_stored: Why the origin's answer was not stored; None where it was, or there was none.
@@ -45,7 +45,7 @@ class Decision:
     status: int
     route: str
     key: str
-    verdict: Verdict | None
+    verdict: Verdict
     cache_status: CacheStatus
     freshness: Freshness | None
     vary: tuple[str, ...]
@@ -56,6 +56,7 @@ class Decision:
     def of(cls, exchange: Exchange, answer: Answer) -> "Decision":
         """Of a request that has its answer."""
         stored = answer.stored
+        assert exchange.verdict is not None  # noqa: S101 - it has its answer
         return cls(
             method=exchange.request.method,
             uri=_told(exchange.request.uri),

@@ -2,7 +2,7 @@
 
 import secrets
 
-from proxy.exchange import Outgoing
+from proxy.exchange import BodyAborted, Outgoing
 from proxy.gateway.filling import Filling
 from proxy.rfc9111 import preconditions, ranges
 from proxy.rfc9111.messages import Request
@@ -39,6 +39,22 @@ def read_along(
         answer = Outgoing(stored.status, stored.reason, stored.headers.copy(), body, length)
     answer.headers["Age"] = str(int(stored.freshness.current_age(now)))
     return answer
+
+
+async def drain(outgoing: Outgoing) -> BodyAborted | None:
+    """Read an answer to its end, for nobody; what cut it short, if something did."""
+    body = outgoing.body
+    if isinstance(body, bytes):
+        return None
+    try:
+        async for _ in body:
+            pass
+    except BodyAborted as aborted:
+        return aborted
+    finally:
+        if (aclose := getattr(body, "aclose", None)) is not None:
+            await aclose()
+    return None
 
 
 def _not_modified(request: Request, stored: StoredResponse, now: float) -> Outgoing | None:

@@ -180,6 +180,12 @@ class MemoryStore:
         """All that takes memory for one URL, whether it is still valid or not; changes nothing."""
         return list(self._resources.get(url, ()))
 
+    def extras(self, url: str) -> Sequence[str]:
+        """The extra parts of the keys under which something is stored for one URL."""
+        self._reclaim(url)
+        resource = self._resources.get(url)
+        return () if resource is None else resource.extras
+
     def variants(self, url: str) -> Sequence[Held]:
         """All that is stored for one URL and still valid, without counting as a use."""
         self._reclaim(url)

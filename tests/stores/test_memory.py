@@ -346,11 +346,13 @@ async def test_peeking_finds_what_a_lookup_would_and_counts_as_no_use(clock: Clo
     plain, extra = key(1), CacheKey(key(1).url, "cookie a=1")
     entry = make_entry()
     await store.put(plain, entry)
+    await store.put(CacheKey(plain.url, "cookie b=1"), entry)
+    assert sorted(store.extras(plain.url)) == ["", "cookie b=1"]
     assert [(one.entry.body, one.hits) for one in store.peek(plain)] == [(entry.body, 0)]
     assert store.peek(plain)[0].hits == 0
     assert list(store.peek(extra)) == list(store.peek(key(2))) == []
     state.apply(Purge(1, ("*",), Mode.HARD, clock.now))
-    assert list(store.peek(plain)) == []
+    assert list(store.peek(plain)) == list(store.extras(plain.url)) == []
 
 
 async def test_looking_in_counts_hits_and_shows_no_purged_entry(clock: Clock) -> None:
