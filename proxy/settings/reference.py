@@ -75,7 +75,7 @@ _WORDS: Final = {
     "user_name": "user name",
     "wait": "duration",
     "whole": "whole number",
-    "workers": "`1`",
+    "workers": "count, or `auto`",
 }
 """What to call the values of each kind; choices speak for themselves."""
 
