@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from proxy import __version__
 from proxy.admin.native import OPERATIONS
+from proxy.metrics import specs
 from proxy.settings import Settings, TcpAddress, load
 from tests.docs.pages import ROOT, blocks
 
@@ -225,6 +226,7 @@ class TestKubernetes:
     (kustomization,) = parsed(KUBERNETES / "kustomization.yaml")
     pod = kind("Deployment")["spec"]["template"]
     container = pod["spec"]["containers"][0]
+    scaler = kind("HorizontalPodAutoscaler")
     settings = settings_of(
         KUBERNETES / "warmfront.yaml",
         {
@@ -294,8 +296,9 @@ class TestKubernetes:
             spec = document["spec"]
             selector = spec.get("selector", {"matchLabels": labels})
             assert selector in (labels, {"matchLabels": labels})
-        target = kind("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
-        assert target["name"] == kind("Deployment")["metadata"]["name"]
+        assert (
+            self.scaler["spec"]["scaleTargetRef"]["name"] == kind("Deployment")["metadata"]["name"]
+        )
 
     def test_there_is_time_to_drain(self) -> None:
         readiness = self.container["readinessProbe"]
@@ -305,6 +308,19 @@ class TestKubernetes:
 
     def test_there_is_room(self) -> None:
         assert bytes_of(self.container["resources"]["limits"]["memory"]) > needs(self.settings)
+
+    def test_the_page_shows_what_kubernetes_takes(self) -> None:
+        (shown,) = [block for block in blocks("yaml") if "kind: Horizontal" in block.text]
+        manifest = YAML(typ="safe", pure=True).load(shown.text)
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+        assert manifest["spec"]["scaleTargetRef"] == self.scaler["spec"]["scaleTargetRef"]
+        (metric,) = manifest["spec"]["metrics"]
+        (rules,) = [block for block in blocks("yaml") if "seriesQuery" in block.text]
+        (rule,) = YAML(typ="safe", pure=True).load(rules.text)["rules"]
+        assert rule["name"]["as"] == metric["pods"]["metric"]["name"]
+        assert rule["seriesQuery"].startswith(f"{specs.REQUESTS.name}{{")
+        assert f"rate({specs.REQUESTS.name}{{outcome=" in rule["metricsQuery"]
+        assert "outcome" in specs.REQUESTS.labels
 
     @pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
     def test_kubectl_puts_it_together(self) -> None:
