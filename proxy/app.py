@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -34,6 +35,7 @@ from proxy.settings import (
     Admin,
     Explain,
     ListenAddress,
+    Problem,
     Settings,
     SettingsError,
     TcpAddress,
@@ -41,6 +43,7 @@ from proxy.settings import (
 )
 from proxy.stores import MemoryStore
 from proxy.stores.redis import RedisStoreOptions
+from proxy.tracing import Tracing, TracingMissing, start_tracing
 from proxy.upstreams import SHARED, connections_of, group_options, upstreams
 
 _SWEEP_INTERVAL = 10.0
@@ -80,9 +83,11 @@ class App:
         self._backing: Backing | None = None
         self._origins: Origins | None = None
         self._gateway: Gateway | None = None
+        self._tracing = _tracing(settings)
         self._decisions: Decisions | None = None
         self._tls: ssl.SSLContext | None = None
-        self._listener = Listener(self._respond, server_options(settings), self._emit)
+        answer = self._tracing.respond(self._respond)
+        self._listener = Listener(answer, server_options(settings), self._emit)
         self._key_policies: Iterable[KeyPolicy] = ()
         self._draining = False
         self.addresses: list[str] = []
@@ -176,6 +181,7 @@ class App:
             await self._backing.close()
         if self._origins is not None:
             await self._origins.close()
+        await self._tracing.close()
         if self._access_log is not None:
             self._access_log.flush()
 
@@ -276,12 +282,16 @@ class App:
     def _new_gateway(self, settings: Settings, backing: Backing, origins: Origins) -> Gateway:
         table = RouteTable(*routes_of(settings))
         self._key_policies = table.key_policies
-        named = upstreams(settings, origins)
+        tracing = self._tracing
+        named = {
+            name: replace(one, origin=tracing.origin(one.origin))
+            for name, one in upstreams(settings, origins).items()
+        }
         shared = named.pop(SHARED)
         return Gateway(
             origin=shared.origin,
             named_origins=named,
-            store=backing.store,
+            store=tracing.store(backing.store),
             log=backing.log,
             routes=table,
             background=self._background,
@@ -290,6 +300,8 @@ class App:
             write_wait=settings.purge.write_wait,
             clock=wall,
             emit=self._emit,
+            watch=tracing.waiting,
+            watched_fields=tracing.fields,
             decisions=self._keep_decisions(settings.explain),
         )
 
@@ -302,6 +314,18 @@ class App:
         else:
             self._decisions.adjust(wanted.ring, wanted.sample)
         return self._decisions
+
+
+def _tracing(settings: Settings) -> Tracing:
+    try:
+        return start_tracing(wanted=settings.tracing)
+    except TracingMissing as error:
+        problem = Problem(
+            path="tracing",
+            message=f"OpenTelemetry is not installed ({error})",
+            suggestion="pip install 'warmfront[otel]'",
+        )
+        raise SettingsError([problem]) from error
 
 
 def _access_log(settings: Settings) -> AccessLog | None:
@@ -407,6 +431,7 @@ def _needing_restart(old: Settings, new: Settings) -> list[str]:
         "limits": (old.limits, new.limits),
         "allowed_hosts": (old.allowed_hosts, new.allowed_hosts),
         "workers": (old.workers, new.workers),
+        "tracing": (old.tracing, new.tracing),
         "tls": (old.tls is None, new.tls is None),
         "store.redis": (old.store.redis, new.store.redis),
         "purge.max_lag": (old.purge.max_lag, new.purge.max_lag),

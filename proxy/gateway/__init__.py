@@ -15,9 +15,9 @@ contacting   one request to the origin; forwarding: what an intermediary changes
 problems     answers of our own
 """
 
-from proxy.gateway.contacting import Upstream
+from proxy.gateway.contacting import Origin, Upstream
 from proxy.gateway.decisions import Decisions
 from proxy.gateway.forwarding import ForwardingOptions
 from proxy.gateway.gateway import Gateway
 
-__all__ = ["Decisions", "ForwardingOptions", "Gateway", "Upstream"]
+__all__ = ["Decisions", "ForwardingOptions", "Gateway", "Origin", "Upstream"]

@@ -18,6 +18,7 @@ began before the request came: those that come meanwhile send one of them when i
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -73,6 +74,10 @@ class Unreachable:
 Outcome: TypeAlias = Shared | Landed | Alone | ErrorStatus | Unreachable
 
 
+Watch: TypeAlias = Callable[[], AbstractContextManager[object]]
+"""Is entered for as long as something takes."""
+
+
 class Flight:
     """One request to the origin, and what others may expect of it.
 
@@ -101,7 +106,8 @@ class Flight:
         """Wait for it; bounded by what the leader waits for the origin."""
         self._flights.waiting += 1
         try:
-            return await asyncio.shield(self._outcome)
+            with self._flights.watch():
+                return await asyncio.shield(self._outcome)
         finally:
             self._flights.waiting -= 1
 
@@ -122,12 +128,19 @@ class Flights:
     Args:
         state: What this process knows of purges.
         end_fill: Gives leave to fill the store back; see Store.
+        watch: Entered while a request waits.
 
     Attributes:
         waiting: Requests that wait for an outcome now.
     """
 
-    def __init__(self, state: PurgeState, end_fill: Callable[[Lease, Filled], None]) -> None:
+    def __init__(
+        self,
+        state: PurgeState,
+        end_fill: Callable[[Lease, Filled], None],
+        watch: Watch = nullcontext,
+    ) -> None:
+        self.watch = watch
         self._state = state
         self._end_fill = end_fill
         self._flights: dict[CacheKey, Flight] = {}

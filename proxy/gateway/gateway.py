@@ -15,6 +15,7 @@ the origin's answer.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -38,6 +39,7 @@ from proxy.gateway.flights import (
     Outcome,
     Shared,
     Unreachable,
+    Watch,
 )
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.hot import HotAnswers
@@ -91,6 +93,9 @@ class Gateway:
         max_object_size: Bytes of body above which a response is not stored.
         write_wait: Seconds that the answer to a write waits for other processes to forget, too.
         clock: POSIX time.
+        watch: Entered while a request waits for another one's answer.
+        watched_fields: Requests with one of these, in lower case, take the longer way, so that
+            whoever has wrapped `respond` sees them.
         draw: Chance, evenly distributed over (0, 1].
         decisions: Where decisions are kept, so that clients are told what their requests are
             called; None for nowhere.
@@ -114,6 +119,8 @@ class Gateway:
         write_wait: float = 0.25,
         clock: Callable[[], float],
         emit: Emit,
+        watch: Watch = nullcontext,
+        watched_fields: frozenset[str] = frozenset(),
         draw: Callable[[], float] = random_draw,
         decisions: Decisions | None = None,
     ) -> None:
@@ -135,7 +142,7 @@ class Gateway:
         )
         self._invalidator = Invalidator(log, routes, write_wait, emit)
         self._unshareable = Unshareable(clock)
-        self._flights = Flights(log.state, store.end_fill)
+        self._flights = Flights(log.state, store.end_fill, watch)
         self._asking = Asking(
             contact=self._contact,
             store=store,
@@ -159,6 +166,7 @@ class Gateway:
             finish=self._finish,
             clock=clock,
             emit=emit,
+            left_out=watched_fields,
             ids=self._request_ids,
             decisions=decisions,
         )

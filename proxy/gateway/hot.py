@@ -70,6 +70,7 @@ class HotAnswers:
         hit: Makes the answer to a fresh hit, as for every other.
         finish: Adds what every answer carries, and tells of it.
         clock: POSIX time.
+        left_out: Fields, in lower case; requests with one of them are not for this.
         ids: Names requests.
         decisions: Where decisions are kept; None where they are not, and clients get no names.
 
@@ -87,6 +88,7 @@ class HotAnswers:
         finish: Callable[[Exchange, Answer], Outgoing],
         clock: Callable[[], float],
         emit: Emit,
+        left_out: frozenset[str],
         ids: RequestIds,
         decisions: Decisions | None,
     ) -> None:
@@ -99,12 +101,13 @@ class HotAnswers:
         self.emit = emit
         self.ids = ids
         self.decisions = decisions
+        self._left_out = left_out
         self._always = routes.condition_fields | _CONDITIONS | _CLAIMS
         fields = self._always.union(*map(_key_fields, routes.key_policies))
         self._possible = not fields & _UNWATCHABLE
         name = None if decisions is None else _NAMED_BY
         watched = fields if name is None else fields | {name}
-        self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES, name)
+        self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES | left_out, name)
 
     def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
         """See Answers."""
@@ -134,6 +137,7 @@ class HotAnswers:
             names |= _DIRECTIVES
         if entry.response.freshness.source.assumed:
             names |= _CREDENTIALS
+        names |= self._left_out
         recurring = HotAnswer(
             self, exchange, answer, entries, chosen, depends_on=names, window=window
         )
@@ -147,6 +151,7 @@ class HotAnswers:
         return (
             self._possible
             and not route.server_timing
+            and not any(name in headers for name in self._left_out)
             and not route.response_headers.names & _CHANGING
             and reuse.bypass_reason(request, policy, has_body=False, upgrade=False) is None
             and not (honors and any(name in headers for name in _DIRECTIVES))

@@ -279,6 +279,8 @@ class Settings(Section):
     routes: tuple[Route, ...] = ()
     """Exceptions from `defaults`; the first route that matches a request applies."""
     log: Log = Log()
+    tracing: Flag = False
+    """Send OpenTelemetry spans where OTEL_EXPORTER_OTLP_ENDPOINT says; needs warmfront[otel]."""
     explain: Explain = Explain()
     drain_delay: Duration = 0.0
     """After SIGTERM, answer for so long as before while /readyz says no, for load balancers."""
