@@ -32,7 +32,7 @@ MOST_EXPOSED = 20
 
 MIB = 1 << 20
 SIZES = {"m": MIB, "Mi": MIB, "Gi": 1 << 30}
-PROCESS, PER_CONNECTION = 75 * MIB, 20 * 1024
+PROCESS, PER_CONNECTION, ON_ITS_WAY = 75 * MIB, 20 * 1024, MIB
 """As docs/sizing.md has them."""
 
 
@@ -67,8 +67,13 @@ def bytes_of(text: str) -> int:
 
 
 def needs(settings: Settings) -> int:
-    """Bytes of memory that a process may come to, but for answers on their way."""
-    return PROCESS + settings.store.memory.max_size + settings.limits.connections * PER_CONNECTION
+    """Bytes of memory that a process may come to, as docs/sizing.md adds them up."""
+    return (
+        PROCESS
+        + settings.store.memory.max_size
+        + settings.limits.connections * PER_CONNECTION
+        + settings.origin.pool.connections * ON_ITS_WAY
+    )
 
 
 def drain(settings: Settings) -> float:
