@@ -213,6 +213,8 @@ class App:
             backing,
             origins=self._origins,
             respond=self._respond,
+            gateway=self._current,
+            decisions=lambda: self._decisions,
             key_policies=lambda: self._key_policies,
             draining=lambda: self._draining,
             counts=self._counts,
@@ -272,8 +274,11 @@ class App:
         )
 
     async def _respond(self, incoming: Incoming) -> Outgoing:
+        return await self._current().respond(incoming)
+
+    def _current(self) -> Gateway:
         assert self._gateway is not None  # noqa: S101 - the listener starts last
-        return await self._gateway.respond(incoming)
+        return self._gateway
 
     def _use(self, gateway: Gateway) -> None:
         self._gateway = gateway

@@ -12,6 +12,9 @@ from proxy import __version__, admin, figures, refilling
 from proxy.backing import Backing
 from proxy.events import Emit, Purged
 from proxy.exchange import Outgoing
+from proxy.explain import Explainer, Explanation
+from proxy.explain import Mode as ExplainMode
+from proxy.gateway import Decisions, Gateway
 from proxy.metrics import Counts
 from proxy.origin import Origins
 from proxy.purging import (
@@ -29,6 +32,7 @@ from proxy.purging import (
 )
 from proxy.redis_link import LinkError, LinkState
 from proxy.rfc9111 import keys
+from proxy.rfc9111.messages import Request
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.server import Respond
 from proxy.stores import CacheKey, Entry
@@ -43,6 +47,8 @@ class ProxyControl:
 
     Args:
         respond: Answers a request as the public listener would.
+        gateway: Who does, as it is now.
+        decisions: What it keeps of answers now.
         key_policies: All ways in which routes make keys, as they are now.
         draining: Whether the proxy is on its way out.
         origins: Whom requests are forwarded to; None where nothing is told of them.
@@ -58,6 +64,8 @@ class ProxyControl:
         *,
         origins: Origins | None = None,
         respond: Respond,
+        gateway: Callable[[], Gateway],
+        decisions: Callable[[], Decisions | None],
         key_policies: Callable[[], Iterable[KeyPolicy]],
         draining: Callable[[], bool],
         counts: Counts,
@@ -74,6 +82,14 @@ class ProxyControl:
         self._expose = expose
         self._emit = emit
         self._clock = clock
+        self._explainer = Explainer(
+            gateway=gateway,
+            decisions=decisions,
+            memory=backing.memory,
+            shared=backing.shared,
+            log=backing.log,
+            clock=clock,
+        )
         self._busiest = Busiest(backing.memory)
         self._purges = RecentPurges(backing.log)
         self._started = time.monotonic()
@@ -150,6 +166,16 @@ class ProxyControl:
         if aborted is not None:
             return admin.Warmed(admin.WarmOutcome.FAILED, outgoing.status, aborted.reason.value)
         return _warmed(outgoing)
+
+    async def explain(self, request: Request, mode: ExplainMode) -> Explanation:
+        """See Control."""
+        if mode is ExplainMode.SIMULATE:
+            return await self._explainer.simulate(request)
+        return await self._explainer.send(request, probe=mode is ExplainMode.PROBE)
+
+    async def recall(self, name: str) -> Explanation | None:
+        """See Control."""
+        return self._explainer.recall(name)
 
     async def readiness(self) -> admin.Readiness:
         """See Control: without the log requests still go to the origin, so that is no reason."""

@@ -15,7 +15,9 @@ from proxy import admin
 from proxy.admin import figures
 from proxy.channel import CallFailed, Channel, ChannelLost
 from proxy.control import ProxyControl
+from proxy.explain import Explanation, Mode
 from proxy.metrics import PLAIN, join
+from proxy.rfc9111.messages import Request
 
 T = TypeVar("T")
 
@@ -24,6 +26,7 @@ _PREVIEW: Final = TypeAdapter(admin.Preview)
 _PAGE: Final = TypeAdapter(admin.TagPage)
 _VIEWS: Final = TypeAdapter(tuple[admin.EntryView, ...])
 _WARMED: Final = TypeAdapter(admin.Warmed)
+_PAST: Final[TypeAdapter[Explanation | None]] = TypeAdapter(Explanation | None)
 _STATS: Final = TypeAdapter(admin.Stats)
 
 _WORST_FIRST: Final = (
@@ -58,6 +61,9 @@ def answer_others(control: ProxyControl, channel: Channel) -> None:
     async def stats(_: None) -> Any:
         return _STATS.dump_python(await control.stats(), mode="json")
 
+    async def recall(name: str) -> Any:
+        return _PAST.dump_python(await control.recall(name), mode="json")
+
     async def metrics(_: None) -> str:
         return (await control.metrics(PLAIN)).text.decode()
 
@@ -68,6 +74,7 @@ def answer_others(control: ProxyControl, channel: Channel) -> None:
         tags=tags,
         entries=entries,
         warm=warm,
+        recall=recall,
         stats=stats,
     )
 
@@ -116,6 +123,16 @@ class JointControl:
         own = await self._own.warm(url)
         found: list[admin.Warmed] = [own, *await self._others("warm", url, _WARMED)]
         return min(found, key=lambda one: _WORST_FIRST.index(one.outcome))
+
+    async def explain(self, request: Request, mode: Mode) -> Explanation:
+        """See Control: as this worker answers it."""
+        return await self._own.explain(request, mode)
+
+    async def recall(self, name: str) -> Explanation | None:
+        """See Control: by whichever worker has answered it."""
+        own = await self._own.recall(name)
+        others = [] if own is not None else await self._others("recall", name, _PAST)
+        return next((one for one in (own, *others) if one is not None), None)
 
     async def readiness(self) -> admin.Readiness:
         """See Control."""

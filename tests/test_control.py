@@ -86,6 +86,8 @@ async def node_on(origin: Origin, redis: RedisOptions | None = None) -> AsyncIte
     control = ProxyControl(
         backing,
         respond=gateway.respond,
+        gateway=lambda: gateway,
+        decisions=lambda: None,
         key_policies=lambda: routes.key_policies,
         draining=lambda: False,
         counts=Counts(),

@@ -1,4 +1,4 @@
-"""The admin API: purge, look, warm; on a listener of its own, never without a token.
+"""The admin API: purge, look, explain, warm; on a listener of its own, never without a token.
 
 control      what it asks of the proxy: a Protocol and plain data
 options      what the operator may set
@@ -12,6 +12,7 @@ figures      what the cache has done, and how fast of late        pure
 recent       the last minutes of it
 dashboard    the same for people, in a browser
 native       our own operations
+explaining   why requests are answered as they are
 shims        those of other caches, for their clients
 warming      jobs that fetch URLs into the cache
 desk         what all operations share: the one way to purge
@@ -40,7 +41,6 @@ from proxy.admin.control import (
     Stats,
     TagCount,
     TagPage,
-    Tier,
     TierStats,
     Warmed,
     WarmOutcome,
@@ -58,6 +58,7 @@ from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.server import AdminServer
 from proxy.admin.token_file import KeptToken, TokenFileError, default_path
 from proxy.admin.token_file import read as read_token
+from proxy.explain import Tier
 
 __all__ = [
     "FROM_STORE",

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from proxy.admin.figures import BusyUrl, PastPurge, Rates, Totals
+from proxy.explain import Explanation, Mode, Tier
+from proxy.rfc9111.messages import Request
 
 
 class LogUnreachable(Exception):  # noqa: N818 - it tells what happened
@@ -103,13 +105,6 @@ class TagPage:
 
     tags: tuple[TagCount, ...]
     complete: bool
-
-
-class Tier(StrEnum):
-    """Where an entry lies."""
-
-    MEMORY = "memory"
-    REDIS = "redis"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +336,14 @@ class Control(Protocol):
 
     async def warm(self, url: str) -> Warmed:
         """Fetch `url` as a client without any header would, so that it is stored."""
+        ...
+
+    async def explain(self, request: Request, mode: Mode) -> Explanation:
+        """How a request is answered now; simulated, or sent (a GET or HEAD), as `mode` says."""
+        ...
+
+    async def recall(self, name: str) -> Explanation | None:
+        """How the past request of this name was answered; None where nothing is kept of it."""
         ...
 
     async def readiness(self) -> Readiness:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from proxy.admin.control import EntryView, Preview, PurgeReceipt, Stats, TagCount
 from proxy.admin.problems import Fault
+from proxy.explain import shown
 
 MAX_ITEMS: Final = 1000
 """Things of one kind that one purge may name."""
@@ -16,9 +17,6 @@ MAX_WAIT: Final = 60.0
 MAX_LIMIT: Final = 1000
 MAX_WARM: Final = 50_000
 MAX_CONCURRENCY: Final = 64
-
-_HIDDEN: Final = "(hidden)"
-_SECRETS: Final = frozenset({"authorization", "cookie", "set-cookie"})
 
 
 class Document(BaseModel):
@@ -264,11 +262,8 @@ def without_secrets(entry: EntryView) -> EntryView:
     """`entry` less what could be used to be somebody else."""
     return replace(
         entry,
-        headers=tuple(
-            (name, _HIDDEN if name.lower() in _SECRETS else value) for name, value in entry.headers
-        ),
+        headers=tuple((name, shown(name, value)) for name, value in entry.headers),
         vary=tuple(
-            (name, _HIDDEN if value is not None and name.lower() in _SECRETS else value)
-            for name, value in entry.vary
+            (name, None if value is None else shown(name, value)) for name, value in entry.vary
         ),
     )

@@ -1,7 +1,7 @@
 """Requests into models: bodies within bounds, JSON and nothing else, every fault at once.
 
 A query parameter is read as JSON where its field is no text (`soft=true`, `wait=2.5`), so that
-it obeys the same rules as in a body.
+it obeys the same rules as in a body. One that takes several texts may be repeated.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_origin
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import BaseModel, ValidationError
@@ -21,7 +21,7 @@ from proxy.exchange import Incoming
 M = TypeVar("M", bound=BaseModel)
 
 _JSON_TYPE: Final = re.compile(r"application/(?:[!-.0-~]+\+)?json", re.IGNORECASE)
-_MOST_PARAMETERS: Final = 20
+_MOST_PARAMETERS: Final = 64
 _MOST_FAULTS: Final = 50
 _LONGEST_ECHO: Final = 100
 
@@ -84,10 +84,13 @@ def query(text: str, model: type[M]) -> M:
         raise bad_request("The query cannot be read.", fault) from None
     values: dict[str, Any] = {}
     for name, value in pairs:
+        field = model.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) is tuple:
+            values[name] = (*values.get(name, ()), value)
+            continue
         if name in values:
             fault = Fault(where=f"query {name}", what="given twice", how="give it once")
             raise unprocessable("A query parameter is repeated.", fault)
-        field = model.model_fields.get(name)
         values[name] = value if field is None or field.annotation is str else _as_json(value)
     try:
         return model.model_validate(values)

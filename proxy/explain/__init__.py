@@ -9,6 +9,6 @@ reference  docs/reasons.md, from the enum of reasons
 """
 
 from proxy.explain.explainer import Explainer
-from proxy.explain.facts import Explanation, Mode
+from proxy.explain.facts import Explanation, Mode, Tier, shown
 
-__all__ = ["Explainer", "Explanation", "Mode"]
+__all__ = ["Explainer", "Explanation", "Mode", "Tier", "shown"]

@@ -35,6 +35,11 @@ from proxy.admin import (
     Warmed,
     WarmOutcome,
 )
+from proxy.explain import Explanation, Mode
+from proxy.explain.advice import why
+from proxy.explain.facts import KeyPart, Outcome, ReusePart, RoutePart, StoringPart
+from proxy.rfc9111.messages import Request
+from proxy.rfc9111.reasons import Reason
 from tests.apparatus import Answer, read_answer
 
 PATIENCE = 5.0
@@ -49,6 +54,18 @@ OPTIONS = AdminOptions(
         TokenSpec(ADMIN, Role.ADMIN, "admin"),
     ),
     max_body=64 * 1024,
+)
+
+
+EXPLANATION = Explanation(
+    mode=Mode.SIMULATE,
+    method="GET",
+    uri="http://api.example/a",
+    at=1.0,
+    route=RoutePart(name="defaults", captured={"id": "7"}),
+    key=KeyPart(hash="0123456789abcdef", url="http://api.example/a"),
+    reuse=ReusePart(outcome=Outcome.MISS, why=why(Reason.URI_MISS)),
+    storing=StoringPart(),
 )
 
 
@@ -88,6 +105,7 @@ class Shelf:
     waits: list[float] = field(default_factory=list)
     softened: list[EntryView] = field(default_factory=list)
     warmed: list[str] = field(default_factory=list)
+    explained: list[tuple[Request, Mode]] = field(default_factory=list)
     nodes: tuple[str, ...] = ("a", "b")
     late: tuple[str, ...] = ()
     reachable: bool = True
@@ -145,6 +163,13 @@ class Shelf:
             await self.gate.wait()
         self.warmed.append(url)
         return self.fetch(url)
+
+    async def explain(self, request: Request, mode: Mode) -> Explanation:
+        self.explained.append((request, mode))
+        return replace(EXPLANATION, method=request.method, uri=request.uri, mode=mode)
+
+    async def recall(self, name: str) -> Explanation | None:
+        return None if name == "unknown" else replace(EXPLANATION, request_id=name, mode=Mode.PAST)
 
     async def readiness(self) -> Readiness:
         return Readiness(self.reachable, {"log": self.reachable})

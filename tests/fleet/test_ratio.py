@@ -14,8 +14,9 @@ from proxy.background import Background
 from proxy.backing import Backing
 from proxy.clock import wall
 from proxy.control import ProxyControl
-from proxy.metrics import Counts
 from proxy.exchange import Incoming, Outgoing
+from proxy.gateway import Gateway
+from proxy.metrics import Counts
 from proxy.purging import Timing
 from proxy.redis_link import RedisOptions
 from proxy.rfc9111.messages import Headers
@@ -59,6 +60,8 @@ def control_of(backing: Backing) -> ProxyControl:
     return ProxyControl(
         backing,
         respond=_nobody,
+        gateway=_no_gateway,
+        decisions=lambda: None,
         key_policies=lambda: [KeyPolicy()],
         draining=lambda: False,
         counts=Counts(),
@@ -66,6 +69,10 @@ def control_of(backing: Backing) -> ProxyControl:
         emit=lambda _: None,
         clock=wall,
     )
+
+
+def _no_gateway() -> Gateway:
+    raise NotImplementedError
 
 
 async def _nobody(_: Incoming) -> Outgoing:
