@@ -69,6 +69,13 @@ def test_commands_of_ours_parse(block: Block) -> None:
             parse(arguments)
 
 
+@pytest.mark.parametrize("block", blocks(*SHELLS), ids=str)
+def test_targets_of_make_exist(block: Block) -> None:
+    targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for words in commands(block.text):
+        assert words[:1] != ["make"] or set(words[1:]) <= targets, words
+
+
 def arguments_for_us(words: list[str]) -> list[str] | None:
     """What `warmfront` is called with, also by another program; None where it is not called."""
     for number, word in enumerate(words):
