@@ -44,7 +44,7 @@ from proxy.settings import (
 from proxy.stores import MemoryStore
 from proxy.stores.redis import RedisStoreOptions
 from proxy.tracing import Tracing, TracingMissing, start_tracing
-from proxy.upstreams import SHARED, connections_of, group_options, upstreams
+from proxy.upstreams import SHARED, group_options, upstreams
 
 _SWEEP_INTERVAL = 10.0
 _LOOKUP_SIZE = 32 << 20
@@ -480,9 +480,7 @@ def server_options(settings: Settings) -> ServerOptions:
 
 
 def _affordable_clients(settings: Settings) -> int:
-    redis = settings.store.redis
-    others = connections_of(settings) + (0 if redis is None else redis.connections)
-    return descriptors.for_clients(settings.limits.connections, others)
+    return descriptors.for_clients(settings.limits.connections, settings.connections_out)
 
 
 def _warn_of_few_descriptors(settings: Settings) -> None:

@@ -37,13 +37,6 @@ def upstreams(settings: Settings, origins: Origins) -> dict[str, Upstream]:
     }
 
 
-def connections_of(settings: Settings) -> int:
-    """The most connections there can be to all origins at a time, tunnels not counted."""
-    return sum(
-        len(origin.servers) * origin.pool.connections for origin in _named(settings).values()
-    )
-
-
 def _named(settings: Settings) -> Mapping[str, Origin]:
     return {SHARED: settings.origin, **settings.origins}
 

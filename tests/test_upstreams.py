@@ -115,7 +115,7 @@ origins:
 origin: {urls: [http://a, http://b], pool: {connections: 10}}
 origins: {search: {url: http://c, pool: {connections: 5}}}
 """
-        assert upstreams.connections_of(loaded(text)) == 25
+        assert loaded(text).connections_out == 25
 
 
 async def test_requests_are_spread_and_one_that_dies_is_not_missed() -> None:

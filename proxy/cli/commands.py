@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
+from rich.text import Text
 
-from proxy import __version__, settings
+from proxy import __version__, logs, settings
 from proxy.app import serve
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
 from proxy.cli.looking import entries, tags
@@ -120,6 +123,7 @@ def run(
     with _problems_told():
         recipe = read()
         wanted = recipe.settings(os.environ)
+        _log_advice(recipe, wanted.log)
 
     def ready(addresses: list[str]) -> None:
         where = ", ".join(_url(address, tls=wanted.tls is not None) for address in addresses)
@@ -136,6 +140,15 @@ def run(
         run_to_end(serve(wanted, reload=newly, ready=ready, announce=announce))
 
 
+def _log_advice(recipe: settings.Recipe, style: settings.Log) -> None:
+    """What `check` warns of; of descriptors the proxy itself does, which tries for more."""
+    logs.configure(style.level.value, style.format.value)
+    log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("warmfront")
+    machine = replace(settings.Machine.here(), descriptors=None)
+    for warning in recipe.advice(os.environ, machine):
+        log.warning("likely a mistake", problem=str(warning))
+
+
 def _url(address: str, *, tls: bool) -> str:
     """What to type to get there, as far as one line can tell."""
     if address.startswith("unix:"):
@@ -147,11 +160,23 @@ def _url(address: str, *, tls: bool) -> str:
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The YAML file to check.")],
+    *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Leave with 1 where a mistake is likely.")
+    ] = False,
 ) -> None:
-    """Say whether a configuration file is valid, and which routes it makes."""
+    """Say whether a configuration file is valid, what is likely to be a mistake, and what it makes.
+
+    Likely mistakes are warnings: they change the exit code with --strict only.
+    """
     with _problems_told():
-        valid = settings.load(file, os.environ)
-    out.print(summary(valid))
+        valid = settings.load_with_places(file, os.environ)
+    warnings = settings.advise(valid.settings, valid.document, settings.Machine.here())
+    for warning in warnings:
+        err.print(Text.assemble(("warning: ", "bold yellow"), str(warning)))
+    out.print(summary(valid.settings))
+    if strict and warnings:
+        raise typer.Exit(REFUSED)
 
 
 @app.command()

@@ -18,9 +18,18 @@ def summary(settings: Settings) -> RenderableType:
     origin = settings.origin.named or "no origin yet: give --origin"
     listen = ", ".join(map(str, settings.listen))
     parts: list[RenderableType] = [Text.assemble(("ok", "bold green"), f": {listen} -> {origin}")]
+    parts += [Text(f"{name}: {address}") for name, address in _beside(settings)]
     if settings.routes:
         parts.append(_routes(settings))
     return Group(*parts)
+
+
+def _beside(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Where the admin API answers, and what is behind the memory; no passwords."""
+    admin, redis = settings.admin, settings.store.redis
+    yield "admin", "off" if admin is None else ", ".join(map(str, admin.listen))
+    if redis is not None:
+        yield "redis", redis.options().address
 
 
 def _routes(settings: Settings) -> Table:

@@ -12,6 +12,7 @@
     scalars           what one value may look like: durations, sizes, field names, ...
     units, addresses  the two richer kinds of value
     routing           Settings -> routes and the policy of each
+    advice            likely mistakes in settings that are valid
     problems          how a problem is told
     schema            the models as JSON Schema, for editors
     reference         the same as a page for people
@@ -22,7 +23,8 @@ A value stays text until the model that owns its key says what it is, so `hosts:
 
 from proxy.settings.addresses import ListenAddress, TcpAddress, UnixAddress
 from proxy.settings.admin import Admin, Purge, TokenRole
-from proxy.settings.loading import defaults, load
+from proxy.settings.advice import Machine, advise
+from proxy.settings.loading import Loaded, defaults, load, load_with_places
 from proxy.settings.models import (
     Caching,
     Explain,
@@ -66,9 +68,11 @@ __all__ = [
     "Limit",
     "Limits",
     "ListenAddress",
+    "Loaded",
     "Log",
     "LogFormat",
     "LogLevel",
+    "Machine",
     "Match",
     "Memory",
     "Origin",
@@ -92,7 +96,9 @@ __all__ = [
     "Tls",
     "TokenRole",
     "UnixAddress",
+    "advise",
     "defaults",
     "load",
+    "load_with_places",
     "routes_of",
 ]

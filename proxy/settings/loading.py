@@ -1,6 +1,7 @@
 """From a file to Settings, or to every problem in it at once."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -36,6 +37,14 @@ def defaults() -> Settings:
     return Settings()
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and the file that says where each of them stands."""
+
+    settings: Settings
+    document: Document
+
+
 def load(path: Path, env: Mapping[str, str]) -> Settings:
     """The settings in the file at `path`, with variables from `env`.
 
@@ -45,12 +54,22 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     return settings_from(read_text(path), file=str(path), env=env)
 
 
+def load_with_places(path: Path, env: Mapping[str, str]) -> Loaded:
+    """As `load`, for those who have more to say about the file."""
+    return loaded_from(read_text(path), file=str(path), env=env)
+
+
 def settings_from(text: str, *, file: str, env: Mapping[str, str]) -> Settings:
     """The settings in YAML `text`, which came from `file`.
 
     Raises:
         SettingsError: As in `load`.
     """
+    return loaded_from(text, file=file, env=env).settings
+
+
+def loaded_from(text: str, *, file: str, env: Mapping[str, str]) -> Loaded:
+    """As `settings_from`, with the places."""
     document = parse(text, file=file, env=env)
     data = document.plain()
     if not isinstance(data, dict):
@@ -69,7 +88,7 @@ def settings_from(text: str, *, file: str, env: Mapping[str, str]) -> Settings:
         raise SettingsError(_all_problems(error, document)) from None
     if document.problems:
         raise SettingsError(document.problems)
-    return settings
+    return Loaded(settings, document)
 
 
 def read_text(path: Path) -> str:

@@ -307,6 +307,15 @@ class Settings(Section):
             raise ManyRefused(refused)
         return self
 
+    @property
+    def connections_out(self) -> int:
+        """The most connections to all origins and Redis at a time, tunnels not counted."""
+        redis = self.store.redis
+        origins = (self.origin, *self.origins.values())
+        return sum(len(one.servers) * one.pool.connections for one in origins) + (
+            0 if redis is None else redis.connections
+        )
+
     def with_overrides(
         self,
         *,

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.settings.loading import defaults, read_text, settings_from
+from proxy.settings.advice import Machine, advise
+from proxy.settings.document import Document
+from proxy.settings.loading import defaults, loaded_from, read_text
 from proxy.settings.models import Settings
+from proxy.settings.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,16 @@ class Recipe:
 
     def settings(self, env: Mapping[str, str]) -> Settings:
         """What it comes to; raises SettingsError, also where no origin is named."""
-        found = defaults()
-        if self.text is not None:
-            found = settings_from(self.text, file=self.file, env=env)
-        found = found.with_overrides(**self.flags)
+        found, _ = self._read(env)
         found.require_origin()
         return found
+
+    def advice(self, env: Mapping[str, str], machine: Machine) -> list[Problem]:
+        """What in it is likely to be a mistake; raises SettingsError."""
+        return advise(*self._read(env), machine)
+
+    def _read(self, env: Mapping[str, str]) -> tuple[Settings, Document | None]:
+        if self.text is None:
+            return defaults().with_overrides(**self.flags), None
+        found = loaded_from(self.text, file=self.file, env=env)
+        return found.settings.with_overrides(**self.flags), found.document

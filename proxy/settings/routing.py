@@ -27,7 +27,7 @@ def routes_of(settings: Settings) -> tuple[list[routes.Route], routes.Route]:
 
 
 def _route(route: Route, settings: Settings, name: str) -> routes.Route:
-    caching = _laid_over(settings.defaults, route)
+    caching = caching_of(settings, route)
     match = route.match
     origin = settings.origin if route.origin is None else settings.origins[route.origin]
     conditions = "; ".join(f"{name}: {_text(value)}" for name, value in match.headers.items())
@@ -45,6 +45,11 @@ def _route(route: Route, settings: Settings, name: str) -> routes.Route:
         strip_tags=caching.strip_tags,
         server_timing=caching.server_timing,
     )
+
+
+def caching_of(settings: Settings, route: Route) -> Caching:
+    """The caching keys that hold in `route`: its own, and those of `defaults` that it leaves."""
+    return _laid_over(settings.defaults, route)
 
 
 def policy_of(caching: Caching) -> Policy:

@@ -1,19 +1,17 @@
 """`warmfront check` and what all commands share."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+import structlog
 
 from proxy import __version__
-from proxy.cli.commands import app
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def warmfront(*arguments: str | Path) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [*map(str, arguments)])
-    return result.exit_code, result.stdout, result.stderr
+from proxy.cli import commands
+from tests.cli.warmfront import warmfront
+from tests.docs.test_docs import ENVIRONMENT
+from tests.settings.advice.test_advice import FILES
 
 
 def test_version() -> None:
@@ -28,11 +26,11 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 class TestCheck:
-    @pytest.mark.parametrize("file", sorted(ROOT.glob("config/**/*.yaml")), ids=lambda f: f.name)
+    @pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}/{f.name}")
     def test_our_own_files_are_fine(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PURGE_TOKEN", "0123456789abcdef")
-        monkeypatch.setenv("READ_TOKEN", "fedcba9876543210")
-        code, out, err = warmfront("check", file)
+        for name, value in {**ENVIRONMENT, "WARMFRONT_ORIGIN": "http://api.internal"}.items():
+            monkeypatch.setenv(name, value)
+        code, out, err = warmfront("check", "--strict", file)
         assert (code, err) == (0, "")
         assert out.startswith("ok")
 
@@ -54,6 +52,27 @@ class TestCheck:
         assert "/account/**" in out
         assert "off" in out
 
+    def test_it_shows_what_stands_beside(self, tmp_path: Path) -> None:
+        file = tmp_path / "warmfront.yaml"
+        redis = "store: {redis: {url: 'redis://user:secret@127.0.0.1/3'}}\n"
+        file.write_text(f"origin: {{url: 'http://a'}}\nadmin: {{listen: 127.0.0.1:81}}\n{redis}")
+        _, out, _ = warmfront("check", file)
+        assert "admin: 127.0.0.1:81\nredis: standalone 127.0.0.1:6379\n" in out
+        assert "secret" not in out
+        file.write_text("origin: {url: 'http://a'}\nadmin: off\n")
+        assert "admin: off\n" in warmfront("check", file)[1]
+
+    def test_it_warns_of_likely_mistakes(self, tmp_path: Path) -> None:
+        file = tmp_path / "warmfront.yaml"
+        file.write_text("origin: {url: 'http://a'}\nroutes:\n  - {}\n  - {cache: off, ttl: 3s}\n")
+        code, out, err = warmfront("check", file)
+        assert code == 0
+        assert out.startswith("ok")
+        first, second = err.splitlines()
+        assert first.startswith(f"warning: {file}:4:5: routes[1]: no request gets here: ")
+        assert second.startswith(f"warning: {file}:4:18: routes[1].ttl: does nothing: ")
+        assert warmfront("check", "--strict", file) == (1, out, err)
+
     def test_it_tells_every_problem_with_its_place(self, tmp_path: Path) -> None:
         file = tmp_path / "warmfront.yaml"
         file.write_text("origin:\n  url: http://127.0.0.1:8000\n  hots: a\nroutes:\n  - tll: 3s\n")
@@ -69,7 +88,23 @@ class TestCheck:
         assert "none.yaml" in err
 
 
+@pytest.fixture
+def _log_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    yield
+    structlog.reset_defaults()
+
+
 class TestRun:
+    @pytest.mark.usefixtures("_log_restored")
+    def test_what_check_warns_of_is_in_the_log(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(commands, "run_to_end", lambda main: main.close())
+        code, _, err = warmfront("run", "--origin", "http://127.0.0.1:8080")
+        assert code == 0
+        (line,) = err.splitlines()
+        assert "likely a mistake" in line
+        assert "origin.url: http://127.0.0.1:8080 is this proxy itself" in line
+
     def test_every_flag_that_cannot_be_used_is_told(self) -> None:
         code, out, err = warmfront(
             *("run", "--origin", "http://127.0.0.1:8000"),
