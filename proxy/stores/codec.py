@@ -37,7 +37,7 @@ allocates no more than it was given, and ends in an entry or in CorruptRecord.
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -266,7 +266,7 @@ def _decode_head(head: bytes, born: int, request_time: float) -> tuple[CacheKey,
     (date,) = reader.take(_F64)
     freshness = _decode_freshness(reader)
     part = _decode_part(reader)
-    headers = Headers(reader.items(lambda: (reader.field(), reader.field())))
+    headers = Headers(reader.fields())
     variant = tuple(reader.items(lambda: (reader.text(), reader.text() if reader.flag() else None)))
     tags, groups = tuple(reader.items(reader.text)), tuple(reader.items(reader.text))
     if reader.rest():
@@ -352,7 +352,11 @@ class _Reader:
         return values
 
     def number(self, layout: struct.Struct) -> int:
-        number: int = layout.unpack(self.cut(layout.size))[0]
+        try:
+            number: int = layout.unpack_from(self._data, self._at)[0]
+        except struct.error:
+            raise CorruptRecord("cut short") from None
+        self._at += layout.size
         return number
 
     def flag(self) -> bool:
@@ -367,8 +371,23 @@ class _Reader:
         except UnicodeDecodeError:
             raise CorruptRecord("not UTF-8") from None
 
-    def field(self) -> str:
-        return _line(self.cut(self.number(_U32)).decode("latin-1"))
+    def fields(self) -> Iterable[tuple[str, str]]:
+        """All names with their values, in one go: they are most of a head."""
+        data, at, texts = self._data, self._at + _U32.size, []
+        size_at = _U32.unpack_from
+        try:
+            # A false count ends at the end of the data, as every size takes bytes of it.
+            for _ in range(2 * self.number(_U32)):
+                begin = at + 4
+                at = begin + size_at(data, at)[0]
+                texts.append(data[begin:at].decode("latin-1"))
+        except struct.error:
+            raise CorruptRecord("cut short") from None
+        if at > len(data):
+            raise CorruptRecord("cut short")
+        self._at = at
+        _line("".join(texts))
+        return zip(texts[::2], texts[1::2], strict=True)
 
     def items(self, one: Callable[[], T]) -> list[T]:
         # Every item takes bytes, so a false count ends at the end of the data.
