@@ -3,9 +3,10 @@
     commands    `run`, `check`, `demo`: flags in, settings out
     purge       `purge`
     looking     `entries`, `tags`
+    explaining  `explain`
     warm        `warm`
     sitemaps    which addresses that is
-    admin_api   what these four share: where the admin API is, the token, its refusals
+    admin_api   what these share: where the admin API is, the token, its refusals
     serving     one event loop, from start to the last drained connection
     summary     what `check` prints of a valid file
     console     where words go, and how a command fails

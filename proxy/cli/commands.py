@@ -14,6 +14,7 @@ from rich.text import Text
 from proxy import __version__, logs, settings
 from proxy.app import serve
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
+from proxy.cli.explaining import explain
 from proxy.cli.looking import entries, tags
 from proxy.cli.purge import purge
 from proxy.cli.serving import run_to_end
@@ -198,5 +199,5 @@ def demo(
             raise typer.Exit(REFUSED)
 
 
-for command in (purge, entries, tags, warm):
+for command in (purge, entries, tags, warm, explain):
     app.command()(command)

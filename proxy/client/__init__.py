@@ -30,6 +30,7 @@ from proxy.client.errors import (
 )
 from proxy.client.models import (
     Entry,
+    Explanation,
     Preview,
     PurgeResult,
     Stats,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncPurgeClient",
     "Entry",
+    "Explanation",
     "Fault",
     "LogUnreachable",
     "Preview",

@@ -13,7 +13,7 @@ from yarl import URL
 from proxy.client import calls
 from proxy.client.calls import Texts
 from proxy.client.errors import Unexpected, Unreachable
-from proxy.client.models import Entry, Preview, PurgeResult, Stats, TagPage, WarmJob
+from proxy.client.models import Entry, Explanation, Preview, PurgeResult, Stats, TagPage, WarmJob
 from proxy.client.wire import DEFAULT_URL, KEEP_IDLE, Answer, Call, Server, pauses, server
 
 T = TypeVar("T")
@@ -201,6 +201,24 @@ class AsyncPurgeClient:
     async def cancel_warm(self, job_id: str) -> WarmJob:
         """Stop a warming job where it stands."""
         return await self._transport.send(calls.warm_job(job_id, cancel=True))
+
+    async def explain(
+        self, url: str, *, method: str = "GET", headers: Texts = (), mode: str = "simulate"
+    ) -> Explanation:
+        """Why a request is answered as it is.
+
+        Args:
+            url: Absolute.
+            method: Of the request.
+            headers: Its fields, as `Name: value`.
+            mode: `simulate` sends nothing; `send` does, `probe` twice (both need an admin's token).
+        """
+        call = calls.explain(url, method=method, headers=headers, mode=mode)
+        return await self._transport.send(call)
+
+    async def explain_past(self, request_id: str) -> Explanation:
+        """Why a past request was answered as it was; its name is in Warmfront-Request-Id."""
+        return await self._transport.send(calls.explain_past(request_id))
 
     async def stats(self) -> Stats:
         """Figures of the process that answers."""

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 from proxy.client.errors import Fault
 from proxy.client.models import (
     Entry,
+    Explanation,
     Preview,
     PurgeResult,
     Stats,
@@ -20,6 +21,9 @@ from proxy.client.wire import Call, fault
 Json: TypeAlias = Mapping[str, Any]
 SERVERS_WAIT = 5.0
 """Seconds that servers wait for acknowledgements unless they are told otherwise."""
+
+ORIGINS_WAIT = 60.0
+"""Seconds that an origin may take for what is sent to be explained."""
 
 Texts: TypeAlias = str | Iterable[str]
 """One or several; a single text is never taken for a list of its letters."""
@@ -86,6 +90,21 @@ def warm_job(job_id: str, *, cancel: bool = False) -> Call[WarmJob]:
     """How a warming job stands, or its end."""
     method = "DELETE" if cancel else "GET"
     return Call(method=method, target=f"/warm/{quote(job_id, safe='')}", read=_warm_job)
+
+
+def explain(url: str, *, method: str, headers: Texts, mode: str) -> Call[Explanation]:
+    """Why a request is answered as it is."""
+    pairs = [("url", url), ("method", method), ("mode", mode)]
+    pairs += [("header", line) for line in _listed(headers)]
+    patience = 0.0 if mode == "simulate" else ORIGINS_WAIT
+    target = f"/explain?{urlencode(pairs)}"
+    return Call(target=target, wait=patience, read=lambda json: {**json})
+
+
+def explain_past(request_id: str) -> Call[Explanation]:
+    """Why a past request was answered as it was."""
+    target = f"/explain/requests/{quote(request_id, safe='')}"
+    return Call(target=target, read=lambda json: {**json})
 
 
 def stats() -> Call[Stats]:

@@ -137,5 +137,8 @@ class WarmJob:
         return self.state != "running"
 
 
+Explanation: TypeAlias = Mapping[str, Any]
+"""What an explanation says, by name: `summary`, `advice`, `words`, and the facts behind them."""
+
 Stats: TypeAlias = Mapping[str, Any]
 """Figures by name, as the server gives them."""

@@ -250,9 +250,10 @@ class HotAnswer:
             self._set_time(freshness, now)
         if not answers.log.trusted:
             return None
-        if self._decision is not None and answers.decisions is not None:
+        decision = self._decision
+        if decision is not None and answers.decisions is not None:
             line = answers.ids.line(name)
-            answers.decisions.note(line, now, self._decision)
+            answers.decisions.note_hit(line, now, decision)
             self.ending = line + _CRLF
         answers.emit(self._event)
         return entry.body if self._whole else b""

@@ -17,6 +17,7 @@ import logging
 import select
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias, cast
@@ -119,6 +120,7 @@ class Acceptor(web.Server):
     def retire(self) -> None:
         """From now on each connection closes after its next answer, which says so."""
         self._draining = True
+        self.hot = {}
 
     def admit(self, address: str) -> bool:
         """Whether its client may have one connection more; who is admitted is counted out later."""
@@ -182,6 +184,7 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_acceptor",
+        "_begun_at_most",
         "_client_address",
         "_feeder",
         "_flushed",
@@ -213,6 +216,9 @@ class Connection(RequestHandler):
             read_bufsize=_READ_BUFFER,
         )
         self._acceptor = acceptor
+        most = options.requests_per_connection
+        # The last one has to be told so.
+        self._begun_at_most = sys.maxsize if most is None else most - 1
         self._client_address = ""
         self._options = options
         self._feeder = _Feeder(self, options, loop)
@@ -442,39 +448,26 @@ class Connection(RequestHandler):
     def _answer_at_once(self, data: bytes) -> bool:
         """Whether these bytes were one plain request, which is answered now, and not the last."""
         hot = self._acceptor.hot.get(self._scheme)
-        transport = self.transport
-        if (
-            hot is None
-            or transport is None
-            or transport.is_closing()
-            or self._paused
-            or self._closes_after_next
-        ):
+        transport, feeder = self.transport, self._feeder
+        if hot is None or transport is None or self._paused or feeder.begun >= self._begun_at_most:
             return False
         answer = hot.answer(data)
         if answer is None:
             return False
-        self._feeder.begun += 1
-        self._send_at_once(transport, *answer)
+        feeder.begun += 1
+        head, body = answer
+        size = len(body)
+        self._written += len(head) + size
+        if size > _JOINED:
+            transport.writelines(answer)
+        else:
+            transport.write(head + body)
+        if transport.get_write_buffer_size():
+            self._watch_flush()
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._head_timer is not None:
             self.watch_head()
         return True
-
-    @property
-    def _closes_after_next(self) -> bool:
-        most = self._options.requests_per_connection
-        spent = most is not None and self._feeder.begun + 1 >= most
-        return spent or self._close or self._half_closed or self._acceptor.draining
-
-    def _send_at_once(self, transport: asyncio.WriteTransport, head: bytes, body: bytes) -> None:
-        self._written += len(head) + len(body)
-        if len(body) > _JOINED:
-            transport.writelines((head, body))
-        else:
-            transport.write(head + body)
-        if self._stall_timer is None:
-            self._watch_flush()
 
     def _grant(self, seconds: float) -> None:
         """Give a client that has closed its side some time, and more as long as it takes bytes."""

@@ -211,6 +211,22 @@ class TestLooking:
         assert ask("stats") == {"uptime": 1.0}
 
 
+class TestExplaining:
+    def test_a_request(self, ask: Ask, admin: FakeAdmin) -> None:
+        admin.will(Reply({"summary": "a"}))
+        assert ask("explain", "http://a/?b", headers=["A: b", "C: d"], mode="probe") == {
+            "summary": "a"
+        }
+        assert admin.asked[0].target == (
+            "/explain?url=http%3A%2F%2Fa%2F%3Fb&method=GET&mode=probe&header=A%3A+b&header=C%3A+d"
+        )
+
+    def test_a_past_request(self, ask: Ask, admin: FakeAdmin) -> None:
+        admin.will(Reply({"summary": "a"}))
+        assert ask("explain_past", "a/b") == {"summary": "a"}
+        assert admin.asked[0].target == "/explain/requests/a%2Fb"
+
+
 class TestWarming:
     def test_a_job(self, ask: Ask, admin: FakeAdmin) -> None:
         admin.will(Reply(JOB, 202), Reply({**JOB, "state": "done"}))
