@@ -1,21 +1,21 @@
-"""One line for each request: in batches, and made only once for what is given again and again.
+"""One line for each request, written in batches.
 
-A line costs a microsecond where an answer recurs, and a batch costs one write. What is written is
-up to a twentieth of a second late, and each line says when its request was answered.
+What is given again and again is rendered once; its lines say when that was told, which is up to a
+tenth of a second after the answers.
 """
 
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from proxy.clock import wall
-from proxy.events import Answered, Refused
+from proxy.events import Answered, Refused, Repeated
 from proxy.rfc9111.cache_status import Outcome
 
 Fields: TypeAlias = Mapping[str, object]
@@ -26,8 +26,8 @@ _DELAY: Final = 0.05
 _MOST_WAITING: Final = 4096
 """Lines; a burst should not grow into a long write."""
 
-_MOST_REMEMBERED: Final = 1024
-"""Answers; one that recurs is another event once a second."""
+_MOST_REMEMBERED: Final = 8192
+"""Answers; one that is given again is another event once a second."""
 
 _TIME: Final = "@timestamp@"
 
@@ -60,33 +60,52 @@ class AccessLog:
         self._draw = draw
         self._logger = logging.getLogger("warmfront")
         self._lines: list[str] = []
+        self._waiting = 0
         self._remembered: dict[int, tuple[Answered, str, str]] = {}
+        self._owed = 0.0
         self._second = -1
         self._date = ""
 
-    def __call__(self, event: Answered | Refused) -> None:
+    def __call__(self, event: Answered | Repeated | Refused) -> None:
         """Write an event, if it is one of those that are written."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
-        if isinstance(event, Refused):
-            before, after = self._made(refused_fields(event))
-        else:
-            if self._sample < 1.0 and not _is_error(event) and self._draw() >= self._sample:
-                return
-            before, after = self._answered(event)
-        self._lines.append(f"{before}{self._now()}{after}")
-        if len(self._lines) == 1:
-            self._flush_soon()
-        elif len(self._lines) >= _MOST_WAITING:
-            self.flush()
+        match event:
+            case Repeated(answers=answers):
+                self._write_repeated(answers)
+            case Refused():
+                self._write(*self._made(refused_fields(event)))
+            case Answered():
+                if self._sample >= 1.0 or _is_error(event) or self._draw() < self._sample:
+                    self._write(*self._made(answered_fields(event)))
+            case _:
+                assert_never(event)
 
     def flush(self) -> None:
         """Write all that waits."""
-        lines, self._lines = self._lines, []
+        lines, self._lines, self._waiting = self._lines, [], 0
         if lines:
             with suppress(OSError, ValueError):  # nobody reads it, or it is closed
                 sys.stderr.write("".join(lines))
                 sys.stderr.flush()
+
+    def _write_repeated(self, answers: Sequence[tuple[Answered, int]]) -> None:
+        """Write the share of them that is due; what is left of it counts with the next ones."""
+        for event, number in answers:
+            due = self._owed + number * self._sample
+            lines = int(due)
+            self._owed = due - lines
+            if lines:
+                self._write(*self._remembered_of(event), lines)
+
+    def _write(self, before: str, after: str, number: int = 1) -> None:
+        line = f"{before}{self._now()}{after}"
+        self._lines.append(line * number)
+        self._waiting += number
+        if self._waiting == number:
+            self._flush_soon()
+        elif self._waiting >= _MOST_WAITING:
+            self.flush()
 
     def _flush_soon(self) -> None:
         try:
@@ -94,10 +113,8 @@ class AccessLog:
         except RuntimeError:  # there is no loop, so there is no burst
             self.flush()
 
-    def _answered(self, event: Answered) -> tuple[str, str]:
+    def _remembered_of(self, event: Answered) -> tuple[str, str]:
         """What stands before and after the time."""
-        if not event.recurring:
-            return self._made(answered_fields(event))
         known = self._remembered.get(id(event))
         if known is None:
             if len(self._remembered) >= _MOST_REMEMBERED:

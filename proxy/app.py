@@ -182,6 +182,7 @@ class App:
         if self._origins is not None:
             await self._origins.close()
         await self._tracing.close()
+        self._counts.pull()
         if self._access_log is not None:
             self._access_log.flush()
 
@@ -281,6 +282,8 @@ class App:
         return self._gateway
 
     def _use(self, gateway: Gateway) -> None:
+        self._counts.pull()
+        self._counts.pull = gateway.hot.tell
         self._gateway = gateway
         self._listener.answer_from(gateway.hot)
 

@@ -3,7 +3,7 @@
 Nothing here holds a secret: no header values, no bodies; query strings stay out of URIs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,9 +25,7 @@ class Answered:
         origin_time: Seconds that the origin took to its answer's head, where it was asked.
         length: Bytes of body, where they were known beforehand.
         key: A hash of the cache key, the same in all processes.
-        request_id: What the client calls the request, or what we do; "" where `recurring`.
-        recurring: Given again from memory as soon as the request was read: nobody has looked at
-            the clock or at what else the request said. Each time the event is the same object.
+        request_id: What the client calls the request, or what we do; "" where it is Repeated.
     """
 
     method: str
@@ -42,7 +40,19 @@ class Answered:
     length: int | None = None
     key: str = ""
     request_id: str = ""
-    recurring: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Hits were given again from memory, as soon as their requests were read.
+
+    Nobody has looked at a clock for them, or at what else the requests said.
+
+    Attributes:
+        answers: Each with how often, since the last time this was told.
+    """
+
+    answers: Sequence[tuple[Answered, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +205,7 @@ class PurgeLogChanged:
 
 Event: TypeAlias = (
     Answered
+    | Repeated
     | Refused
     | OriginAnswered
     | OriginFailed

@@ -23,6 +23,7 @@ from proxy.events import (
     PurgeLogChanged,
     RedisChanged,
     Refused,
+    Repeated,
     TagsRefused,
 )
 
@@ -78,7 +79,7 @@ def event_log(access: AccessLog | None) -> Emit:
     log = structlog.stdlib.get_logger("warmfront")
 
     def write(event: Event) -> None:
-        if isinstance(event, Answered | Refused):
+        if isinstance(event, Answered | Repeated | Refused):
             if access is not None:
                 access(event)
             return

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.access_log import AccessLog
-from proxy.events import Answered, Refused
+from proxy.events import Answered, Refused, Repeated
 from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.reasons import Reason
 from tests.apparatus import eventually
@@ -82,7 +82,7 @@ def test_nothing_in_a_request_is_taken_for_the_time(capsys: pytest.CaptureFixtur
 
 
 def test_a_share_is_written_and_errors_are_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:
-    log = log_of(sample=0.5, draws=(0.5, 0.4))
+    log = log_of(sample=0.5, draws=(0.5, 0.4, 0.9, 0.9))
     for uri in ("http://api/left-out", "http://api/taken"):
         log(replace(HIT, uri=uri))
     log(replace(HIT, uri="http://api/broken", status=500, outcome=Outcome.MISS))
@@ -96,14 +96,21 @@ def test_a_share_is_written_and_errors_are_in_any_case(capsys: pytest.CaptureFix
     ]
 
 
-def test_what_recurs_is_rendered_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_repeated_is_rendered_once(capsys: pytest.CaptureFixture[str]) -> None:
     render = Rendered()
     log = log_of(render)
-    recurring = replace(HIT, recurring=True)
-    for event in (recurring, recurring, HIT, HIT, recurring):
-        log(event)
-    assert render.made == 3
-    assert len(lines(capsys)) == 5
+    other = replace(HIT, uri="http://api/b")
+    log(Repeated([(HIT, 3), (other, 1)]))
+    log(Repeated([(HIT, 1)]))
+    assert render.made == 2
+    assert [str(line["uri"])[-1] for line in lines(capsys)] == ["a", "a", "a", "b", "a"]
+
+
+def test_a_share_of_what_is_repeated_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    log = log_of(sample=0.25)
+    for number in (3, 1, 10, 2, 84):
+        log(Repeated([(HIT, number)]))
+    assert len(lines(capsys)) == 25
 
 
 async def test_lines_leave_in_batches_without_being_asked(

@@ -14,12 +14,13 @@ All else that the answer depends on is in the request: its method, scheme, autho
 the fields in `depends_on`. The route table never changes under a gateway.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 from weakref import ref
 
-from proxy.events import Answered, Emit
+from proxy.events import Answered, Emit, Repeated
 from proxy.exchange import Client, Incoming, Outgoing, Recurring, Watched
 from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.steps import Answer, Exchange, Found
@@ -54,6 +55,9 @@ _MOST_WATCHED: Final = 40
 
 _MOST_VARIANTS: Final = 8
 """Under one key: all are compared with what they were."""
+
+_TOLD_EVERY: Final = 0.1
+"""Seconds; to tell of each hit by itself would take longer than to answer it."""
 
 _IMF_FIXDATE: Final = 29
 """Characters of a date that means the same for ever (RFC 9110 §5.6.7)."""
@@ -98,7 +102,8 @@ class HotAnswers:
         self.lookup = lookup
         self.log = log
         self.clock = clock
-        self.emit = emit
+        self._emit = emit
+        self._given: list[HotAnswer] = []
         self.ids = ids
         self.decisions = decisions
         self._left_out = left_out
@@ -144,6 +149,18 @@ class HotAnswers:
         recurring.ending = (line_of(name) if name else b"") + _CRLF
         return recurring, outgoing, body
 
+    def given(self, answer: "HotAnswer") -> None:
+        """An answer was given that has not been since it was last told."""
+        if not self._given:
+            asyncio.get_running_loop().call_later(_TOLD_EVERY, self.tell)
+        self._given.append(answer)
+
+    def tell(self) -> None:
+        """Tell what was given; it is told by itself too, a little later."""
+        given, self._given = self._given, []
+        if given:
+            self._emit(Repeated([answer.taken() for answer in given]))
+
     def _may_recur(self, request: Request, route: Route) -> bool:
         """Whether nothing in the request or its route stands against repeating the answer."""
         policy, headers = route.policy, request.headers
@@ -185,6 +202,7 @@ class HotAnswer:
         "_entries",
         "_event",
         "_key",
+        "_number",
         "_since",
         "_until",
         "_whole",
@@ -224,8 +242,8 @@ class HotAnswer:
             reason=Reason.FRESH,
             length=outgoing.length,
             key=exchange.key_hash,
-            recurring=True,
         )
+        self._number = 0
         self._decision = None if answers.decisions is None else Decision.of(exchange, answer)
         self.depends_on = depends_on
         self.ending = _CRLF
@@ -255,8 +273,15 @@ class HotAnswer:
             line = answers.ids.line(name)
             answers.decisions.note_hit(line, now, decision)
             self.ending = line + _CRLF
-        answers.emit(self._event)
+        if not self._number:
+            answers.given(self)
+        self._number += 1
         return entry.body if self._whole else b""
+
+    def taken(self) -> tuple[Answered, int]:
+        """How often it was given since this was last asked."""
+        number, self._number = self._number, 0
+        return self._event, number
 
     def _set_time(self, freshness: Freshness, now: float) -> None:
         """Say what is true at `now`, and until when it stays so."""

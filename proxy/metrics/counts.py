@@ -19,6 +19,7 @@ from proxy.events import (
     Purged,
     PurgeLogChanged,
     Refused,
+    Repeated,
 )
 from proxy.histogram import Histogram
 from proxy.rfc9111.cache_status import Outcome
@@ -36,7 +37,7 @@ class Answers:
     Attributes:
         number: How many.
         size: Bytes of their bodies, of those whose length was known beforehand.
-        durations: From requests to heads; those that recur are missing, as they take no time.
+        durations: From requests to heads; those that are given again at once are missing.
     """
 
     __slots__ = ("durations", "number", "size")
@@ -51,7 +52,7 @@ class Counts:
     """What has happened since the start.
 
     Attributes:
-        answers: By their kind.
+        pull: Is called before somebody looks, to have told what has not been told yet.
         refused: Requests and connections refused at the door, by status.
         origins: How long origins took to their answers' heads, by group and class of status
             (2 for 2xx).
@@ -66,7 +67,8 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        self.answers: dict[Kind, Answers] = {}
+        self.pull: Callable[[], None] = lambda: None
+        self._answers: dict[Kind, Answers] = {}
         self.refused: Counter[int] = Counter()
         self.origins: dict[tuple[str, int], Histogram] = {}
         self.origin_failures: Counter[Reason] = Counter()
@@ -78,6 +80,7 @@ class Counts:
         self.failures = 0
         self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
             Answered: self._answered,
+            Repeated: self._repeated,
             Refused: self._refused,
             OriginAnswered: self._origin_answered,
             OriginFailed: self._origin_failed,
@@ -93,6 +96,12 @@ class Counts:
         if handler is not None:
             handler(event)
 
+    @property
+    def answers(self) -> Mapping[Kind, Answers]:
+        """By their kind."""
+        self.pull()
+        return self._answers
+
     def outcomes(self) -> dict[str, int]:
         """How many requests had which outcome; those `refused` at the door stand beside them."""
         found: Counter[str] = Counter()
@@ -103,15 +112,21 @@ class Counts:
         return dict(found)
 
     def _answered(self, event: Answered) -> None:
+        self._count(event, 1).durations.observe(event.duration)
+
+    def _repeated(self, event: Repeated) -> None:
+        for answer, number in event.answers:
+            self._count(answer, number)
+
+    def _count(self, event: Answered, number: int) -> Answers:
         kind = (event.route, event.status, event.outcome, event.reason)
-        answers = self.answers.get(kind)
+        answers = self._answers.get(kind)
         if answers is None:
-            answers = self.answers[kind] = Answers()
-        answers.number += 1
+            answers = self._answers[kind] = Answers()
+        answers.number += number
         if event.length is not None:
-            answers.size += event.length
-        if not event.recurring:
-            answers.durations.observe(event.duration)
+            answers.size += number * event.length
+        return answers
 
     def _refused(self, event: Refused) -> None:
         self.refused[event.status] += 1

@@ -9,7 +9,7 @@ from weakref import ref
 
 import pytest
 
-from proxy.events import Answered
+from proxy.events import Answered, Repeated
 from proxy.exchange import Outgoing, Recurring, Watched
 from proxy.purging import Mode
 from proxy.rfc9111 import poisoning
@@ -17,7 +17,7 @@ from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
 from proxy.stores import CacheKey
-from tests.apparatus import Proxied, Reply, proxied
+from tests.apparatus import Proxied, Reply, eventually, proxied
 
 URL = "http://api.example/"
 LARGEST = 1 << 20
@@ -79,11 +79,28 @@ async def test_it_tells_of_every_answer_as_respond_does() -> None:
         await proxy.get("/")
         recurring = hot.recurring()
         recurring.again(None)
+        recurring.again(None)
+        assert not any(isinstance(event, Repeated) for event in proxy.events)
+        hot.proxy.gateway.hot.tell()
         answered = [event for event in proxy.events if isinstance(event, Answered)]
-        assert len(answered) == 4
-        assert [event.recurring for event in answered] == [False, False, False, True]
-        alike = {replace(event, request_id="", recurring=False) for event in answered[1:]}
-        assert len(alike) == 1
+        last = proxy.events[-1]
+        assert isinstance(last, Repeated)
+        ((repeated, number),) = last.answers
+        assert (len(answered), number) == (3, 2)
+        assert {replace(event, request_id="") for event in answered[1:]} == {repeated}
+
+
+async def test_it_tells_by_itself_a_little_later() -> None:
+    async with stored() as hot:
+        hot.recurring().again(None)
+
+        async def told() -> bool:
+            return isinstance(hot.proxy.events[-1], Repeated)
+
+        await eventually(told)
+        count = len(hot.proxy.events)
+        hot.proxy.gateway.hot.tell()
+        assert len(hot.proxy.events) == count
 
 
 async def test_what_changes_is_another_object_only_when_it_changes() -> None:

@@ -15,6 +15,7 @@ from proxy.events import (
     PurgeLogChanged,
     RedisChanged,
     Refused,
+    Repeated,
 )
 from proxy.metrics import Counts
 from proxy.rfc9111.cache_status import Outcome
@@ -32,7 +33,7 @@ MISS = Answered(
     origin_time=0.01,
     length=100,
 )
-HIT = replace(MISS, outcome=Outcome.HIT, reason=Reason.FRESH, duration=0.0, recurring=True)
+HIT = replace(MISS, outcome=Outcome.HIT, reason=Reason.FRESH)
 
 
 def counted(*events: Event) -> Counts:
@@ -51,9 +52,16 @@ def test_answers_are_counted_by_route_status_outcome_and_reason() -> None:
     assert counts.outcomes() == {"miss": 4, "hit": 1}
 
 
-def test_what_recurs_takes_no_time() -> None:
-    hit = counted(HIT, HIT).answers["routes[0]", 200, Outcome.HIT, Reason.FRESH]
-    assert (hit.number, hit.size, sum(hit.durations.counts)) == (2, 200, 0)
+def test_what_is_given_again_takes_no_time() -> None:
+    counts = counted(Repeated([(HIT, 3), (replace(HIT, uri="http://api/b"), 2)]))
+    hit = counts.answers["routes[0]", 200, Outcome.HIT, Reason.FRESH]
+    assert (hit.number, hit.size, sum(hit.durations.counts)) == (5, 500, 0)
+
+
+def test_who_looks_sees_what_has_not_been_told_yet() -> None:
+    counts = Counts()
+    counts.pull = lambda: counts(Repeated([(HIT, 1)]))
+    assert counts.outcomes() == {"hit": 1}
 
 
 def test_what_is_refused_at_the_door_is_no_answer() -> None:

@@ -17,7 +17,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.events import Answered, Refused
+from proxy.events import Answered, Refused, Repeated
 from proxy.origin import OriginOptions
 from proxy.purging import Mode
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
@@ -188,6 +188,7 @@ def _count(one: Side) -> list[bytes]:
         found = answer(data)
         if found is not None:
             answered.append(data)
+            one.front.gateway.hot.tell()  # at once, so that all is told in order
         return found
 
     hot.answer = counting  # type: ignore[method-assign]
@@ -196,11 +197,18 @@ def _count(one: Side) -> list[bytes]:
 
 def _told(one: Side) -> list[object]:
     """What was told, less what tells the paths apart on purpose."""
-    events = [event for event in one.front.events if not isinstance(event, Refused)]
-    return [
-        replace(event, request_id="", recurring=False) if isinstance(event, Answered) else event
-        for event in events
-    ]
+    told: list[object] = []
+    for event in one.front.events:
+        match event:
+            case Refused():
+                pass
+            case Repeated(answers=answers):
+                told += [answer for answer, number in answers for _ in range(number)]
+            case Answered():
+                told.append(replace(event, request_id=""))
+            case _:
+                told.append(event)
+    return told
 
 
 async def take(this: Side, step: Step) -> None:
