@@ -1,14 +1,15 @@
 """What `check` prints of a valid file: where it listens, what for, and what each route changes."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from proxy.settings import Match, Route, Settings
-from proxy.settings.units import format_duration
+from proxy.settings.problems import path_text
+from proxy.settings.section import Section
+from proxy.settings.showing import given
 
 _NOT_CACHING = {"match", "tags", "purge"}
 
@@ -54,27 +55,8 @@ def _changes(route: Route) -> Iterator[str]:
         yield f"purge {', '.join(route.purge)}"
 
 
-def _lines(section: Any, without: set[str]) -> Iterator[str]:
+def _lines(section: Section, without: set[str]) -> Iterator[str]:
     """`key value` for each key that the file gave, keys of inner sections with a dot."""
-    given = section.model_dump(mode="json", exclude_unset=True, exclude=without)
-    yield from _flat(given, "")
-
-
-def _flat(given: dict[str, Any], prefix: str) -> Iterator[str]:
-    for key, value in given.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key} {_shown(value)}"
-
-
-def _shown(value: object) -> str:
-    match value:
-        case bool():
-            return "on" if value else "off"
-        case float():
-            return format_duration(value)
-        case list():
-            return ", ".join(map(_shown, value))
-        case _:
-            return str(value)
+    for at, value in given(section):
+        if at[0] not in without:
+            yield f"{path_text(at)} {value}"

@@ -13,6 +13,7 @@
     units, addresses  the two richer kinds of value
     routing           Settings -> routes and the policy of each
     advice            likely mistakes in settings that are valid
+    showing, changes  settings as text again, and what differs between two of them
     problems          how a problem is told
     schema            the models as JSON Schema, for editors
     reference         the same as a page for people
@@ -24,6 +25,7 @@ A value stays text until the model that owns its key says what it is, so `hosts:
 from proxy.settings.addresses import ListenAddress, TcpAddress, UnixAddress
 from proxy.settings.admin import Admin, Purge, TokenRole
 from proxy.settings.advice import Machine, advise
+from proxy.settings.changes import Change, changes
 from proxy.settings.loading import Loaded, defaults, load, load_with_places
 from proxy.settings.models import (
     Caching,
@@ -61,6 +63,7 @@ __all__ = [
     "BalanceKind",
     "Breaker",
     "Caching",
+    "Change",
     "Explain",
     "Forwarded",
     "Health",
@@ -97,6 +100,7 @@ __all__ = [
     "TokenRole",
     "UnixAddress",
     "advise",
+    "changes",
     "defaults",
     "load",
     "load_with_places",

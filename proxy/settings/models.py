@@ -176,7 +176,7 @@ class Match(Section):
     """One of these; GET stands for HEAD too."""
     hosts: tuple[HostText, ...] = ()
     """One of these, as example.com, *.example.com or example.com:8080."""
-    headers: dict[Token, HeaderText] = Field(default_factory=dict)
+    headers: dict[Token, HeaderText] = Field(default_factory=dict, repr=False)
     """Values of request fields; after ~ a regular expression for the whole value."""
 
 
