@@ -35,8 +35,8 @@ _ADVICE: Final = {
         "that costs a 304, not a body. Without either the response is not stored at all."
     ),
     Reason.REQUEST_NO_CACHE: "client_directives: ignore in the route, or no no-cache from clients.",
-    Reason.REQUEST_MAX_AGE: "client_directives: ignore in the route, or a larger max-age there.",
-    Reason.REQUEST_MIN_FRESH: "client_directives: ignore in the route, or a smaller min-fresh.",
+    Reason.REQUEST_MAX_AGE: "client_directives: ignore in the route, or a larger max-age.",
+    Reason.REQUEST_MIN_FRESH: "client_directives: ignore in the route, or ask for less.",
     Reason.CREDENTIALS: (
         "If all users get the same, have the origin say so: Cache-Control: public with a lifetime, "
         "or ttl in the route. Else send neither Cookie nor Authorization."
@@ -130,6 +130,11 @@ def clause_of(reason: Reason) -> str:
     return found[1] if found[1].startswith("RFC ") else f"RFC 9111 {found[1]}"
 
 
+def explanation_of(reason: Reason) -> str:
+    """Its sentence, with the RFC of every clause."""
+    return reason.explanation.replace("(§", "(RFC 9111 §")
+
+
 def advice_on(reason: Reason) -> str:
     """What would have to change for a hit; "" where nothing has to."""
     return _ADVICE[reason]
@@ -139,7 +144,7 @@ def why(reason: Reason) -> Why:
     """A reason as it is told."""
     return Why(
         reason=reason.value,
-        explanation=reason.explanation,
+        explanation=explanation_of(reason),
         clause=clause_of(reason),
         advice=advice_on(reason),
     )

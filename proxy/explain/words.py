@@ -221,7 +221,7 @@ def _purging(explanation: Explanation) -> Iterator[str]:
 
 
 def _reason(why: Why) -> str:
-    return f"{why.explanation.replace('(§', '(RFC 9111 §')} [{why.reason}]"
+    return f"{why.explanation} [{why.reason}]"
 
 
 def _seconds(value: float) -> str:
