@@ -47,7 +47,7 @@ class HttpHandler:
     async def serve(self, connection: Connection, head: RequestHead, payload: StreamReader) -> bool:
         """Answer one request; returns whether the connection can carry another."""
         exchange = _Exchange(connection, head, payload, self._options)
-        outgoing = await self._ask(exchange)
+        outgoing = await self._ask(exchange, exchange.incoming())
         try:
             return await exchange.deliver(outgoing)
         except ConnectionError:
@@ -56,15 +56,14 @@ class HttpHandler:
             exchange.upload.end()
             await _close(outgoing)
 
-    async def _ask(self, exchange: "_Exchange") -> Outgoing:
+    async def _ask(self, exchange: "_Exchange", incoming: Incoming) -> Outgoing:
         """The client's loss does not cancel this: an unsafe request must still invalidate."""
         try:
-            return await self._respond(exchange.incoming)
+            return await self._respond(incoming)
         except BodyAborted as aborted:
             fault = exchange.upload.fault
             if fault is not None:
-                client = exchange.incoming.client.address
-                self._emit(Refused(fault.status, fault.detail, client))
+                self._emit(Refused(fault.status, fault.detail, incoming.client.address))
                 return writing.problem(fault.status, fault.detail)
             _logger.info("A request was aborted: %s", aborted)
         except asyncio.CancelledError:
@@ -73,7 +72,7 @@ class HttpHandler:
                 raise
             _logger.exception("What an answer waited for was cancelled")
         except Exception:
-            _logger.exception("No answer to a %s request", exchange.incoming.request.method)
+            _logger.exception("No answer to a %s request", incoming.request.method)
         return writing.problem(500, "The proxy failed to answer this request.")
 
 
@@ -81,7 +80,6 @@ class _Exchange:
     """One request on a connection.
 
     Attributes:
-        incoming: The request as the gateway gets it.
         upload: Its body.
     """
 
@@ -102,9 +100,13 @@ class _Exchange:
             idle=options.body_idle,
             rate=options.body_rate,
         )
+
+    def incoming(self) -> Incoming:
+        """The request as the gateway gets it; not kept here, to which it leads back."""
+        head, connection = self._head, self._connection
         scheme = "http" if connection.ssl_context is None else "https"
         authority = normalise_authority(head.authority, scheme)
-        self.incoming = Incoming(
+        return Incoming(
             Request(head.method, scheme, authority, head.target, head.headers),
             Client(connection.client_address, head.version),
             self.upload if head.has_content else None,
