@@ -77,6 +77,7 @@ def access_log(style: Style, sample: float = 1.0) -> AccessLog:
 def event_log(access: AccessLog | None) -> Emit:
     """What writes events to the log: requests too, where there is an access log."""
     log = structlog.stdlib.get_logger("warmfront")
+    is_told = logging.getLogger("warmfront").isEnabledFor
 
     def write(event: Event) -> None:
         if isinstance(event, Answered | Repeated | Refused):
@@ -84,7 +85,7 @@ def event_log(access: AccessLog | None) -> Emit:
                 access(event)
             return
         tell = TELL.get(type(event))
-        if tell is not None:
+        if tell is not None and (tell not in _DETAILS or is_told(logging.DEBUG)):
             tell(log, event)
 
     return write
@@ -159,3 +160,6 @@ TELL: Final[Mapping[type[Event], Callable[[_Log, Any], None]]] = {
     PurgeLogChanged: _purge_log_changed,
 }
 """How each event is told; requests have a log of their own."""
+
+_DETAILS: Final = frozenset({_origin_answered, _not_stored})
+"""Comes with many requests, at level debug: structlog makes a line before it looks at the level."""
