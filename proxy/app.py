@@ -508,6 +508,7 @@ def admin_options(settings: Settings, admin: Admin) -> AdminOptions:
         token_file=None if admin.token_file is None else Path(admin.token_file),
         allowed_hosts=admin.allowed_hosts,
         wait=settings.purge.wait,
+        dashboard=admin.dashboard,
     )
 
 

@@ -29,7 +29,9 @@ def totals(counts: Counts) -> admin.Totals:
     for (route, _, outcome, _), answers in counts.answers.items():
         requests[route] += answers.number
         sent += answers.size
-        durations["hit" if outcome in _HIT else "miss"].add(answers.durations)
+        times = durations["hit" if outcome in _HIT else "miss"]
+        times.add(answers.durations)
+        times.counts[0] += answers.number - sum(answers.durations.counts)  # those that recur
         if outcome in admin.FROM_STORE:
             from_store[route] += answers.number
             saved += answers.size

@@ -161,6 +161,8 @@ class Rates:
 
 def rates(earlier: Totals, later: Totals, *, seconds: float, at: float) -> Rates:
     """What has come between two totals, by second."""
+    if later.requests < earlier.requests:  # a worker has begun anew
+        earlier = later
     requests = later.requests - earlier.requests
     routes = [
         _route(name, earlier.routes.get(name, RouteTotals(0, 0)), now, seconds)

@@ -13,6 +13,7 @@ from proxy.settings.scalars import (
     Count,
     Duration,
     FileName,
+    Flag,
     Lag,
     Token,
     Wait,
@@ -44,6 +45,8 @@ class Admin(Section):
     """Where the token is kept that is made if none is given; the command line finds the default."""
     allowed_hosts: tuple[AdminHost, ...] = ()
     """Names that clients on this machine may call it by, besides localhost; * for any."""
+    dashboard: Flag = True
+    """People may log in with a browser, by one of the tokens: figures, purging, entries."""
 
     @property
     def listen_given(self) -> bool:

@@ -8,7 +8,7 @@ static/     the pages; `static/vendor` is not ours, its licence lies beside it
 
 A session is good for `/dashboard/...` alone: the admin API itself knows no cookies, so that
 nothing a browser does of its own accord reaches it. What the page asks of the API goes through
-`/dashboard/api/...`, and what changes anything needs a field besides, which only the page knows.
+`/dashboard/api/...`, and needs a field besides, whose value only the page knows.
 """
 
 from proxy.admin.dashboard.front import Dashboard

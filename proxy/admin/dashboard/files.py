@@ -25,7 +25,7 @@ _RULES: Final = (
     ("Content-Security-Policy", POLICY),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Referrer-Policy", "no-referrer"),
+    ("Referrer-Policy", "same-origin"),  # without any a form would come from Origin null
     ("X-Frame-Options", "DENY"),
 )
 _TYPES: Final = {

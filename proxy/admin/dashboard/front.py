@@ -33,7 +33,6 @@ ROOT: Final = "/dashboard"
 PROOF: Final = "X-Warmfront-Proof"
 """The field by which a page proves that a request is its own; a form cannot send it."""
 
-_SAFE: Final = frozenset({"GET", "HEAD"})
 _LONGEST_LOGIN: Final = 2048
 _PORT: Final = re.compile(r":(\d+)$")
 
@@ -117,19 +116,19 @@ class Dashboard:
         return _login_page("This token is not known here.", HTTPStatus.FORBIDDEN)
 
     async def _logout(self, ask: Ask) -> Outgoing:
-        session = self._admit(ask.incoming)
+        session = self._admit(ask.incoming, proven=True)
         self.sessions.end(session)
         _logger.info("%s logs out", session.caller.name)
         gone = _cookie(ask.incoming, "", "; Max-Age=0")
         return bare(HTTPStatus.NO_CONTENT, fields=[("Set-Cookie", gone)])
 
     async def _events(self, ask: Ask) -> Outgoing:
-        session = self._admit(ask.incoming)
+        session = self._admit(ask.incoming, proven=False)
         return self._live.stream(lambda: self.sessions.holds(session))
 
     async def _call(self, ask: Ask) -> Outgoing:
         """Pass a call of the page on to the operation that it is for."""
-        session = self._admit(ask.incoming)
+        session = self._admit(ask.incoming, proven=True)
         found = self._api.find(ask.incoming.request.method, f"/{ask.captured['path']}")
         if not isinstance(found, Found):
             raise not_found(found)
@@ -147,8 +146,8 @@ class Dashboard:
                     return session
         return None
 
-    def _admit(self, incoming: Incoming) -> Session:
-        """Whose call it is; what changes anything must be the page's own.
+    def _admit(self, incoming: Incoming, *, proven: bool) -> Session:
+        """Whose call it is; `proven`: it must be the page's own, which a cookie alone does not say.
 
         Raises:
             Refusal: 401, nobody has logged in; 403, it may not be the page's.
@@ -157,9 +156,8 @@ class Dashboard:
         if session is None:
             fault = Fault(where="header Cookie", what="no session", how=f"log in at {ROOT}")
             raise Refusal(HTTPStatus.UNAUTHORIZED, "Nobody has logged in.", [fault])
-        request = incoming.request
-        given = request.headers.get(PROOF, "").encode("latin-1")
-        if request.method not in _SAFE and not hmac.compare_digest(given, session.proof.encode()):
+        given = incoming.request.headers.get(PROOF, "").encode("latin-1")
+        if proven and not hmac.compare_digest(given, session.proof.encode()):
             how = "use the page, or the admin API with a token"
             fault = Fault(where=f"header {PROOF}", what="not the page's", how=how)
             raise Refusal(HTTPStatus.FORBIDDEN, "This call is not the page's own.", [fault])
