@@ -51,8 +51,9 @@ def _summary(explanation: Explanation) -> str:
 
 def _advice(explanation: Explanation) -> Iterator[str]:
     outcome, storing = explanation.reuse.outcome, explanation.storing
-    if explanation.answer is not None and explanation.answer.detail is not None:
-        yield explanation.answer.detail.advice
+    detail = None if explanation.answer is None else explanation.answer.detail
+    if detail is not None and detail != explanation.reuse.why:
+        yield detail.advice
     if outcome in {Outcome.HIT, Outcome.STALE}:
         return
     if storing.stored is False and storing.why is not None:
