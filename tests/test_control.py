@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -12,11 +13,13 @@ from proxy.background import Background
 from proxy.backing import Backing
 from proxy.clock import wall
 from proxy.control import ProxyControl
+from proxy.explain import Mode as ExplainMode
 from proxy.gateway import ForwardingOptions, Gateway
 from proxy.metrics import Counts
 from proxy.origin import OriginClient, OriginOptions
 from proxy.purging import MemoryPurgeLog, Mode, Timing
 from proxy.redis_link import RedisOptions
+from proxy.refilling import get
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import PathPattern, Route, RouteTable
 from proxy.stores.redis import RedisStoreOptions
@@ -287,6 +290,35 @@ class TestFleet:
             assert len(nodes) == 2
             assert (await one.control.stats()).node in {node.name for node in nodes}
             assert all(0 <= node.heartbeat_age < 5 for node in nodes)
+
+    async def test_what_lies_in_redis_is_explained_and_stays_there(
+        self, redis_server: RedisServer
+    ) -> None:
+        redis = options_on(redis_server)
+        async with (
+            scripted() as origin,
+            node_on(origin, redis) as one,
+            node_on(origin, redis) as two,
+        ):
+            await one.control.warm(URL)
+            await settled(one)
+            told = await two.control.explain(get(URL), ExplainMode.SIMULATE)
+            assert told.stored is not None
+            (variant,) = told.stored.variants
+            assert (variant.tier, variant.chosen, told.reuse.outcome) == ("redis", True, "hit")
+            assert told.tags == ("t",)
+            assert list(two.backing.memory.variants(URL)) == []
+
+            async def explained_as(reason: str) -> bool:
+                now = await two.control.explain(get(URL), ExplainMode.SIMULATE)
+                return now.reuse.why.reason == reason
+
+            for order, reason in (
+                (admin.PurgeOrder(tags=("t",), soft=True), "expired"),
+                (admin.PurgeOrder(tags=("t",)), "uri-miss"),
+            ):
+                await one.control.purge(order, wait=5.0)
+                await eventually(partial(explained_as, reason))
 
     async def test_without_redis_a_purge_is_never_said_to_be_done(self) -> None:
         nowhere = RedisOptions.from_url("redis://127.0.0.1:1")
