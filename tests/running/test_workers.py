@@ -128,7 +128,11 @@ async def test_one_admin_api_speaks_for_all(proxy: Proxy, origin: ScriptedOrigin
     _, found = await proxy.admin_api("GET", url)
     assert [entry["tier"] for entry in found["entries"]] == ["memory", "memory"]
     for _ in range(10):
-        assert (await proxy.get("/kept/1")).hit
+        answer = await proxy.get("/kept/1")
+        assert answer.hit
+        past = f"/explain/requests/{answer.headers['Warmfront-Request-Id']}"
+        status, told = await proxy.admin_api("GET", past)
+        assert (status, told["answer"]["cache_status"]) == (200, answer.cache_status)
     _, stats = await proxy.admin_api("GET", "/stats")
     assert stats["requests"]["hit"] == 10
     assert stats["memory"]["entries"] == 2
