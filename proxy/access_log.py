@@ -59,12 +59,12 @@ class AccessLog:
         self._clock = clock
         self._draw = draw
         self._logger = logging.getLogger("warmfront")
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._waiting = 0
-        self._remembered: dict[int, tuple[Answered, str, str]] = {}
+        self._remembered: dict[int, tuple[Answered, bytes, bytes]] = {}
         self._owed = 0.0
         self._second = -1
-        self._date = ""
+        self._date = b""
 
     def __call__(self, event: Answered | Repeated | Refused) -> None:
         """Write an event, if it is one of those that are written."""
@@ -86,8 +86,9 @@ class AccessLog:
         lines, self._lines, self._waiting = self._lines, [], 0
         if lines:
             with suppress(OSError, ValueError):  # nobody reads it, or it is closed
-                sys.stderr.write("".join(lines))
                 sys.stderr.flush()
+                sys.stderr.buffer.write(b"".join(lines))
+                sys.stderr.buffer.flush()
 
     def _write_repeated(self, answers: Sequence[tuple[Answered, int]]) -> None:
         """Write the share of them that is due; what is left of it counts with the next ones."""
@@ -98,8 +99,8 @@ class AccessLog:
             if lines:
                 self._write(*self._remembered_of(event), lines)
 
-    def _write(self, before: str, after: str, number: int = 1) -> None:
-        line = f"{before}{self._now()}{after}"
+    def _write(self, before: bytes, after: bytes, number: int = 1) -> None:
+        line = before + self._now() + after
         self._lines.append(line * number)
         self._waiting += number
         if self._waiting == number:
@@ -113,7 +114,7 @@ class AccessLog:
         except RuntimeError:  # there is no loop, so there is no burst
             self.flush()
 
-    def _remembered_of(self, event: Answered) -> tuple[str, str]:
+    def _remembered_of(self, event: Answered) -> tuple[bytes, bytes]:
         """What stands before and after the time."""
         known = self._remembered.get(id(event))
         if known is None:
@@ -124,18 +125,19 @@ class AccessLog:
             self._remembered[id(event)] = known
         return known[1:]
 
-    def _made(self, fields: Fields) -> tuple[str, str]:
+    def _made(self, fields: Fields) -> tuple[bytes, bytes]:
         # The time comes first: whatever a request says, this is not found in it.
         before, _, after = self._render({"timestamp": _TIME, **fields}).partition(_TIME)
-        return before, after + "\n"
+        return before.encode(), f"{after}\n".encode()
 
-    def _now(self) -> str:
+    def _now(self) -> bytes:
         now = self._clock()
         second = int(now)
         if second != self._second:
             self._second = second
-            self._date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._date}.{int((now - second) * 1_000_000):06d}Z"
+            date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._date = date.encode()
+        return b"%b.%06dZ" % (self._date, int((now - second) * 1_000_000))
 
 
 def _is_error(event: Answered) -> bool:
