@@ -7,7 +7,7 @@ not push out what people ask about.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from random import Random
@@ -20,9 +20,8 @@ from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import Freshness
 
-_LONGEST_URI: Final = 1024
-"""Characters that are kept of a URL: it bounds what a ring takes."""
-_MOST_TAGS: Final = 32
+_LONGEST: Final = 1024
+"""Characters that are kept of a URL, of tags, of names in Vary: a bound on what a ring takes."""
 
 _random = Random().random  # noqa: S311 - nothing secret hangs on which decisions are kept
 
@@ -66,8 +65,8 @@ class Decision:
             verdict=exchange.verdict,
             cache_status=answer.cache_status,
             freshness=None if stored is None else stored.freshness,
-            vary=() if stored is None else tuple(name for name, _ in stored.variant),
-            tags=() if stored is None else stored.tags[:_MOST_TAGS],
+            vary=() if stored is None else _bounded(name for name, _ in stored.variant),
+            tags=() if stored is None else _bounded(stored.tags),
             not_stored=answer.not_stored,
         )
 
@@ -132,10 +131,21 @@ class Decisions:
         return chain(reversed(self._others), reversed(self._hits))
 
 
+def _bounded(names: Iterable[str]) -> tuple[str, ...]:
+    """The first of these, as many as there is room for."""
+    kept, room = [], _LONGEST
+    for name in names:
+        room -= len(name)
+        if room < 0:
+            break
+        kept.append(name)
+    return tuple(kept)
+
+
 def _told(uri: str) -> str:
     """A URL with the names of its parameters: `/a?id=7&x` is `/a?id=...&...`."""
     path, mark, query = uri.partition("?")
     if mark:
         names = (one.partition("=") for one in query.split("&"))
         path += "?" + "&".join(f"{name}=..." if equals else "..." for name, equals, _ in names)
-    return path[:_LONGEST_URI]
+    return path[:_LONGEST]

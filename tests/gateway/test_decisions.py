@@ -143,6 +143,17 @@ async def test_no_value_is_kept(method: str) -> None:
     assert kept[1].uri == "http://api.example/p?token=...&...&a=..."
 
 
+async def test_what_is_kept_of_one_is_bounded() -> None:
+    ring = Decisions(9, 1.0)
+    async with proxied(decisions=ring) as proxy:
+        tags = [f"{number:03d}{'t' * 97}" for number in range(50)]
+        lines = [MINUTE, ("Cache-Tag", ",".join(tags)), ("Vary", ", ".join(tags))]
+        proxy.origin.will(Reply(headers=lines))
+        kept = ring.find(named(await proxy.get(f"/{'u' * 4000}?{'q' * 1000}")))
+    assert kept is not None
+    assert (len(kept[1].uri), kept[1].tags, kept[1].vary) == (1024, (*tags[:10],), (*tags[:10],))
+
+
 async def test_what_was_decided_is_kept() -> None:
     ring = Decisions(9, 1.0)
     async with proxied(decisions=ring) as proxy:
