@@ -12,6 +12,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     figures      what /stats and the dashboard tell
     metrics      events as integers, and all figures as Prometheus metrics
     tracing      OpenTelemetry spans, where they are asked for
+    reloading    settings read anew while requests go on
     refilling    after a purge: fetching anew what was in demand
     admin        the admin listener: purge, look, warm; our API and those of other caches
     explain      why a request is answered as it is, as data and in words

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,15 @@ import structlog
 
 from proxy import descriptors, logs
 from proxy.access_log import AccessLog
-from proxy.admin import AdminOptions, AdminServer, Role, TokenFileError, TokenSpec
+from proxy.admin import (
+    AdminOptions,
+    AdminServer,
+    NothingToReload,
+    Reloaded,
+    Role,
+    TokenFileError,
+    TokenSpec,
+)
 from proxy.admin import Control as AdminControl
 from proxy.background import Background
 from proxy.backing import Backing
@@ -28,6 +36,7 @@ from proxy.metrics import Counts, Metrics, Sources
 from proxy.origin import Origins, parser_is_native
 from proxy.purging import MemoryPurgeLog, PurgeLog, Timing, WorkerPurgeLog
 from proxy.refilling import Refill, RefillOptions
+from proxy.reloading import Applied, Reloading
 from proxy.rfc9111.policy import KeyPolicy
 from proxy.routes import HostPattern, RouteTable
 from proxy.server import Listener, ServerOptions, sockets
@@ -36,6 +45,7 @@ from proxy.settings import (
     Explain,
     ListenAddress,
     Problem,
+    Recipe,
     Settings,
     SettingsError,
     TcpAddress,
@@ -59,6 +69,8 @@ class App:
         channel: To the supervisor, where this is one of several workers.
 
     Attributes:
+        reread: Reads the settings anew and calls `reload`, for the admin API; None where they
+            come from no file.
         addresses: Where it answers clients.
         admin: The admin API; None where there is none, or it could not be started.
 
@@ -90,6 +102,7 @@ class App:
         self._listener = Listener(answer, server_options(settings), self._emit)
         self._key_policies: Iterable[KeyPolicy] = ()
         self._draining = False
+        self.reread: Callable[[], Awaitable[Reloaded]] | None = None
         self.addresses: list[str] = []
         self.admin: AdminServer | None = None
 
@@ -222,11 +235,17 @@ class App:
             expose=self._metrics(backing).expose,
             emit=self._emit,
             clock=wall,
+            reload=self._reread,
         )
         if self._channel is None:
             return control
         answer_others(control, self._channel)
         return JointControl(control, self._channel)
+
+    async def _reread(self) -> Reloaded:
+        if self.reread is None:
+            raise NothingToReload
+        return await self.reread()
 
     async def _start_admin(self, settings: Admin, control: AdminControl) -> None:
         """Start the admin API; nobody who has not asked for it should miss the proxy for it."""
@@ -351,7 +370,7 @@ async def _sweep(memory: MemoryStore) -> None:
 async def serve(
     settings: Settings,
     *,
-    reload: Callable[[], Settings] | None,
+    reload: Callable[[], Recipe] | None,
     ready: Callable[[list[str]], None] | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> None:
@@ -359,7 +378,7 @@ async def serve(
 
     Args:
         settings: What to run with.
-        reload: Reads the settings anew.
+        reload: Reads anew what settings are made from.
         ready: Is told the addresses when requests are accepted.
         announce: Is told the admin token where it has just been made; it is never logged.
 
@@ -370,12 +389,17 @@ async def serve(
     logs.configure(settings.log.level.value, settings.log.format.value)
     log = _log()
     app = App(settings, sockets.handed_down(os.environ))
+
+    async def apply(_: Recipe, wanted: Settings) -> Applied:
+        return Applied(restart=tuple(await app.reload(wanted)))
+
+    app.reread = reread = None if reload is None else Reloading(settings, reload, apply)
     await app.start()
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     again = asyncio.Event()
     _on_signals(loop, (signal.SIGTERM, signal.SIGINT), over.set)
-    if reload is not None:
+    if reread is not None:
         _on_signals(loop, (signal.SIGHUP,), again.set)
     try:
         if ready is not None:
@@ -385,29 +409,13 @@ async def serve(
             announce(f"Admin token, made just now and kept in {made.path}: {made.token}")
         while not over.is_set():
             await _either(over, again)
-            if again.is_set() and reload is not None:
+            if again.is_set() and reread is not None:
                 again.clear()
-                await _reload(app, reload, log)
+                await reread.quietly()
         log.info("draining", delay=settings.drain_delay, seconds=settings.drain_timeout)
     finally:
         _off_signals(loop)
         await app.stop()
-
-
-async def _reload(
-    app: App, reload: Callable[[], Settings], log: structlog.stdlib.BoundLogger
-) -> None:
-    """An invalid file keeps the old settings, and the log says what is wrong with it."""
-    try:
-        settings = reload()
-        needs_restart = await app.reload(settings)
-    except (SettingsError, TokenFileError, OSError) as error:
-        log.error("reload failed, the old settings stay", problem=str(error))  # noqa: TRY400 - no bug
-        return
-    logs.configure(settings.log.level.value, settings.log.format.value)
-    log.info("reloaded")
-    if needs_restart:
-        log.warning("some changes need a restart", keys=needs_restart)
 
 
 async def _either(one: asyncio.Event, other: asyncio.Event) -> None:

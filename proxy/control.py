@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from itertools import chain
 
 from proxy import __version__, admin, figures, refilling
@@ -42,6 +42,10 @@ _DETAIL = re.compile(r"; detail=([^;,]+)")
 _LOOKED_AT_ONCE = 64
 
 
+async def _nothing_to_reload() -> admin.Reloaded:
+    raise admin.NothingToReload
+
+
 class ProxyControl:
     """See `admin.Control`.
 
@@ -56,6 +60,7 @@ class ProxyControl:
         expose: All figures as metrics, see Control.
         emit: Is told of purges that are asked for here.
         clock: POSIX time.
+        reload: Reads the settings anew, see Control.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class ProxyControl:
         expose: Callable[[str], admin.Exposition],
         emit: Emit,
         clock: Callable[[], float],
+        reload: Callable[[], Awaitable[admin.Reloaded]] = _nothing_to_reload,
     ) -> None:
         self._backing = backing
         self._origins = origins
@@ -82,6 +88,7 @@ class ProxyControl:
         self._expose = expose
         self._emit = emit
         self._clock = clock
+        self._reload = reload
         self._explainer = Explainer(
             gateway=gateway,
             decisions=decisions,
@@ -176,6 +183,10 @@ class ProxyControl:
     async def recall(self, name: str) -> Explanation | None:
         """See Control."""
         return self._explainer.recall(name)
+
+    async def reload(self) -> admin.Reloaded:
+        """See Control."""
+        return await self._reload()
 
     async def readiness(self) -> admin.Readiness:
         """See Control: without the log requests still go to the origin, so that is no reason."""

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
 
-from proxy import admin
+from proxy import admin, reloading
 from proxy.admin import figures
 from proxy.channel import CallFailed, Channel, ChannelLost
 from proxy.control import ProxyControl
@@ -133,6 +133,10 @@ class JointControl:
         own = await self._own.recall(name)
         others = [] if own is not None else await self._others("recall", name, _PAST)
         return next((one for one in (own, *others) if one is not None), None)
+
+    async def reload(self) -> admin.Reloaded:
+        """See Control: the supervisor does it, who has the file."""
+        return reloading.heard(await self._channel.call("reload"))
 
     async def readiness(self) -> admin.Readiness:
         """See Control."""

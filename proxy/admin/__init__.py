@@ -14,6 +14,7 @@ dashboard    the same for people, in a browser
 native       our own operations
 explaining   why requests are answered as they are
 shims        those of other caches, for their clients
+reload       reading the settings anew
 warming      jobs that fetch URLs into the cache
 desk         what all operations share: the one way to purge
 items        single things to purge, checked                       pure
@@ -32,12 +33,14 @@ from proxy.admin.control import (
     LogStats,
     LogUnreachable,
     NodeStats,
+    NothingToReload,
     OriginGroupStats,
     OriginStats,
     Preview,
     PurgeOrder,
     PurgeReceipt,
     Readiness,
+    Reloaded,
     Stats,
     TagCount,
     TagPage,
@@ -73,6 +76,7 @@ __all__ = [
     "LogStats",
     "LogUnreachable",
     "NodeStats",
+    "NothingToReload",
     "OriginGroupStats",
     "OriginStats",
     "PastPurge",
@@ -81,6 +85,7 @@ __all__ = [
     "PurgeReceipt",
     "Rates",
     "Readiness",
+    "Reloaded",
     "Role",
     "RouteTotals",
     "Stats",

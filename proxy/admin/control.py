@@ -11,10 +11,15 @@ from typing import Protocol
 from proxy.admin.figures import BusyUrl, PastPurge, Rates, Totals
 from proxy.explain import Explanation, Mode, Tier
 from proxy.rfc9111.messages import Request
+from proxy.settings import Change
 
 
 class LogUnreachable(Exception):  # noqa: N818 - it tells what happened
     """The purge log cannot be reached: other processes may not have heard of the purge."""
+
+
+class NothingToReload(Exception):  # noqa: N818 - it tells what is the case
+    """The settings come from no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +313,21 @@ class Stats:
     rates: Rates | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of reading the settings anew.
+
+    Attributes:
+        changes: All that differs from what held before.
+        restart: Keys whose change takes effect when the process is started anew.
+        renewing: Keys for whose sake each worker is given a successor now, one after the other.
+    """
+
+    changes: tuple[Change, ...]
+    restart: tuple[str, ...] = ()
+    renewing: tuple[str, ...] = ()
+
+
 class Control(Protocol):
     """The proxy, as the admin API drives it."""
 
@@ -344,6 +364,14 @@ class Control(Protocol):
 
     async def recall(self, name: str) -> Explanation | None:
         """How the past request of this name was answered; None where nothing is kept of it."""
+        ...
+
+    async def reload(self) -> Reloaded:
+        """Read the settings anew, for all workers; nothing stored and no request is lost.
+
+        Raises SettingsError with all that is wrong, NothingToReload without a file: the old
+        settings stay.
+        """
         ...
 
     async def readiness(self) -> Readiness:

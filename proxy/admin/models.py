@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from proxy.admin.control import EntryView, Preview, PurgeReceipt, Stats, TagCount
+from proxy.admin.control import EntryView, Preview, PurgeReceipt, Reloaded, Stats, TagCount
 from proxy.admin.problems import Fault
 from proxy.explain import shown
 
@@ -231,6 +231,33 @@ class WarmAnswer(Document):
     """The first of those that are not stored or failed."""
     refused: tuple[Fault, ...]
     """What is no URL."""
+
+
+class ChangedKey(Document):
+    """A key of the settings that means something else now."""
+
+    key: str
+    """Such as `routes[2].ttl`."""
+    old: str | None
+    """As YAML has it, secrets hidden; null where it was not there."""
+    new: str | None
+    """Likewise; null where it is not there any more."""
+
+
+class ReloadAnswer(Document):
+    """What came of reading the settings anew."""
+
+    changes: tuple[ChangedKey, ...]
+    restart: tuple[str, ...]
+    """Keys whose change takes effect when the process is started anew."""
+    renewing: tuple[str, ...]
+    """Keys for whose sake each worker is given a successor now."""
+
+    @classmethod
+    def of(cls, reloaded: Reloaded) -> "ReloadAnswer":
+        """From what the proxy tells."""
+        changed = (ChangedKey(key=one.key, old=one.old, new=one.new) for one in reloaded.changes)
+        return cls(changes=tuple(changed), restart=reloaded.restart, renewing=reloaded.renewing)
 
 
 class HealthAnswer(Document):

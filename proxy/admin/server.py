@@ -12,7 +12,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Final
 
-from proxy.admin import explaining, guards, native, openapi, problems, token_file
+from proxy.admin import explaining, guards, native, openapi, problems, reload, token_file
 from proxy.admin.attempts import Attempts
 from proxy.admin.control import Control, LogUnreachable
 from proxy.admin.dashboard import Dashboard
@@ -42,6 +42,7 @@ _logger = logging.getLogger(__name__)
 OPERATIONS: Final[Sequence[Operation]] = (
     *native.OPERATIONS,
     *explaining.OPERATIONS,
+    *reload.OPERATIONS,
     *cloudflare.OPERATIONS,
     *akamai.OPERATIONS,
     *souin.OPERATIONS,

@@ -137,8 +137,7 @@ def run(
     if wanted.workers > 1:
         run_to_end(supervise(recipe, wanted, reload=again, ready=ready, announce=announce))
     else:
-        newly = None if again is None else lambda: again().settings(os.environ)
-        run_to_end(serve(wanted, reload=newly, ready=ready, announce=announce))
+        run_to_end(serve(wanted, reload=again, ready=ready, announce=announce))
 
 
 def _log_advice(recipe: settings.Recipe, style: settings.Log) -> None:

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,9 +27,11 @@ import structlog
 from proxy import logs
 from proxy.channel import CallFailed, Channel, ChannelLost
 from proxy.clock import wall
+from proxy.reloading import Applied, Reloading, told
 from proxy.server import sockets
 from proxy.settings import (
     ListenAddress,
+    Problem,
     Recipe,
     Settings,
     SettingsError,
@@ -92,6 +94,7 @@ class Supervisor:
     """See the module.
 
     Attributes:
+        reread: Reads the settings anew and has them applied; None where they come from no file.
         addresses: Where the workers answer clients.
     """
 
@@ -110,6 +113,7 @@ class Supervisor:
         self._one_at_a_time = asyncio.Lock()
         self._ending = False
         self._admin: tuple[str, ...] | None = None
+        self.reread: Reloading | None = None
         self.addresses: list[str] = []
 
     async def start(self, handed_down: Sequence[socket.socket] = ()) -> None:
@@ -147,12 +151,14 @@ class Supervisor:
         for path in self._paths:
             path.unlink(missing_ok=True)
 
-    async def reload(self, recipe: Recipe, settings: Settings) -> None:
-        """Apply new settings in place where that is possible, else worker by worker."""
+    async def reload(self, recipe: Recipe, settings: Settings) -> Applied:
+        """Apply new settings in place; what that is not enough for takes `renew`.
+
+        Raises:
+            SettingsError: A worker cannot use them.
+        """
         async with self._one_at_a_time:
             fixed = _fixed(settings) - _fixed(self._settings)
-            if fixed:
-                self._log.warning("some changes need a restart", keys=sorted(k for k, _ in fixed))
             needing: set[str] = set()
             for worker in list(self._places.values()):
                 try:
@@ -160,15 +166,11 @@ class Supervisor:
                 except ChannelLost:
                     continue  # its successor will have read them
                 except CallFailed as failure:
-                    problem = str(failure)
-                    self._log.error("reload failed, the old settings stay", problem=problem)
-                    return
+                    raise SettingsError([Problem(message=str(failure))]) from None
             self._recipe = recipe
             self._settings = settings.model_copy(update={"workers": self._settings.workers})
-            self._log.info("reloaded")
-        if needing:
-            self._log.info("some changes need new workers", keys=sorted(needing))
-            await self.renew()
+        restart = sorted(key for key, _ in fixed)
+        return Applied(tuple(restart), tuple(sorted(needing - {*restart})))
 
     async def renew(self) -> None:
         """Give each worker a successor, one after the other, and let it go."""
@@ -239,7 +241,10 @@ class Supervisor:
         async def hello(_: None) -> dict[str, Any]:
             return self._orders(index).as_told()
 
-        channel.calls["hello"] = hello
+        async def reload(_: None) -> Mapping[str, Any]:
+            return await told(self.reread)
+
+        channel.calls.update(hello=hello, reload=reload)
         channel.news["ready"] = lambda made: self._is_ready(worker, made)
         channel.news["failed"] = lambda told: ready.set_exception(WorkerFailedError(*told))
         await channel.open(ours)
@@ -341,13 +346,14 @@ async def supervise(
         chores.add(task)
         task.add_done_callback(chores.discard)
 
+    supervisor.reread = _reread(supervisor, settings, reload, begin)
     try:
         ready(supervisor.addresses)
         while (number := await asked.get()) not in ends:
             if number is signal.SIGUSR2:
                 begin(supervisor.renew())
-            elif reload is not None:
-                begin(_reload(supervisor, reload, log))
+            elif supervisor.reread is not None:
+                begin(supervisor.reread.quietly())
         log.info("draining", delay=settings.drain_delay, seconds=settings.drain_timeout)
     finally:
         for number in (*ends, signal.SIGHUP, signal.SIGUSR2):
@@ -357,17 +363,19 @@ async def supervise(
         await supervisor.stop()
 
 
-async def _reload(
-    supervisor: Supervisor, reload: Callable[[], Recipe], log: structlog.stdlib.BoundLogger
-) -> None:
-    try:
-        recipe = reload()
-        settings = recipe.settings(os.environ)
-    except SettingsError as error:
-        log.error("reload failed, the old settings stay", problem=str(error))  # noqa: TRY400 - no bug
-        return
-    logs.configure(settings.log.level.value, settings.log.format.value)
-    await supervisor.reload(recipe, settings)
+def _reread(
+    supervisor: Supervisor,
+    settings: Settings,
+    reload: Callable[[], Recipe] | None,
+    begin: Callable[[Coroutine[Any, Any, None]], None],
+) -> Reloading | None:
+    async def apply(recipe: Recipe, wanted: Settings) -> Applied:
+        applied = await supervisor.reload(recipe, wanted)
+        if applied.renewing:
+            begin(supervisor.renew())  # whoever asks need not wait: the admin API moves, too
+        return applied
+
+    return None if reload is None else Reloading(settings, reload, apply)
 
 
 def _fixed(settings: Settings) -> set[tuple[str, object]]:

@@ -24,6 +24,7 @@ from proxy.admin import (
     PurgeOrder,
     PurgeReceipt,
     Readiness,
+    Reloaded,
     Role,
     Stats,
     TagCount,
@@ -113,6 +114,7 @@ class Shelf:
     totals: Totals = field(default_factory=Totals)
     urls: tuple[BusyUrl, ...] = ()
     purges: tuple[PastPurge, ...] = ()
+    reloads: Callable[[], Reloaded] = lambda: Reloaded(())
     fetch: Callable[[str], Warmed] = lambda _: Warmed(WarmOutcome.STORED, 200)
 
     async def purge(self, order: PurgeOrder, *, wait: float) -> PurgeReceipt:
@@ -170,6 +172,9 @@ class Shelf:
 
     async def recall(self, name: str) -> Explanation | None:
         return None if name == "unknown" else replace(EXPLANATION, request_id=name, mode=Mode.PAST)
+
+    async def reload(self) -> Reloaded:
+        return self.reloads()
 
     async def readiness(self) -> Readiness:
         return Readiness(self.reachable, {"log": self.reachable})
