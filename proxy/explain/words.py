@@ -33,6 +33,7 @@ _ASKED: Final = {
     Mode.PROBE: "as it has just been answered the second time",
     Mode.PAST: "as it was answered then",
 }
+_STORED_NOW: Final = "Nothing: it is stored now. Ask again, or probe."
 _TELLS_NOTHING: Final = frozenset({Reason.URI_MISS.value, Reason.STORED.value})
 
 
@@ -69,7 +70,8 @@ def _advice(explanation: Explanation) -> Iterator[str]:
             "another path gets no lifetime from the route."
         )
     if outcome is Outcome.MISS and storing.stored and explanation.mode is not Mode.SIMULATE:
-        yield "Nothing: it is stored now. Ask again, or probe."
+        past = explanation.mode is Mode.PAST
+        yield "Nothing: it was stored, for whoever asked next." if past else _STORED_NOW
     elif not (storing.stored is False and explanation.reuse.why.reason in _TELLS_NOTHING):
         yield explanation.reuse.why.advice
 
