@@ -32,10 +32,11 @@ check: $(STAMPS)/check ## format, lint, types, layers, coverage of the core by i
 bench: $(STAMPS)/bench ## side by side with nginx and Varnish; writes docs/benchmarks.md (half an hour)
 	$(BIN)/python -m tests.bench --write
 
-schema: $(STAMPS)/test ## write config/schema.json, docs/configuration.md, docs/reasons.md anew
+schema: $(STAMPS)/test ## write config/schema.json, docs/configuration.md, docs/reasons.md, docs/metrics.md anew
 	$(BIN)/python -m proxy.settings.schema > config/schema.json
 	$(BIN)/python -m proxy.settings.reference > docs/configuration.md
 	$(BIN)/python -m proxy.explain.reference > docs/reasons.md
+	$(BIN)/python -m proxy.metrics.reference > docs/metrics.md
 
 dist: $(STAMPS)/test ## build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build

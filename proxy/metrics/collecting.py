@@ -22,6 +22,7 @@ from proxy.origin import OriginGroup, Origins
 from proxy.redis_link import LinkState
 from proxy.rfc9111.cache_status import Outcome
 from proxy.server import Listener
+from proxy.stores.redis_fill import Fill
 from proxy.stores.tiered import TieredStore
 
 _MEMORY: Final = "memory"
@@ -227,6 +228,9 @@ def _redis(backing: Backing) -> Iterator[Family]:
         busy=counts.busy,
     )
     yield _timed(specs.REDIS_DURATIONS, [((), link.durations)])
+    fill = Fill() if backing.redis_fill is None else backing.redis_fill.last
+    for spec, size in ((specs.REDIS_BYTES, fill.size), (specs.REDIS_LIMIT, fill.max_size)):
+        yield _made(spec, [] if size is None else [((), size)])
     yield _named(
         specs.REDIS_LOOKUPS, found=found.shared, missing=found.nowhere, failed=found.helpless
     )

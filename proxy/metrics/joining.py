@@ -22,7 +22,6 @@ _JOIN: Final[Mapping[Across, Callable[[Sequence[float]], float]]] = {
 }
 _ACROSS: Final = {
     "process_start_time_seconds": Across.MIN,
-    "process_max_fds": Across.MIN,
     "python_info": Across.MAX,
     **{spec.name.removesuffix("_total"): spec.across for spec in SPECS.values()},
 }

@@ -183,6 +183,12 @@ REDIS_ERRORS: Final = _counter(
 REDIS_DURATIONS: Final = _histogram(
     "redis_duration", "From such work to its answer, or to where nobody waited any longer."
 )
+REDIS_BYTES: Final = _gauge(
+    "redis_used_bytes", "Bytes that all that use this Redis keep there.", across=Across.MAX
+)
+REDIS_LIMIT: Final = _gauge(
+    "redis_max_bytes", "Bytes that they may keep there, where that is bounded.", across=Across.MAX
+)
 REDIS_LOOKUPS: Final = _counter("redis_lookups", "Lookups that memory could not answer.", "result")
 REDIS_QUEUE: Final = _gauge("redis_queue_keys", "Keys with something to be written to Redis.")
 REDIS_QUEUE_BYTES: Final = _gauge("redis_queue_bytes", "Bytes of that.")
