@@ -2,7 +2,7 @@
 
 The map, from the outside in (imports point down only, see docs/architecture.md):
 
-    cli          the command line: run, check, demo; purge, entries, tags, warm
+    cli          the command line: run, check, demo; purge, entries, tags, warm, reload
     demo         a sample API with the proxy in front of it, and a tour
     workers      several processes as one: a supervisor and its workers
     app          composition root: builds everything from the settings, starts, drains, stops

@@ -5,6 +5,7 @@
     looking     `entries`, `tags`
     explaining  `explain`
     warm        `warm`
+    reloading   `reload`
     sitemaps    which addresses that is
     admin_api   what these share: where the admin API is, the token, its refusals
     serving     one event loop, from start to the last drained connection

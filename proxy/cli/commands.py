@@ -17,6 +17,7 @@ from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
 from proxy.cli.explaining import explain
 from proxy.cli.looking import entries, tags
 from proxy.cli.purge import purge
+from proxy.cli.reloading import reload
 from proxy.cli.serving import run_to_end
 from proxy.cli.summary import summary
 from proxy.cli.warm import warm
@@ -198,5 +199,5 @@ def demo(
             raise typer.Exit(REFUSED)
 
 
-for command in (purge, entries, tags, warm, explain):
+for command in (purge, entries, tags, warm, reload, explain):
     app.command()(command)

@@ -10,6 +10,8 @@ from proxy.client.models import (
     Explanation,
     Preview,
     PurgeResult,
+    Reloaded,
+    SettingChange,
     Stats,
     TagCount,
     TagPage,
@@ -107,6 +109,11 @@ def explain_past(request_id: str) -> Call[Explanation]:
     return Call(target=target, read=lambda json: {**json})
 
 
+def reload() -> Call[Reloaded]:
+    """Read the settings anew."""
+    return Call(method="POST", target="/reload", wait=SERVERS_WAIT, read=_reloaded)
+
+
 def stats() -> Call[Stats]:
     """Figures of the process that answers."""
     return Call(target="/stats", read=lambda json: {**json})
@@ -144,6 +151,11 @@ def _entry(json: Json) -> Entry:
         tags=tuple(json["tags"]),
         groups=tuple(json["groups"]),
     )
+
+
+def _reloaded(json: Json) -> Reloaded:
+    changes = (SettingChange(one["key"], one["old"], one["new"]) for one in json["changes"])
+    return Reloaded(tuple(changes), tuple(json["restart"]), tuple(json["renewing"]))
 
 
 def _tag_page(json: Json) -> TagPage:

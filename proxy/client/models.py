@@ -96,6 +96,29 @@ class TagPage:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingChange:
+    """A key of the settings that means something else now; None: it is not there."""
+
+    key: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of reading the settings anew.
+
+    Attributes:
+        restart: Keys whose change takes effect when the server is started anew.
+        renewing: Keys for whose sake each worker is given a successor now.
+    """
+
+    changes: tuple[SettingChange, ...]
+    restart: tuple[str, ...] = ()
+    renewing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WarmFailure:
     """A URL that is not in the cache after warming; `status` is None without an answer."""
 

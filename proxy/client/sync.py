@@ -13,7 +13,16 @@ from typing import Self, TypeVar
 from proxy.client import calls
 from proxy.client.calls import Texts
 from proxy.client.errors import Unexpected, Unreachable
-from proxy.client.models import Entry, Explanation, Preview, PurgeResult, Stats, TagPage, WarmJob
+from proxy.client.models import (
+    Entry,
+    Explanation,
+    Preview,
+    PurgeResult,
+    Reloaded,
+    Stats,
+    TagPage,
+    WarmJob,
+)
 from proxy.client.wire import DEFAULT_URL, KEEP_IDLE, Answer, Call, Server, pauses, server
 
 T = TypeVar("T")
@@ -235,6 +244,10 @@ class PurgeClient:
     def explain_past(self, request_id: str) -> Explanation:
         """Why a past request was answered as it was; its name is in Warmfront-Request-Id."""
         return self._transport.send(calls.explain_past(request_id))
+
+    def reload(self) -> Reloaded:
+        """Have the server read its settings anew; where they are wrong the old ones stay."""
+        return self._transport.send(calls.reload())
 
     def stats(self) -> Stats:
         """Figures of the process that answers."""

@@ -23,6 +23,8 @@ from proxy.client import (
     PurgeError,
     PurgeResult,
     Refused,
+    Reloaded,
+    SettingChange,
     TagCount,
     TagPage,
     Unauthorized,
@@ -209,6 +211,14 @@ class TestLooking:
     def test_stats(self, ask: Ask, admin: FakeAdmin) -> None:
         admin.will(Reply({"uptime": 1.0}))
         assert ask("stats") == {"uptime": 1.0}
+
+
+def test_a_reload(ask: Ask, admin: FakeAdmin) -> None:
+    change = {"key": "tls.cert", "old": None, "new": "/a"}
+    admin.will(Reply({"changes": [change], "restart": ["tls"], "renewing": ["limits"]}))
+    reloaded = ask("reload")
+    assert reloaded == Reloaded((SettingChange("tls.cert", None, "/a"),), ("tls",), ("limits",))
+    assert (admin.asked[0].method, admin.asked[0].target) == ("POST", "/reload")
 
 
 class TestExplaining:
