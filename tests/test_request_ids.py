@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from proxy.request_ids import RequestIds
@@ -19,3 +21,11 @@ def test_no_two_requests_are_called_the_same() -> None:
     ids, others = RequestIds(), RequestIds()
     names = {each.name(Headers()) for each in (ids, others) for _ in range(100)}
     assert len(names) == 200
+
+
+def test_every_line_names_one_request() -> None:
+    ids = RequestIds()
+    lines = [ids.line(None) for _ in range(1000)]
+    assert len(set(lines)) == 1000
+    assert all(re.fullmatch(rb"Warmfront-Request-Id: [0-9a-f]{16}\r\n", line) for line in lines)
+    assert ids.line(b" mine\t") == b"Warmfront-Request-Id: mine\r\n"
