@@ -6,7 +6,8 @@ token, but nothing of it should get that far:
     Host               a foreign name that was made to resolve to this machine (DNS rebinding) is
                        refused; the cache verbs are exempt, as their Host names what to purge
     Origin             must be this very listener: there is no CORS, and no preflight is answered
-    Sec-Fetch-Site     must not say that another site asks
+    Sec-Fetch-Site     must not say that another site asks; but a link may lead to a page, which the
+                       other site does not get to see and which does nothing
 """
 
 from collections.abc import Collection
@@ -16,11 +17,15 @@ from typing import Final
 
 from proxy.admin.problems import Fault, Refusal
 from proxy.exchange import Incoming
+from proxy.rfc9111.messages import Request
 
 CACHE_VERBS: Final = frozenset({"PURGE", "PURGEKEYS", "PURGETAGS", "BAN"})
 """Methods whose Host is that of a stored resource."""
 
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
+
+PAGES: Final = frozenset({"/", "/dashboard"})
+"""Where links may lead."""
 
 
 def check(incoming: Incoming, allowed_hosts: Collection[str]) -> None:
@@ -33,12 +38,28 @@ def check(incoming: Incoming, allowed_hosts: Collection[str]) -> None:
 
 def _check_site(incoming: Incoming) -> None:
     request = incoming.request
-    sites = request.headers.getall("Sec-Fetch-Site", ())
-    if any(site.lower() not in _OWN_SITE for site in sites):
+    if not is_own(request) and not _follows_link(request):
         raise _forbidden("Sec-Fetch-Site", "another site asks")
     for origin in request.headers.getall("Origin", ()):
         if origin.lower().partition("://")[2] != request.authority:
             raise _forbidden("Origin", "it is not this listener")
+
+
+def is_own(request: Request) -> bool:
+    """Whether no browser says that another site asks."""
+    sites = request.headers.getall("Sec-Fetch-Site", ())
+    return all(site.lower() in _OWN_SITE for site in sites)
+
+
+def _follows_link(request: Request) -> bool:
+    """Whether a browser goes to one of our pages, in place of the one that it shows."""
+    headers = request.headers
+    return (
+        request.method == "GET"
+        and request.target in PAGES
+        and headers.getall("Sec-Fetch-Mode", ()) == ["navigate"]
+        and headers.getall("Sec-Fetch-Dest", ()) == ["document"]
+    )
 
 
 def _check_host(incoming: Incoming, allowed_hosts: Collection[str]) -> None:

@@ -20,6 +20,7 @@ from proxy.cli.purge import purge
 from proxy.cli.reloading import reload
 from proxy.cli.serving import run_to_end
 from proxy.cli.summary import summary
+from proxy.cli.top import top
 from proxy.cli.warm import warm
 from proxy.demo.show import play_once, stay_up
 from proxy.workers import VARIABLE, supervise, work
@@ -199,5 +200,5 @@ def demo(
             raise typer.Exit(REFUSED)
 
 
-for command in (purge, entries, tags, warm, reload, explain):
+for command in (purge, entries, tags, warm, reload, explain, top):
     app.command()(command)

@@ -272,7 +272,7 @@ class TestFiles:
 
     def test_pages_name_only_files_that_are_there(self) -> None:
         named = set()
-        for page in ("index.html", "login.html"):
+        for page in ("arrive.html", "index.html", "login.html"):
             text = (files._root() / page).read_text(encoding="utf-8")
             assert not re.search(r"<style|<script>|style=|\son\w+=", text)
             named |= set(re.findall(r'"/dashboard/static/([^"]+)"', text))

@@ -43,6 +43,38 @@ async def test_a_foreign_name_for_this_machine_is_refused(
         assert answer.status == 200
 
 
+LINK = (
+    ("Sec-Fetch-Site", "cross-site"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Dest", "document"),
+)
+
+
+async def test_a_link_may_lead_to_a_page(admin: Admin) -> None:
+    answer = await admin.by(None).ask("GET", "/dashboard", *LINK)
+    assert answer.status == 200
+    assert b"form" not in answer.body
+    assert b'content="0; url=/dashboard"' in answer.body
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "lines"),
+    [
+        pytest.param("GET", "/dashboard/events", LINK, id="not a page"),
+        pytest.param("GET", "/stats", LINK, id="the API"),
+        pytest.param("POST", "/dashboard", LINK, id="not by GET"),
+        pytest.param("GET", "/dashboard", LINK[:2], id="not as a document"),
+        pytest.param("GET", "/dashboard", (LINK[0], *LINK[2:]), id="not by going there"),
+        pytest.param("GET", "/dashboard", (*LINK[:2], ("Sec-Fetch-Dest", "iframe")), id="a frame"),
+        pytest.param("GET", "/dashboard", (*LINK, ("Origin", "http://evil")), id="an Origin"),
+    ],
+)
+async def test_and_to_nothing_else(
+    admin: Admin, method: str, target: str, lines: tuple[tuple[str, str], ...]
+) -> None:
+    assert (await admin.ask(method, target, *lines)).status == 403
+
+
 async def test_other_machines_and_unix_sockets_may_use_any_name(tmp_path: Path) -> None:
     path = tmp_path / "admin"
     server = AdminServer(Shelf(), replace(OPTIONS, listen=(f"unix:{path}",)))

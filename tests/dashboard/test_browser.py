@@ -47,6 +47,15 @@ async def test_a_wrong_token_gets_nowhere_and_a_known_one_in_and_out(
         assert visit.complaints == []
 
 
+async def test_a_link_from_elsewhere_leads_to_where_one_has_logged_in(
+    browser: Browser, site: Site
+) -> None:
+    async with logged_in(browser, site) as visit:
+        await visit.page.goto(f"data:text/html,<a href='{site.url}'>Wiki</a>")
+        await visit.page.get_by_role("link", name="Wiki").click()
+        await visit.shown("Live")
+
+
 async def test_figures_move_by_themselves(browser: Browser, site: Site) -> None:
     async with logged_in(browser, site) as visit:
         note = visit.page.locator("#requests-note")

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from proxy import __version__
-from proxy.admin import reading
+from proxy.admin import guards, reading
 from proxy.admin.answers import bare
 from proxy.admin.attempts import Attempts
 from proxy.admin.dashboard import files
@@ -79,6 +79,8 @@ class Dashboard:
         )
 
     async def _page(self, ask: Ask) -> Outgoing:
+        if not guards.is_own(ask.incoming.request):
+            return files.page("arrive.html", {})  # the cookie comes with the next step
         session = self._session(ask.incoming)
         if session is None:
             return _login_page()

@@ -16,8 +16,8 @@ function axes(format, size) {
     ticks: { show: false },
   });
   return [
-    { ...common(), space: 48, size: 22, values: (_, ticks) => ticks.map(clock) },
-    { ...common(), space: 34, size, gap: 4, values: (_, ticks) => ticks.map(format) },
+    { ...common(), space: 40, incrs: [60, 120, 300], size: 22, values: (_, ticks) => ticks.map(clock) },
+    { ...common(), space: 26, size, gap: 4, values: (_, ticks) => ticks.map(format) },
   ];
 }
 

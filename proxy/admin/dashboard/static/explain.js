@@ -27,11 +27,12 @@ function query(url) {
   return [["url", url], ["mode", $("explain-form").elements.mode.value], ...fields.map((line) => ["header", line])];
 }
 
+// What would help comes first: it is what most people ask for.
 function tell({ summary, words, advice }) {
+  const others = words.filter(({ lines }) => !(advice.length && lines.join() === advice.join()));
   show("explain-result",
     h("p", { class: "verdict" }, summary),
-    ...words.flatMap(({ title, lines }) => [h("h3", {}, title), ...lines.map((line) => h("p", {}, line))]),
-    advice.length && !words.some(({ lines }) => lines.includes(advice[0]))
-      ? h("ul", {}, ...advice.map((line) => h("li", {}, line)))
-      : null);
+    advice.length ? h("div", { class: "advice" }, ...advice.map((line) => h("p", {}, line))) : null,
+    h("dl", { class: "facts wide" },
+      ...others.flatMap(({ title, lines }) => [h("dt", {}, title), h("dd", {}, ...lines.map((line) => h("p", {}, line)))])));
 }
