@@ -97,9 +97,15 @@ class Side:
 
     @property
     def asked(self) -> list[tuple[str, str, list[tuple[str, str]], bytes]]:
-        """What the origin has seen, less what says by which port it came."""
+        """What the origin has seen; its port is the name of one that nobody else names."""
+        port = f":{self.origin.port}"
         return [
-            (seen.method, seen.target, list(seen.headers.items()), seen.body)
+            (
+                seen.method,
+                seen.target,
+                [(name, value.replace(port, ":port")) for name, value in seen.headers.items()],
+                seen.body,
+            )
             for seen in self.origin.seen
         ]
 
