@@ -161,16 +161,20 @@ class Asking:
                 await self._freshening.supersede(exchange, replaces, fetched)
             return self.relay_unstored(exchange, fetched, reason, decision.reason)
         stored = self._landing.stored(exchange, fetched, decision)
+        shareable = is_shareable(stored, fetched.response_time)
+        if not shareable:
+            self._not_for_others(exchange)
+        else:
+            self._unshareable.note(exchange.key, exchange.request, shareable=True)
+            if fetched.origin.content is not None:
+                _tell(exchange, Shared(stored, fetched.origin.content))
         body = await self._landing.fill(
             exchange, fetched, stored, announced=decision.part, replaces=replaces
         )
         outgoing = _relayed(exchange.request, fetched)
-        outgoing.body = body.reader() if isinstance(body, Filling) else body
-        if not is_shareable(stored, fetched.response_time):
-            self._not_for_others(exchange)
-        else:
-            self._unshareable.note(exchange.key, exchange.request, shareable=True)
-            if isinstance(body, Filling):
+        if isinstance(body, Filling):
+            outgoing.body = body.reader()
+            if shareable:
                 _tell(exchange, Shared(stored, body))
         status = CacheStatus(
             forward=forward_of(reason),
@@ -311,5 +315,6 @@ def _relayed(request: Request, fetched: Fetched) -> Outgoing:
     if request.method == "HEAD" or bodiless:
         outgoing.length = None
     else:
-        outgoing.body, outgoing.length = origin.body, origin.length
+        outgoing.body = origin.body if origin.content is None else origin.content
+        outgoing.length = origin.length
     return outgoing

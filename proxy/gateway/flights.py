@@ -180,7 +180,9 @@ class Flights:
             case None:
                 # Any purge may concern what nobody knows the tags of yet.
                 return flight.born != self._state.position
-            case Shared(stored=stored) as shared:
-                return shared.arriving is None or not self.is_untouched(stored, flight.key.url)
+            case Shared(stored=stored, body=body):
+                # One whose body is whole goes on until it is stored.
+                over = isinstance(body, Filling) and not body.keeping
+                return over or not self.is_untouched(stored, flight.key.url)
             case _:
                 return True

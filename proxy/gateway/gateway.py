@@ -334,8 +334,8 @@ class Gateway:
             exchange.flight = flight
             return await self._ask_alone(exchange, found, reason)
         finally:
-            if not isinstance(flight.known, Shared):  # else it ends with its body
-                flight.end()
+            if not (isinstance(flight.known, Shared) and flight.known.arriving is not None):
+                flight.end()  # else it ends with its body
 
     async def _follow(
         self, exchange: Exchange, found: Found | None, reason: Reason, outcome: Outcome

@@ -72,7 +72,7 @@ class Landing:
         announced: ByteRange | None = None,
         replaces: Entry | None = None,
     ) -> Filling | bytes:
-        """The body for the client, which is stored as it passes; b"" is stored at once.
+        """The body for the client, which is stored as it passes, or at once where it is here.
 
         Args:
             exchange: The request.
@@ -85,9 +85,10 @@ class Landing:
         land = partial(
             self._land, exchange, fetched, stored, announced=announced, replaces=replaces
         )
-        if fetched.origin.length == 0:
-            await land(b"")
-            return b""
+        whole = b"" if fetched.origin.length == 0 else fetched.origin.content
+        if whole is not None:
+            await land(whole)
+            return whole
         return Filling(
             fetched.origin,
             self._max_object_size,

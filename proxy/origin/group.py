@@ -159,7 +159,7 @@ class OriginGroup:
             member.abandoned(ticket)
             raise
         ticket = member.answered(ticket, response.status)
-        if response.length == 0 or response.tunnel is not None:
+        if response.length == 0 or response.content is not None or response.tunnel is not None:
             # A tunnel lasts as long as its two ends like: it would hold its place for ever.
             member.completed(ticket)
             if leave is not None:
