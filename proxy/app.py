@@ -169,6 +169,10 @@ class App:
         self._use(self._new_gateway(settings, self._backing, self._origins))
         return _needing_restart(old, settings)
 
+    def cover(self, of_others: Sequence[socket.socket]) -> None:
+        """Accept from these sockets too, and from no others of such any more."""
+        self._listener.cover(of_others, tls=self._tls)
+
     async def hand_over(self) -> None:
         """Leave the admin API to a successor that answers it already."""
         if self.admin is not None:

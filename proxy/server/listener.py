@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ class Listener:
         self._handler = HttpHandler(respond, options, emit)
         self._hot: dict[str, HotPath] = {}
         self._doors: list[Door] = []
+        self._covered: list[Door] = []
         self._arriving: set[asyncio.Task[None]] = set()
         self._unix_sockets: list[tuple[Path, int]] = []
         self._no_descriptor = Shortage("Out of file descriptors for connections")
@@ -73,15 +74,30 @@ class Listener:
             self._unix_sockets.append((path, _inode(path)))
         if tls is not None:
             tls.set_alpn_protocols(["http/1.1"])
-        for sock in listening:
-            door = Door(
-                sock,
-                partial(self._welcome, self._acceptor, tls),
-                plain=tls is None,
-                shortage=self._no_descriptor,
-            )
-            self._doors.append(door)
+        self._doors += self._opened(listening, self._acceptor, tls)
+
+    def cover(self, listening: Sequence[socket.socket], *, tls: ssl.SSLContext | None) -> None:
+        """Accept from these too, until this is called again; only after `start`."""
+        doors, self._covered = self._covered, []
+        if self._acceptor is not None and not self._acceptor.draining:
+            self._covered = self._opened(listening, self._acceptor, tls)
+        for door in doors:
+            door.close()
+
+    def _opened(
+        self,
+        listening: Iterable[socket.socket],
+        acceptor: Acceptor,
+        tls: ssl.SSLContext | None,
+    ) -> list[Door]:
+        welcome = partial(self._welcome, acceptor, tls)
+        doors = [
+            Door(sock, welcome, plain=tls is None, shortage=self._no_descriptor)
+            for sock in listening
+        ]
+        for door in doors:
             door.open()
+        return doors
 
     def answer_from(self, answers: Answers) -> None:
         """From now on answer what needs no waiting from these, without `respond`."""
@@ -107,7 +123,8 @@ class Listener:
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it ends in force
         """Accept nothing more, let running requests finish for so many seconds, close."""
         self.retire()
-        doors, self._doors = self._doors, []
+        doors = [*self._doors, *self._covered]
+        self._doors, self._covered = [], []
         for door in doors:
             door.close()
         for path, inode in self._unix_sockets:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from proxy.settings import Recipe, Settings
@@ -16,14 +17,23 @@ class Orders:
         workers: How many there are.
         listen: Addresses to answer on, all of which are among the sockets.
         admin: The same of the admin API; None where another worker is in charge of it.
-        sockets: Descriptors of listening sockets.
+        own: Descriptors of listening sockets, for each worker those that it accepts from.
+        index: Which of them is this one.
+        shared: The same of sockets that it shares with others.
     """
 
     recipe: Recipe
     workers: int
     listen: tuple[str, ...]
     admin: tuple[str, ...] | None
-    sockets: tuple[int, ...]
+    own: tuple[tuple[int, ...], ...]
+    index: int
+    shared: tuple[int, ...]
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that the process must be given."""
+        return (*chain(*self.own), *self.shared)
 
     def settings(self, env: Mapping[str, str]) -> Settings:
         """Those of this worker: its share of the memory, its part of the addresses."""
@@ -50,5 +60,7 @@ class Orders:
             workers=value["workers"],
             listen=tuple(value["listen"]),
             admin=None if admin is None else tuple(admin),
-            sockets=tuple(value["sockets"]),
+            own=tuple(map(tuple, value["own"])),
+            index=value["index"],
+            shared=tuple(value["shared"]),
         )

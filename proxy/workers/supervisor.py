@@ -6,7 +6,9 @@
     SIGUSR2           every worker gets a successor, which runs the program as it is on the disk
 
 The listening sockets are this process's own, so what waits in their queues outlives every worker.
-A worker that ends by itself is started anew, later each time. When this process dies, its workers
+Each worker accepts from sockets of its own (SO_REUSEPORT): of one socket for all, whoever happens
+to be awake would take all that come at once. A worker that ends by itself is started anew, later
+each time; until then another one covers for it at its sockets. When this process dies, its workers
 notice at once and end: see `worker`.
 """
 
@@ -16,9 +18,10 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,8 +107,9 @@ class Supervisor:
         self._announce = announce
         self._hub = Hub(wall)
         self._log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("warmfront")
-        self._public: list[socket.socket] = []
-        self._private: list[socket.socket] = []  # of the admin API
+        self._own: list[list[socket.socket]] = [[] for _ in range(settings.workers)]
+        self._shared: list[socket.socket] = []  # by all, since they cannot be had twice
+        self._admins: list[socket.socket] = []
         self._paths: list[Path] = []
         self._places: dict[int, Worker] = {}
         self._all: set[Worker] = set()
@@ -146,7 +150,7 @@ class Supervisor:
                 worker.kill()
             if late:
                 await asyncio.wait(late)
-        for sock in (*self._public, *self._private):
+        for sock in chain(*self._own, self._shared, self._admins):
             sock.close()
         for path in self._paths:
             path.unlink(missing_ok=True)
@@ -190,12 +194,10 @@ class Supervisor:
     def _bind(self, given: list[socket.socket]) -> None:
         settings = self._settings
         for address in settings.listen:
-            self.addresses.append(self._listen_on(address, given, self._public))
+            self.addresses.append(self._listen_on(address, given))
         if settings.admin is not None:
             try:
-                self._admin = tuple(
-                    self._listen_on(one, given, self._private) for one in settings.admin.listen
-                )
+                self._admin = tuple(self._admin_on(one, given) for one in settings.admin.listen)
             except OSError as error:
                 if settings.admin.listen_given:
                     raise
@@ -207,19 +209,34 @@ class Supervisor:
                 addresses=sockets.described(given),
             )
 
-    def _listen_on(
-        self, address: ListenAddress, given: list[socket.socket], into: list[socket.socket]
-    ) -> str:
-        """Have a socket for it; the address with the port that it got."""
+    def _listen_on(self, address: ListenAddress, given: list[socket.socket]) -> str:
+        """Have sockets for clients there; the address with the port that it got."""
         found = sockets.take(given, str(address))
-        if not found:
-            found = sockets.bind(str(address), shared=self._settings.reuse_port)
-            if isinstance(address, UnixAddress):
-                self._paths.append(Path(address.path))
-        into += found
-        if isinstance(address, TcpAddress) and address.port == 0:
-            return str(TcpAddress(address.host, found[0].getsockname()[1]))
+        if found or isinstance(address, UnixAddress):
+            self._shared += found or self._bound(address)
+            return str(address)
+        if not self._settings.reuse_port:
+            probes = sockets.bind(str(address))  # nobody else may be there
+            address = _with_port(address, probes[0])
+            for probe in probes:
+                probe.close()
+        for own in self._own:
+            bound = sockets.bind(str(address), shared=True)
+            address = _with_port(address, bound[0])
+            own.extend(bound)
         return str(address)
+
+    def _admin_on(self, address: ListenAddress, given: list[socket.socket]) -> str:
+        """Have sockets for the admin API there; the address with the port that it got."""
+        found = sockets.take(given, str(address)) or self._bound(address)
+        self._admins += found
+        return str(address if isinstance(address, UnixAddress) else _with_port(address, found[0]))
+
+    def _bound(self, address: ListenAddress) -> list[socket.socket]:
+        found = sockets.bind(str(address))
+        if isinstance(address, UnixAddress):
+            self._paths.append(Path(address.path))
+        return found
 
     async def _spawn(self, index: int) -> Worker:
         """Start a process and have it watched."""
@@ -227,7 +244,7 @@ class Supervisor:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, *sys.orig_argv[1:]),
-                pass_fds=[theirs.fileno(), *self._orders(index).sockets],
+                pass_fds=[theirs.fileno(), *self._orders(index).descriptors],
                 env={**os.environ, VARIABLE: str(theirs.fileno())},
                 stdin=asyncio.subprocess.DEVNULL,
             )
@@ -254,17 +271,19 @@ class Supervisor:
 
     def _orders(self, index: int) -> Orders:
         in_charge = index == 0
-        handed_down = [*self._public, *(self._private if in_charge else ())]
         return Orders(
             recipe=self._recipe,
             workers=self._settings.workers,
             listen=tuple(self.addresses),
             admin=self._admin if in_charge else None,
-            sockets=tuple(sock.fileno() for sock in handed_down),
+            own=tuple(_descriptors(own) for own in self._own),
+            index=index,
+            shared=_descriptors([*self._shared, *(self._admins if in_charge else ())]),
         )
 
     def _is_ready(self, worker: Worker, made: list[str] | None) -> None:
         self._places[worker.index] = worker
+        self._cover()
         if not worker.ready.done():
             worker.ready.set_result(made)
         if made is not None:
@@ -291,10 +310,20 @@ class Supervisor:
             worker.ready.set_exception(WorkerFailedError(None, f"a worker ended with code {code}"))
         if worker.leaving or self._ending or self._places.get(worker.index) is not worker:
             return
+        del self._places[worker.index]
+        self._cover()
         self._log.error("a worker has ended, another one takes its place", code=code)
         if asyncio.get_running_loop().time() - began > _SETTLED:
             del self._early_ends[worker.index]
         await self._replace(worker.index)
+
+    def _cover(self) -> None:
+        """Have those who are there accept for those who are not."""
+        there = list(self._places.values())
+        missing = [index for index in range(len(self._own)) if index not in self._places]
+        for number, worker in enumerate(there):
+            with suppress(ChannelLost):
+                worker.member.channel.tell("cover", missing[number :: len(there)])
 
     async def _replace(self, index: int) -> None:
         """Try until there is one, each time after a longer pause."""
@@ -376,6 +405,15 @@ def _reread(
         return applied
 
     return None if reload is None else Reloading(settings, reload, apply)
+
+
+def _with_port(address: TcpAddress, sock: socket.socket) -> TcpAddress:
+    """The port that the system picked, where it was left to it."""
+    return TcpAddress(address.host, address.port or sock.getsockname()[1])
+
+
+def _descriptors(of: Iterable[socket.socket]) -> tuple[int, ...]:
+    return tuple(sock.fileno() for sock in of)
 
 
 def _fixed(settings: Settings) -> set[tuple[str, object]]:

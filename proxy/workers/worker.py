@@ -39,12 +39,14 @@ async def work(descriptor: int) -> int:
     orders = Orders.told(await channel.call("hello"))
     settings = orders.settings(os.environ)
     logs.configure(settings.log.level.value, settings.log.format.value)
-    app = App(settings, [_socket(one) for one in orders.sockets], channel)
+    own = orders.own[orders.index]
+    app = App(settings, [_socket(one) for one in (*own, *orders.shared)], channel)
     try:
         await app.start()
     except (OSError, SettingsError, TokenFileError) as error:
         channel.tell("failed", _explained(error))
         return 1
+    channel.news["cover"] = _Covering(app, orders)
     channel.calls["reload"] = _Reloading(app, orders)
     channel.calls["hand_over"] = lambda _: app.hand_over()
     channel.tell("ready", _made_token(app))
@@ -74,6 +76,19 @@ class _Reloading:
         self._orders = orders
         logs.configure(settings.log.level.value, settings.log.format.value)
         return needing
+
+
+class _Covering:
+    """Accepts for workers that are not there."""
+
+    def __init__(self, app: App, orders: Orders) -> None:
+        self._app = app
+        self._orders = orders
+
+    def __call__(self, missing: list[int]) -> None:
+        """Do so for these, and for no others any more."""
+        of_them = (one for index in missing for one in self._orders.own[index])
+        self._app.cover([_socket(os.dup(one)) for one in of_them])
 
 
 def _socket(descriptor: int) -> socket.socket:

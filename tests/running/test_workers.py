@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.apparatus import Answer, read_answer
 from tests.redis_server import RedisServer, free_port, shared_redis
 from tests.running.clients import load
 from tests.running.origin import ScriptedOrigin, content
-from tests.running.processes import LIMIT, Running, running
+from tests.running.processes import LIMIT, START_LIMIT, Running, running
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+
+_NUMBERS = itertools.count(100)
 
 TOKEN = "a-token-for-the-workers-0123456789"  # noqa: S105 - of servers that live for a test
 
@@ -55,8 +60,9 @@ class Proxy:
         answer = await ask(self.admin, method, target, body, host="localhost")
         return answer.status, json.loads(answer.body)
 
-    async def warm(self, target: str) -> None:
-        """Have it in the memory of both workers."""
+    async def warmed(self) -> str:
+        """A target like no other, in the memory of both workers."""
+        target = f"/kept/{next(_NUMBERS)}"
         url = f"http://api.example{target}"
         _, job = await self.admin_api("POST", "/warm", {"urls": [url]})
         async with asyncio.timeout(LIMIT):
@@ -64,10 +70,11 @@ class Proxy:
                 await asyncio.sleep(0.02)
                 _, job = await self.admin_api("GET", f"/warm/{job['id']}")
         assert (job["stored"], job["failed"]) == (1, 0), job
+        return target
 
     async def renewed(self, gone: int) -> None:
         """Wait until there are two workers again, without one."""
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(START_LIMIT):
             while True:
                 workers = self.workers
                 with suppress(OSError, asyncio.IncompleteReadError):
@@ -107,8 +114,33 @@ async def started(origin: ScriptedOrigin, directory: Path, rest: str = "") -> As
         yield Proxy(supervisor, admin, directory / "proxy.yaml")
 
 
-@pytest.fixture
-async def proxy(origin: ScriptedOrigin, tmp_path: Path) -> AsyncIterator[Proxy]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def origin() -> AsyncIterator[ScriptedOrigin]:
+    made = ScriptedOrigin()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting(
+    origin: ScriptedOrigin, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Proxy]:
+    """One for all tests that leave it as well as they found it."""
+    async with started(origin, tmp_path_factory.mktemp("workers")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def proxy(lasting: Proxy) -> Proxy:
+    """The lasting one, with two workers and none that is on its way out."""
+    await lasting.renewed(0)
+    return lasting
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def mortal(origin: ScriptedOrigin, tmp_path: Path) -> AsyncIterator[Proxy]:
+    """One that may be brought to its end."""
     async with started(origin, tmp_path) as made:
         yield made
 
@@ -122,28 +154,31 @@ def version_of(answer: Answer) -> int:
 
 
 async def test_one_admin_api_speaks_for_all(proxy: Proxy, origin: ScriptedOrigin) -> None:
-    await proxy.warm("/kept/1")
-    assert origin.requests == 2  # one for each worker
-    url = "/entries?url=http://api.example/kept/1"
+    await proxy.admin_api("POST", "/purge", {"all": True})
+    _, before = await proxy.admin_api("GET", "/stats")
+    asked = origin.requests
+    target = await proxy.warmed()
+    assert origin.requests == asked + 2  # one for each worker
+    url = f"/entries?url=http://api.example{target}"
     _, found = await proxy.admin_api("GET", url)
     assert [entry["tier"] for entry in found["entries"]] == ["memory", "memory"]
     for _ in range(10):
-        answer = await proxy.get("/kept/1")
+        answer = await proxy.get(target)
         assert answer.hit
         past = f"/explain/requests/{answer.headers['Warmfront-Request-Id']}"
         status, told = await proxy.admin_api("GET", past)
         assert (status, told["answer"]["cache_status"]) == (200, answer.cache_status)
     _, stats = await proxy.admin_api("GET", "/stats")
-    assert stats["requests"]["hit"] == 10
-    assert stats["memory"]["entries"] == 2
+    assert stats["requests"]["hit"] == before["requests"].get("hit", 0) + 10
     assert stats["memory"]["max_size"] == 256 << 20
     assert len(stats["log"]["nodes"]) == 2
-    assert stats["origins"][0]["origins"][0]["requests"] == 2
+    counted = [one["origins"][0]["origins"][0]["requests"] for one in (before, stats)]
+    assert counted[1] == counted[0] + 2
     metrics = (await ask(proxy.admin, "GET", "/metrics", host="localhost")).body.decode()
-    assert re.search(
-        r'^warmfront_requests_total\{.*outcome="hit".*\} 10\.0$', metrics, re.MULTILINE
-    )
-    names = {"urls": ["http://api.example/kept/1"]}
+    shown = re.search(r'_requests_total\{.*outcome="hit".*\} (.*)\n', metrics)
+    assert shown is not None
+    assert float(shown[1]) == stats["requests"]["hit"]
+    names = {"urls": [f"http://api.example{target}"]}
     _, told = await proxy.admin_api("POST", "/purge", {**names, "dry_run": True})
     assert told["entries"] == 2
     status, told = await proxy.admin_api("POST", "/purge", names)
@@ -155,7 +190,8 @@ async def test_after_a_purge_nobody_sees_anything_older(
     proxy: Proxy, origin: ScriptedOrigin
 ) -> None:
     """Purges of everything, by turns with changes, while clients ask all the time."""
-    floor = 0
+    await proxy.admin_api("POST", "/purge", {"all": True})
+    floor = origin.version
     wrong: list[str] = []
 
     async def look(targets: Iterator[str]) -> None:
@@ -185,24 +221,42 @@ async def test_after_a_purge_nobody_sees_anything_older(
 async def test_a_worker_that_is_killed_has_a_successor(
     proxy: Proxy, origin: ScriptedOrigin, index: int
 ) -> None:
-    await proxy.warm("/kept/1")
-    victim = sorted(proxy.workers)[index]
+    target = await proxy.warmed()
+    ended = proxy.supervisor.logged("a worker has ended")
+    victim = proxy.workers[index]
     os.kill(victim, signal.SIGKILL)
     origin.version += 1
     status, told = await proxy.admin_api("POST", "/purge", {"all": True})
     assert status == 200, told  # by those who live: nobody waits for the dead
     assert told["acked"] == told["nodes"] >= 1
     for _ in range(10):
-        assert version_of(await proxy.get("/kept/1")) == origin.version
+        assert version_of(await proxy.get(target)) == origin.version
     await proxy.renewed(victim)
     for _ in range(10):
-        assert version_of(await proxy.get("/kept/1")) == origin.version
-    assert proxy.supervisor.logged("a worker has ended") == 1
+        assert version_of(await proxy.get(target)) == origin.version
+    assert proxy.supervisor.logged("a worker has ended") == ended + 1
+
+
+async def test_others_accept_for_one_that_is_not_there(proxy: Proxy) -> None:
+    before = proxy.workers
+    os.kill(before[1], signal.SIGKILL)
+    async with asyncio.timeout(LIMIT):
+        while not (successors := set(proxy.workers) - set(before)):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    os.kill(next(iter(successors)), signal.SIGSTOP)  # it takes its time
+    answers = await asyncio.gather(*(proxy.get(f"/kept/{number}") for number in range(20)))
+    assert [answer.status for answer in answers] == [200] * 20
+    os.kill(next(iter(successors)), signal.SIGCONT)
+    await proxy.renewed(before[1])
+    answers = await asyncio.gather(*(proxy.get(f"/kept/{number}") for number in range(20)))
+    assert [answer.status for answer in answers] == [200] * 20
 
 
 async def test_a_worker_that_hangs_is_told_as_pending(proxy: Proxy, origin: ScriptedOrigin) -> None:
-    await proxy.warm("/kept/1")
-    hanging = max(proxy.workers)  # the other one has the admin API
+    target = await proxy.warmed()
+    _, stats = await proxy.admin_api("GET", "/stats")
+    in_charge = int(stats["node"].rpartition(":")[2])
+    (hanging,) = set(proxy.workers) - {in_charge}
     os.kill(hanging, signal.SIGSTOP)
     origin.version += 1
     status, told = await proxy.admin_api("POST", "/purge", {"all": True, "wait": 0.2})
@@ -212,16 +266,16 @@ async def test_a_worker_that_hangs_is_told_as_pending(proxy: Proxy, origin: Scri
     status, told = await proxy.admin_api("POST", "/purge", {"tags": ["nobody"]})
     assert (status, told["acked"], told["nodes"]) == (200, 2, 2)
     for _ in range(10):
-        assert version_of(await proxy.get("/kept/1")) == origin.version
+        assert version_of(await proxy.get(target)) == origin.version
 
 
-async def test_without_the_supervisor_the_workers_end(proxy: Proxy) -> None:
-    workers = proxy.workers
-    proxy.supervisor.process.kill()
+async def test_without_the_supervisor_the_workers_end(mortal: Proxy) -> None:
+    workers = mortal.workers
+    mortal.supervisor.process.kill()
     async with asyncio.timeout(LIMIT):
         while any(map(_runs, workers)):  # noqa: ASYNC110 - they tell nobody
             await asyncio.sleep(0.02)
-    assert proxy.supervisor.logged("the supervisor is gone") == 2
+    assert mortal.supervisor.logged("the supervisor is gone") == 2
 
 
 def _runs(pid: int) -> bool:
@@ -229,7 +283,7 @@ def _runs(pid: int) -> bool:
 
 
 async def test_reload_in_place_and_worker_by_worker(proxy: Proxy) -> None:
-    await proxy.warm("/kept/1")
+    target = await proxy.warmed()
     workers = proxy.workers
     text = proxy.config.read_text()
 
@@ -237,13 +291,13 @@ async def test_reload_in_place_and_worker_by_worker(proxy: Proxy) -> None:
         before = proxy.supervisor.logged(says)
         proxy.config.write_text(changed)
         proxy.supervisor.process.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(START_LIMIT):
             while proxy.supervisor.logged(says) == before:  # noqa: ASYNC110 - a file tells nobody
                 await asyncio.sleep(0.02)
 
     await reload(f"{text}rotues: []\n", "reload failed")
     await reload(f"{text}routes: [{{match: {{path: /passed/*}}, cache: off}}]\n", "reloaded")
-    assert (await proxy.get("/kept/1")).hit  # nothing was lost
+    assert (await proxy.get(target)).hit  # nothing was lost
     assert "detail=cache-off" in (await proxy.get("/passed/1")).cache_status
     assert proxy.workers == workers
     async with load(proxy.supervisor.port, pages(20), keeping=3, fresh=3) as seen:
@@ -252,20 +306,21 @@ async def test_reload_in_place_and_worker_by_worker(proxy: Proxy) -> None:
         await proxy.renewed(workers[0])
         assert not set(proxy.workers) & set(workers)
     assert (seen.lost, seen.turned_away, seen.wrong) == ([], [], [])
+    await reload(text, "all workers are new")
     status, _ = await proxy.admin_api("GET", "/readyz")
     assert status == 200
 
 
-async def test_the_end_loses_no_request(proxy: Proxy, origin: ScriptedOrigin) -> None:
+async def test_the_end_loses_no_request(mortal: Proxy, origin: ScriptedOrigin) -> None:
     async with asyncio.timeout(LIMIT):
-        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.supervisor.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", mortal.supervisor.port)
         writer.write(b"GET /passed/1 HTTP/1.1\r\nHost: api.example\r\n\r\n")
-        proxy.supervisor.terminate()
+        mortal.supervisor.terminate()
         answer = await read_answer(reader, "GET")
         writer.close()
     assert (answer.status, version_of(answer)) == (200, origin.version)
-    assert await proxy.supervisor.ended() == 0
-    assert proxy.supervisor.logged("error") == 0
+    assert await mortal.supervisor.ended() == 0
+    assert mortal.supervisor.logged("error") == 0
 
 
 @pytest.fixture
@@ -279,13 +334,14 @@ async def test_workers_share_a_redis(
 ) -> None:
     async with started(origin, tmp_path, f"store: {{redis: {{url: '{redis.url}'}}}}\n") as proxy:
         await proxy.renewed(0)  # each knows of the other
-        await proxy.warm("/kept/1")
-        assert origin.requests == 1
+        asked = origin.requests
+        target = await proxy.warmed()
+        assert origin.requests == asked + 1
         origin.version += 1
         status, told = await proxy.admin_api("POST", "/purge", {"all": True})
         assert (status, told["acked"], told["nodes"]) == (200, 2, 2)
         for _ in range(4):
-            assert version_of(await proxy.get("/kept/1")) == origin.version
+            assert version_of(await proxy.get(target)) == origin.version
 
 
 async def test_what_a_worker_cannot_do_is_told_at_start(

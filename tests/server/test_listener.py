@@ -369,3 +369,22 @@ class TestDrain:
             await asyncio.wait_for(listener.close(), 5)
             await peer.closed()
         await eventually(cancelled.is_set)
+
+
+async def test_covering_for_another(listen: Listen) -> None:
+    listener = await listen(echo)
+    (other,) = bind("127.0.0.1:0")
+    port = other.getsockname()[1]
+    with other:
+        listener.cover([other.dup()], tls=None)
+        async with Peer(*await asyncio.open_connection("127.0.0.1", port)) as peer:
+            assert (await peer.ask()).status == 200
+            listener.cover([], tls=None)
+            assert (await peer.ask()).status == 200  # who is in stays
+            async with Peer(*await asyncio.open_connection("127.0.0.1", port)) as waiting:
+                waiting.send(GET)
+                listener.cover([other.dup()], tls=None)
+                assert (await waiting.reply()).status == 200
+        await listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
