@@ -27,7 +27,7 @@ _MOST_WAITING: Final = 4096
 """Lines; a burst should not grow into a long write."""
 
 _MOST_REMEMBERED: Final = 8192
-"""Answers; one that is given again is another event once a second."""
+"""Answers that are given again."""
 
 _TIME: Final = "@timestamp@"
 
@@ -74,10 +74,10 @@ class AccessLog:
             case Repeated(answers=answers):
                 self._write_repeated(answers)
             case Refused():
-                self._write(*self._made(refused_fields(event)))
+                self._write(self._line(refused_fields(event)))
             case Answered():
                 if self._sample >= 1.0 or _is_error(event) or self._draw() < self._sample:
-                    self._write(*self._made(answered_fields(event)))
+                    self._write(self._line(answered_fields(event)))
             case _:
                 assert_never(event)
 
@@ -92,20 +92,25 @@ class AccessLog:
 
     def _write_repeated(self, answers: Sequence[tuple[Answered, int]]) -> None:
         """Write the share of them that is due; what is left of it counts with the next ones."""
+        now, owed, written = self._now(), self._owed, 0
+        lines: list[bytes] = []
         for event, number in answers:
-            due = self._owed + number * self._sample
-            lines = int(due)
-            self._owed = due - lines
-            if lines:
-                self._write(*self._remembered_of(event), lines)
+            owed += number * self._sample
+            if owed >= 1.0:
+                due = int(owed)
+                owed -= due
+                written += due
+                before, after = self._remembered_of(event)
+                lines.append((before + now + after) * due)
+        self._owed = owed
+        self._write(b"".join(lines), written)
 
-    def _write(self, before: bytes, after: bytes, number: int = 1) -> None:
-        line = before + self._now() + after
-        self._lines.append(line * number)
+    def _write(self, lines: bytes, number: int = 1) -> None:
+        self._lines.append(lines)
         self._waiting += number
-        if self._waiting == number:
+        if len(self._lines) == 1:
             self._flush_soon()
-        elif self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MOST_WAITING:
             self.flush()
 
     def _flush_soon(self) -> None:
@@ -124,6 +129,10 @@ class AccessLog:
             known = (event, *self._made(answered_fields(event)))
             self._remembered[id(event)] = known
         return known[1:]
+
+    def _line(self, fields: Fields) -> bytes:
+        before, after = self._made(fields)
+        return before + self._now() + after
 
     def _made(self, fields: Fields) -> tuple[bytes, bytes]:
         # The time comes first: whatever a request says, this is not found in it.

@@ -46,7 +46,8 @@ class Answered:
 class Repeated:
     """Hits were given again from memory, as soon as their requests were read.
 
-    Nobody has looked at a clock for them, or at what else the requests said.
+    Nobody has looked at a clock for them, or at what else the requests said; their `cache_status`
+    leaves out the ttl. An answer is the same object each time.
 
     Attributes:
         answers: Each with how often, since the last time this was told.

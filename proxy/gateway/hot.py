@@ -56,6 +56,9 @@ _MOST_WATCHED: Final = 40
 _MOST_VARIANTS: Final = 8
 """Under one key: all are compared with what they were."""
 
+_REPEATED: Final = CacheStatus(hit=True, detail=Reason.FRESH).render()
+"""Cache-Status as it is told: without the ttl, it is the same for as long as the answer is."""
+
 _TOLD_EVERY: Final = 0.1
 """Seconds; to tell of each hit by itself would take longer than to answer it."""
 
@@ -235,7 +238,7 @@ class HotAnswer:
             exchange.request.method,
             exchange.uri,
             outgoing.status,
-            cache_status="",
+            _REPEATED,
             duration=0.0,
             route=exchange.matched.route.name,
             outcome=Outcome.HIT,
@@ -288,7 +291,6 @@ class HotAnswer:
         age, ttl = freshness.current_age(now), freshness.ttl(now)
         status = CacheStatus(hit=True, ttl=int(ttl), detail=Reason.FRESH).render()
         self.changing = (("Age", str(int(age))), ("Cache-Status", status))
-        self._event = replace(self._event, cache_status=status)
         self._since = now
         self._until = now + min(1 - age % 1, ttl % 1, ttl - self._window) - _MARGIN
 

@@ -7,6 +7,7 @@ origins see must not differ in a byte.
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -211,7 +212,8 @@ def _told(one: Side) -> list[object]:
             case Repeated(answers=answers):
                 told += [answer for answer, number in answers for _ in range(number)]
             case Answered():
-                told.append(replace(event, request_id=""))
+                status = re.sub("(?<=; hit); ttl=[0-9]+", "", event.cache_status)
+                told.append(replace(event, request_id="", cache_status=status))
             case _:
                 told.append(event)
     return told
