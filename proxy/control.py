@@ -102,6 +102,11 @@ class ProxyControl:
         self._started = time.monotonic()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
+    @property
+    def has_index(self) -> bool:
+        """Whether it is known which entries carry which tag, whoever has stored them."""
+        return self._backing.index is not None
+
     async def purge(self, order: admin.PurgeOrder, *, wait: float) -> admin.PurgeReceipt:
         """See Control."""
         entries = await self.estimate(order)

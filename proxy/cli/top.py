@@ -122,7 +122,12 @@ def _purges(purges: Sequence[Json]) -> Iterator[Sequence[str]]:
     for one in purges[:_ROWS]:
         nodes = len(one["acked"]) + len(one["pending"])
         what = f"{one['what']}{' ...' if one['names'] > 3 else ''}{' (soft)' * one['soft']}"  # noqa: PLR2004 - as many as are named
-        yield f"{one['seq']}", what, f"{len(one['acked'])} of {nodes}"
+        yield _number(one["seq"]), what, f"{len(one['acked'])} of {nodes}"
+
+
+def _number(seq: int) -> str:
+    """Those of a log in Redis are long, and only their ends differ."""
+    return f"...{seq % 10**6:06d}" if seq >= 10**9 else str(seq)
 
 
 def _table(

@@ -115,8 +115,10 @@ class Hub:
             moved.cancel()
 
     async def _ask_others(self, asker: Member, name: str, value: Any) -> list[Any]:
-        """What all other members answer; who does not is left out."""
-        others = [one for one in self._joined if one is not asker]
+        """What all other members answer, with a log in Redis too; who does not is left out."""
+        others = [
+            one for one in self._members if one is not asker and not one.channel.lost.is_set()
+        ]
         answers = await asyncio.gather(*(_ask(one, name, value) for one in others))
         return [answer for answer in answers if answer is not None]
 

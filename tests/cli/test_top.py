@@ -129,6 +129,11 @@ def test_nothing_yet(admin: FakeAdmin) -> None:
         assert piece in text, piece
 
 
+def test_long_numbers_are_cut(admin: FakeAdmin) -> None:
+    purge = PastPurge(seq=1795343684008073, at=0.0, what="tag a", names=1, soft=False)
+    assert "...008073 tag a 0 of 0" in shown(admin, purges=(purge,))
+
+
 def test_trouble_stands_out(admin: FakeAdmin) -> None:
     nodes = (NodeStats("a", 1, 0.1), NodeStats("b", 1, 0.1))
     log = LogStats("redis", 7, 0, trusted=False, patterns=0, nodes=nodes)

@@ -213,8 +213,11 @@ async def test_what_is_too_old_to_be_known_is_not_valid() -> None:
         assert isinstance(await log.judge(0, URL, [tag_scope("9")]), Invalid)
 
 
-async def test_questions_reach_all_others() -> None:
-    async with fleet(3) as made:
+@pytest.mark.parametrize("joins", [True, False], ids=["a log here", "a log in Redis"])
+async def test_questions_reach_all_others(*, joins: bool) -> None:
+    async with fleet(0) as made:
+        for _ in range(3):
+            await made.add(joins=joins)
 
         def answering(number: int) -> Any:
             async def answer(value: Any) -> Any:

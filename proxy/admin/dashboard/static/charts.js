@@ -37,7 +37,7 @@ class Chart {
     this.pick = pick;
     this.options = () => ({
       ...this.extent(),
-      padding: [6, 4, 0, 0],
+      padding: [6, 16, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 } },
       scales: { x: { time: true }, y: { range } },

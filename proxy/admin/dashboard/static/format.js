@@ -47,3 +47,6 @@ export function span(number) {
 
 export const counted = (number, one, many) =>
   number == null ? `an unknown number of ${many}` : `${whole(number)} ${number === 1 ? one : many}`;
+
+// Numbers of a log in Redis are long, and only their ends differ.
+export const numbered = (seq) => (seq < 1e9 ? String(seq) : `…${String(seq).slice(-6)}`);

@@ -1,7 +1,7 @@
 // What happens now.
 
 import { $, figure, h, rows, show, text } from "./dom.js";
-import { ago, bytes, joined, percent, rate, seconds, span, whole } from "./format.js";
+import { ago, bytes, joined, numbered, percent, rate, seconds, span, whole } from "./format.js";
 
 const OUTCOMES = ["hit", "stale", "revalidated", "collapsed", "miss", "bypass", "error", "refused"];
 const STATES = { up: "up", down: "down", half_open: "trying", slow_start: "warming", draining: "leaving" };
@@ -96,7 +96,7 @@ function store({ memory, redis, log }) {
   const nodes = log.nodes.length || 1;
   const trust = log.trusted ? "in step with the purge log" : "without news of the purge log";
   tiers.push(h("p", { class: log.trusted ? "hint" : "verdict bad" },
-    `${nodes === 1 ? "1 process" : `${nodes} processes`}, ${trust}; last purge no. ${log.position}`));
+    `${nodes === 1 ? "1 process" : `${nodes} processes`}, ${trust}; last purge no. ${numbered(log.position)}`));
   show("store", ...tiers);
 }
 
@@ -136,7 +136,7 @@ function purges(found, now) {
       const nodes = one.acked.length + one.pending.length;
       const told = one.pending.length ? `Waiting for ${one.pending.join(", ")}` : `Applied by ${one.acked.join(", ")}`;
       return [
-        h("td", { class: "n" }, String(one.seq)),
+        h("td", { class: "n", title: String(one.seq) }, numbered(one.seq)),
         h("td", { class: "mono long", title: one.what + more }, one.what + more + (one.soft ? " (soft)" : "")),
         h("td", {}, h("span", { class: `tag ${one.pending.length ? "waiting" : "done"}`, title: told }, `${one.acked.length} of ${nodes}`)),
         h("td", { class: "n" }, ago(now - one.at)),
