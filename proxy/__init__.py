@@ -12,6 +12,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     figures      what /stats and the dashboard tell
     metrics      events as integers, and all figures as Prometheus metrics
     tracing      OpenTelemetry spans, where they are asked for
+    warm_start   after the start: fetching what clients will ask for
     reloading    settings read anew while requests go on
     refilling    after a purge: fetching anew what was in demand
     admin        the admin listener: purge, look, warm; our API and those of other caches
@@ -36,6 +37,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     clock        the only wall clock
     histogram    durations, counted by how long they are
     channel      calls and news between two processes over a socket
+    sitemaps     lists of addresses, and where they are: files and sitemaps
     descriptors  file descriptors: how many there are, and for whom
     client       the admin API from the other side, for the API's own code
     rfc9111      the pure core: every caching decision, with no clock and no socket

@@ -49,12 +49,14 @@ from proxy.settings import (
     Settings,
     SettingsError,
     TcpAddress,
+    WarmReady,
     routes_of,
 )
 from proxy.stores import MemoryStore
 from proxy.stores.redis import RedisStoreOptions
 from proxy.tracing import Tracing, TracingMissing, start_tracing
 from proxy.upstreams import SHARED, group_options, upstreams
+from proxy.warm_start import WarmStart, WarmStartOptions
 
 _SWEEP_INTERVAL = 10.0
 _LOOKUP_SIZE = 32 << 20
@@ -241,10 +243,25 @@ class App:
             clock=wall,
             reload=self._reread,
         )
+        self._warm_up(control)
         if self._channel is None:
             return control
         answer_others(control, self._channel)
         return JointControl(control, self._channel)
+
+    def _warm_up(self, control: ProxyControl) -> None:
+        """Fetch what clients will ask for; the listeners are up already."""
+        warm = self._settings.warm
+        if warm.on_start:
+            options = WarmStartOptions(
+                sources=warm.sources,
+                concurrency=warm.concurrency,
+                timeout=warm.timeout,
+                at_once=warm.ready is WarmReady.AT_ONCE,
+            )
+            start = WarmStart(options, control.warm, self._respond, self._emit)
+            control.warm_start = start
+            self._background.start("warm up", start.run())
 
     async def _reread(self) -> Reloaded:
         if self.reread is None:

@@ -37,6 +37,7 @@ from proxy.rfc9111.policy import KeyPolicy
 from proxy.server import Respond
 from proxy.stores import CacheKey, Entry
 from proxy.stores.busiest import Busiest
+from proxy.warm_start import WarmStart
 
 _DETAIL = re.compile(r"; detail=([^;,]+)")
 _LOOKED_AT_ONCE = 64
@@ -61,6 +62,9 @@ class ProxyControl:
         emit: Is told of purges that are asked for here.
         clock: POSIX time.
         reload: Reads the settings anew, see Control.
+
+    Attributes:
+        warm_start: What is fetched at the start, for whose sake clients may have to wait.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class ProxyControl:
         self._emit = emit
         self._clock = clock
         self._reload = reload
+        self.warm_start: WarmStart | None = None
         self._explainer = Explainer(
             gateway=gateway,
             decisions=decisions,
@@ -195,10 +200,12 @@ class ProxyControl:
 
     async def readiness(self) -> admin.Readiness:
         """See Control: without the log requests still go to the origin, so that is no reason."""
-        return admin.Readiness(
-            not self._draining(),
-            {"accepting": not self._draining(), "purge_log": self._backing.log.trusted},
-        )
+        accepting = not self._draining()
+        checks = {"accepting": accepting, "purge_log": self._backing.log.trusted}
+        if self.warm_start is None:
+            return admin.Readiness(accepting, checks)
+        warm = self.warm_start.ready
+        return admin.Readiness(accepting and warm, {**checks, "warm": warm})
 
     async def stats(self) -> admin.Stats:
         """See Control."""
@@ -225,6 +232,7 @@ class ProxyControl:
             totals=figures.totals(self._counts),
             urls=tuple(figures.busiest(self._busiest)),
             purges=tuple(figures.purges(self._purges, name)),
+            warm_up=None if self.warm_start is None else self.warm_start.progress,
         )
 
     async def metrics(self, accept: str) -> admin.Exposition:

@@ -175,6 +175,32 @@ class BackgroundFailed:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """What was to be fetched at the start, before clients ask for it.
+
+    Attributes:
+        state: "begun", "running", "late" (clients are asked in all the same) or "done".
+        total: URLs.
+        done: Those that are through.
+        stored: Those of them that are in the cache now.
+        failures: Some that are not, and why; without query.
+    """
+
+    state: str
+    total: int
+    done: int
+    stored: int
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WarmSourceRefused:
+    """A list or sitemap of what was to be fetched at the start cannot be used."""
+
+    problem: str
+
+
 @dataclass(frozen=True, slots=True)
 class RedisChanged:
     """Redis went away, came back, or began or ceased to refuse what it is asked.
@@ -216,6 +242,8 @@ Event: TypeAlias = (
     | Purged
     | PurgeIncomplete
     | BackgroundFailed
+    | WarmUp
+    | WarmSourceRefused
     | RedisChanged
     | PurgeLogChanged
 )

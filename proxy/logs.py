@@ -25,6 +25,8 @@ from proxy.events import (
     Refused,
     Repeated,
     TagsRefused,
+    WarmSourceRefused,
+    WarmUp,
 )
 
 Style: TypeAlias = Literal["pretty", "json"]
@@ -137,6 +139,23 @@ def _background_failed(log: _Log, event: BackgroundFailed) -> None:
     log.error("background work failed", work=event.name, exc_info=event.error)
 
 
+def _warm_up(log: _Log, event: WarmUp) -> None:
+    tell = log.warning if event.failures or event.state == "late" else log.info
+    failures = {"failures": list(event.failures)} if event.failures else {}
+    tell(
+        "warm-up",
+        state=event.state,
+        total=event.total,
+        done=event.done,
+        stored=event.stored,
+        **failures,
+    )
+
+
+def _warm_source_refused(log: _Log, event: WarmSourceRefused) -> None:
+    log.warning("warm-up: nothing is fetched from there", problem=event.problem)
+
+
 def _redis_changed(log: _Log, event: RedisChanged) -> None:
     tell = log.info if event.state == "up" else log.warning
     tell("redis", address=event.address, state=event.state, cause=event.cause)
@@ -156,6 +175,8 @@ TELL: Final[Mapping[type[Event], Callable[[_Log, Any], None]]] = {
     Purged: _purged,
     PurgeIncomplete: _purge_incomplete,
     BackgroundFailed: _background_failed,
+    WarmUp: _warm_up,
+    WarmSourceRefused: _warm_source_refused,
     RedisChanged: _redis_changed,
     PurgeLogChanged: _purge_log_changed,
 }

@@ -107,8 +107,13 @@ class Refill:
 
 async def fetch(respond: Respond, request: Request) -> tuple[Outgoing, BodyAborted | None]:
     """Send a request through the cache for its own sake: the answer, and what cut it short."""
-    outgoing = await respond(Incoming(request, Client("", (1, 1)), None, _no_interim))
+    outgoing = await ask(respond, request)
     return outgoing, await drain(outgoing)
+
+
+async def ask(respond: Respond, request: Request) -> Outgoing:
+    """Send a request as nobody's; its answer is still to be read."""
+    return await respond(Incoming(request, Client("", (1, 1)), None, _no_interim))
 
 
 def get(url: str) -> Request:

@@ -14,20 +14,22 @@ import pytest
 
 from proxy import settings
 from proxy.app import App
+from proxy.client import AsyncPurgeClient
 from proxy.purging import Mode, tag_scope
 from proxy.settings import SettingsError
 from tests.apparatus import PATIENCE, Answer, Origin, Reply, eventually, read_answer
+from tests.redis_server import free_port
 
 START_PATIENCE = 20.0
 FRESH = ("Cache-Control", "s-maxage=60")
 
 
-async def get(address: str, target: str = "/") -> Answer:
+async def get(address: str, target: str = "/", *, authority: str = "api.example") -> Answer:
     host, _, port = address.rpartition(":")
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
-            writer.write(f"GET {target} HTTP/1.1\r\nHost: api.example\r\n\r\n".encode())
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
             return await read_answer(reader, "GET")
         finally:
             writer.close()
@@ -101,6 +103,51 @@ async def test_reload_changes_what_applies_and_keeps_what_is_stored(tmp_path: Pa
             await app.stop()
     assert (kept.body, kept.hit, new.body) == (b"one", True, b"other")
     assert "detail=cache-off" in off.cache_status
+
+
+async def test_it_is_ready_when_it_is_warm(tmp_path: Path) -> None:
+    async with scripted() as origin:
+        gate = asyncio.Event()
+        origin.always = lambda seen: Reply(
+            headers=[FRESH], body=b"page", wait=None if seen.target == "/cold" else gate
+        )
+        port = free_port()
+        rest = (
+            f"admin: {{listen: '127.0.0.1:{port}', token: 'a-token-of-some-length'}}\n"
+            "warm: {on_start: [/1, /2], site: 'http://api.example'}\n"
+        )
+        app = App(loaded(tmp_path, yaml(origin, rest)))
+        await app.start()
+        try:
+            await origin.asked(2)
+            before = await get(f"127.0.0.1:{port}", "/readyz", authority=f"127.0.0.1:{port}")
+            answered = await get(app.addresses[0], "/cold")
+            gate.set()
+
+            async def is_ready() -> bool:
+                ready = await get(f"127.0.0.1:{port}", "/readyz", authority=f"127.0.0.1:{port}")
+                return ready.status == 200
+
+            await eventually(is_ready)
+            after = [await get(app.addresses[0], target) for target in ("/1", "/2")]
+            async with AsyncPurgeClient(
+                f"http://127.0.0.1:{port}", "a-token-of-some-length"
+            ) as client:
+                stats = await client.stats()
+        finally:
+            await app.stop()
+    assert (before.status, answered.status) == (503, 200)
+    assert b'"warm":false' in before.body
+    assert [answer.hit for answer in after] == [True, True]
+    assert stats["warm_up"] == {
+        "ready": True,
+        "over": True,
+        "total": 2,
+        "hit": 0,
+        "stored": 2,
+        "not_stored": 0,
+        "failed": 0,
+    }
 
 
 @dataclass

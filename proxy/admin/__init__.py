@@ -47,6 +47,7 @@ from proxy.admin.control import (
     TierStats,
     Warmed,
     WarmOutcome,
+    WarmUpStats,
 )
 from proxy.admin.figures import (
     FROM_STORE,
@@ -97,6 +98,7 @@ __all__ = [
     "TokenSpec",
     "Totals",
     "WarmOutcome",
+    "WarmUpStats",
     "Warmed",
     "default_path",
     "read_token",

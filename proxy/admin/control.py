@@ -270,6 +270,25 @@ class OriginGroupStats:
     origins: tuple[OriginStats, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUpStats:
+    """How far this process has come with what it fetches at the start.
+
+    Attributes:
+        ready: Clients may be sent here.
+        over: All is through.
+        total: URLs; 0 while they are being listed.
+    """
+
+    ready: bool
+    over: bool
+    total: int = 0
+    hit: int = 0
+    stored: int = 0
+    not_stored: int = 0
+    failed: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Exposition:
     """Metrics at one moment, as Prometheus reads them.
@@ -296,6 +315,7 @@ class Stats:
         urls: Those in memory that are asked for most.
         purges: The last ones, the latest first.
         rates: How it has been of late; None in the first second.
+        warm_up: What is fetched at the start; None for nothing.
     """
 
     version: str
@@ -311,6 +331,7 @@ class Stats:
     urls: tuple[BusyUrl, ...] = ()
     purges: tuple[PastPurge, ...] = ()
     rates: Rates | None = None
+    warm_up: WarmUpStats | None = None
 
 
 @dataclass(frozen=True, slots=True)

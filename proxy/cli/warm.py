@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from proxy.cli.admin_api import HERE, AdminUrl, Token, admin_api, tell_refused
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
 from proxy.cli.serving import INTERRUPTED, run_to_end
-from proxy.cli.sitemaps import Unreadable, addresses
+from proxy.cli.sitemaps import addresses
 from proxy.client import PurgeClient, WarmJob
+from proxy.sitemaps import Unreadable
 
 _BATCH_SIZE = 512 * 1024
 """Bytes of JSON in one job: half of what a server takes unless it is told otherwise."""

@@ -52,9 +52,14 @@ async def drain(outgoing: Outgoing) -> BodyAborted | None:
     except BodyAborted as aborted:
         return aborted
     finally:
-        if (aclose := getattr(body, "aclose", None)) is not None:
-            await aclose()
+        await leave(outgoing)
     return None
+
+
+async def leave(outgoing: Outgoing) -> None:
+    """Read no more of an answer."""
+    if (aclose := getattr(outgoing.body, "aclose", None)) is not None:
+        await aclose()
 
 
 def _not_modified(request: Request, stored: StoredResponse, now: float) -> Outgoing | None:

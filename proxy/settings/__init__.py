@@ -54,8 +54,9 @@ from proxy.settings.origins import (
 from proxy.settings.problems import Problem, SettingsError
 from proxy.settings.recipe import Recipe
 from proxy.settings.routing import routes_of
-from proxy.settings.scalars import AdminRole, BalanceKind, LogFormat, LogLevel
+from proxy.settings.scalars import AdminRole, BalanceKind, LogFormat, LogLevel, WarmReady
 from proxy.settings.stores import Memory, Redis, RedisTls, SentinelUser, Store
+from proxy.settings.warming import Warm
 
 __all__ = [
     "Admin",
@@ -99,6 +100,8 @@ __all__ = [
     "Tls",
     "TokenRole",
     "UnixAddress",
+    "Warm",
+    "WarmReady",
     "advise",
     "changes",
     "defaults",

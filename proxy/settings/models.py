@@ -59,6 +59,7 @@ from proxy.settings.scalars import (
 )
 from proxy.settings.section import Section
 from proxy.settings.stores import Store
+from proxy.settings.warming import Warm
 from proxy.tags import Source, placeholders
 
 _POLICY = Policy()
@@ -275,6 +276,7 @@ class Settings(Section):
     store: Store = Store()
     admin: Annotated[Admin | None, BeforeValidator(_off_is_none)] = Admin()
     purge: Purge = Purge()
+    warm: Warm = Warm()
     defaults: Caching = Caching()
     routes: tuple[Route, ...] = ()
     """Exceptions from `defaults`; the first route that matches a request applies."""

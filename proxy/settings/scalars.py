@@ -358,6 +358,23 @@ def _check_path(text: str) -> str:
     return text
 
 
+def _site(text: str) -> str:
+    if text.startswith("unix:"):
+        raise Refused("a site has no socket", "write https://shop.example.com, say")
+    return addresses.parse_origin(text)
+
+
+def _warm_source(text: str) -> str:
+    if text.startswith("file:") and text != "file:" and text.isprintable():
+        return text
+    if not re.fullmatch(r"(https?://[^/?#]|/)[!-\"$-~]*", text):
+        raise Refused(
+            f"{quoted(text)} is no address",
+            "write https://shop.example.com/page, /page below warm.site, or file:urls.txt",
+        )
+    return text
+
+
 def _origin_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", text):
         raise Refused(f"{quoted(text)} is not a name", "write letters, digits, - and _")
@@ -395,6 +412,13 @@ class AdminRole(Enum):
     READ = "read"
     PURGE = "purge"
     ADMIN = "admin"
+
+
+class WarmReady(Enum):
+    """When clients should be sent here."""
+
+    WHEN_WARM = "when_warm"
+    AT_ONCE = "at_once"
 
 
 class LogLevel(Enum):
@@ -485,6 +509,11 @@ SET_COOKIE = _choice("set_cookie", SetCookie)
 CLIENT_DIRECTIVES = _choice("client_directives", ClientDirectives)
 LOG_LEVEL = _choice("log_level", LogLevel)
 LOG_FORMAT = _choice("log_format", LogFormat)
+SITE = Kind("site", _site, {"type": "string", "pattern": "^https?://.+$"})
+WARM_SOURCE = Kind(
+    "warm_source", _warm_source, {"type": "string", "pattern": "^(https?://|/|file:.)"}
+)
+WARM_READY = _choice("warm_ready", WarmReady)
 REDIS_URL = Kind(
     "redis_url",
     _redis_url,
@@ -521,6 +550,9 @@ OriginUrl: TypeAlias = Annotated[str, ORIGIN_URL]
 OriginHost: TypeAlias = Annotated[str, ORIGIN_HOST]
 ServerName: TypeAlias = Annotated[str, SERVER_NAME]
 FileName: TypeAlias = Annotated[str, FILE_NAME]
+Site: TypeAlias = Annotated[str, SITE]
+WarmSource: TypeAlias = Annotated[str, WARM_SOURCE]
+WarmReadyChoice: TypeAlias = Annotated[WarmReady, WARM_READY]
 Token: TypeAlias = Annotated[str, TOKEN]
 EditedFieldName: TypeAlias = Annotated[str, EDITED_FIELD_NAME]
 FieldValue: TypeAlias = Annotated[str, FIELD_VALUE]
