@@ -103,7 +103,8 @@ class AccessLog:
                 before, after = self._remembered_of(event)
                 lines.append((before + now + after) * due)
         self._owed = owed
-        self._write(b"".join(lines), written)
+        if written:
+            self._write(b"".join(lines), written)
 
     def _write(self, lines: bytes, number: int = 1) -> None:
         self._lines.append(lines)
