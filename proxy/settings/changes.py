@@ -12,7 +12,7 @@ from typing import Any
 
 from proxy.settings.problems import Location, path_text
 from proxy.settings.section import Section
-from proxy.settings.showing import HIDDEN, given, shown, text
+from proxy.settings.showing import given, shown, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +104,4 @@ def _identities(sections: tuple[Section, ...]) -> list[int]:
 
 def _change(at: Location, old: str, new: str) -> Change:
     """What differs only in what is not shown differs all the same."""
-    return Change(path_text(at), old, f"{new} {HIDDEN}, another one" if old == new else new)
+    return Change(path_text(at), old, f"{new}, another one" if old == new else new)
