@@ -63,25 +63,21 @@ class Outcome(StrEnum):
     """Answered with an error of the proxy's own."""
 
 
-_STALE = frozenset(
-    {
-        Reason.STALE_WHILE_REVALIDATE,
-        Reason.STALE_IF_ERROR,
-        Reason.GRACE,
-        Reason.REQUEST_MAX_STALE,
-    }
-)
-_PAST_THE_CACHE = frozenset(
-    {
-        Reason.CACHE_OFF,
-        Reason.MAX_FORWARDS,
-        Reason.REQUEST_BODY,
-        Reason.REQUEST_OVERRIDE,
-        Reason.REQUEST_PRECONDITION,
-        Reason.REQUEST_UPGRADE,
-        Reason.REQUEST_WITHHOLDS,
-    }
-)
+_OUTCOME = {
+    Reason.STALE_WHILE_REVALIDATE: Outcome.STALE,
+    Reason.STALE_IF_ERROR: Outcome.STALE,
+    Reason.GRACE: Outcome.STALE,
+    Reason.REQUEST_MAX_STALE: Outcome.STALE,
+    Reason.VALIDATED: Outcome.REVALIDATED,
+    Reason.CACHE_OFF: Outcome.BYPASS,
+    Reason.MAX_FORWARDS: Outcome.BYPASS,
+    Reason.REQUEST_BODY: Outcome.BYPASS,
+    Reason.REQUEST_OVERRIDE: Outcome.BYPASS,
+    Reason.REQUEST_PRECONDITION: Outcome.BYPASS,
+    Reason.REQUEST_UPGRADE: Outcome.BYPASS,
+    Reason.REQUEST_WITHHOLDS: Outcome.BYPASS,
+}
+"""Of the reasons that leave no doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +105,12 @@ class CacheStatus:
     @property
     def outcome(self) -> Outcome:
         """The same in one word."""
-        if self.detail in _STALE:
-            return Outcome.STALE
+        if self.detail in _OUTCOME:
+            return _OUTCOME[self.detail]
         if self.hit and self.forward is None:
             return Outcome.HIT
-        if self.detail is Reason.VALIDATED:
-            return Outcome.REVALIDATED
         if self.collapsed:
             return Outcome.COLLAPSED
-        if self.detail in _PAST_THE_CACHE:
-            return Outcome.BYPASS
         if self.forward_status is None:
             return Outcome.ERROR
         return Outcome.BYPASS if self.forward is Forward.METHOD else Outcome.MISS
