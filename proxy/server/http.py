@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-from aiohttp import StreamReader
+from aiohttp import EMPTY_PAYLOAD, StreamReader
 
 from proxy.events import Emit, Refused
 from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
@@ -29,6 +29,9 @@ _SLICE: Final = 256 * 1024
 
 _JOINED: Final = 64 * 1024
 """So much of a body leaves in one piece with the head."""
+
+_NOTHING: Final = Upload(EMPTY_PAYLOAD, 0, None, idle=0, rate=0)
+"""The body of all requests that have none."""
 
 _CONTINUE: Final = 100
 _SWITCHING_PROTOCOLS: Final = 101
@@ -93,13 +96,15 @@ class _Exchange:
         self._connection = connection
         self._head = head
         self._answering = False
-        self.upload = Upload(
-            payload,
-            head.length,
-            self._send_continue if head.expects_continue else None,
-            idle=options.body_idle,
-            rate=options.body_rate,
-        )
+        self.upload = _NOTHING
+        if head.has_content:
+            self.upload = Upload(
+                payload,
+                head.length,
+                self._send_continue if head.expects_continue else None,
+                idle=options.body_idle,
+                rate=options.body_rate,
+            )
 
     def incoming(self) -> Incoming:
         """The request as the gateway gets it; not kept here, to which it leads back."""

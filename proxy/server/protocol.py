@@ -1,8 +1,9 @@
 """One connection: aiohttp's RequestHandler with our parser in it.
 
 aiohttp keeps the connection's life: its task, the keep-alive timer, request bodies with flow
-control, upgrades. What arrives is read by `proxy.server.parser`, because aiohttp's own parser
-refuses unknown methods, accepts what must be refused, and loses bytes of field values.
+control, upgrades. A request that ends with its head is served past it, in a task of its own. What
+arrives is read by `proxy.server.parser`, because aiohttp's own parser refuses unknown methods,
+accepts what must be refused, and loses bytes of field values.
 
 This is the only module that touches private parts of aiohttp; its tests hold a canary for each.
 Invariants:
@@ -82,6 +83,9 @@ class Acceptor(web.Server):
 
     Args:
         hot: What answers plain requests at once, by scheme.
+
+    Attributes:
+        serve: Answers all others.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Acceptor(web.Server):
         hot: Mapping[str, HotPath] | None = None,
     ) -> None:
         super().__init__(_request_handler(serve))
+        self.serve = serve
         self.hot = {} if hot is None else hot
         self._options = options
         self._emit = emit
@@ -133,6 +138,10 @@ class Acceptor(web.Server):
     def opened(self, connection: "Connection", task: asyncio.Task[None]) -> None:
         """Count a connection in, with the task that serves it."""
         self._open.add(connection)
+        self.began(task)
+
+    def began(self, task: asyncio.Task[None]) -> None:
+        """Wait for this task, too, before all is quiet."""
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
@@ -411,14 +420,18 @@ class Connection(RequestHandler):
         result = await super().finish_response(request, resp, start_time)
         self._watch_flush()
         if resp.keep_alive and self._parser is not None:
-            self._feeder.release()
-            if self._feeder.buffered:
-                self.data_received(b"")
-            if self._buffer_paused:
-                self._resume_reading_if_drained()
-            if self._acceptor.draining:  # it was told to go on before that
-                self._loop.call_later(self._options.drain_idle, self.close_if_idle)
+            self._go_on()
         return result
+
+    def _go_on(self) -> None:
+        """The request has been answered: turn to what is pipelined behind it."""
+        self._feeder.release()
+        if self._feeder.buffered:
+            self.data_received(b"")
+        if self._buffer_paused:
+            self._resume_reading_if_drained()
+        if self._acceptor.draining:  # it was told to go on before that
+            self._loop.call_later(self._options.drain_idle, self.close_if_idle)
 
     def handle_error(
         self,
@@ -434,6 +447,38 @@ class Connection(RequestHandler):
         _logger.error("The server failed on a request: %s %s", status, message, exc_info=exc)
         self.abort()
         return _CLOSE
+
+    def serve_without_content(self, head: RequestHead) -> None:
+        """Answer a request that ends with its head.
+
+        aiohttp's task, which would make three objects of it for bodies to be read from, sees none
+        of this and goes on waiting for the next request.
+        """
+        self._acceptor.began(self._loop.create_task(self._serve(head)))
+
+    async def _serve(self, head: RequestHead) -> None:
+        persists = False
+        try:
+            persists = await self._acceptor.serve(self, head, EMPTY_PAYLOAD)
+        except ConnectionError:
+            _logger.debug("A client left before its answer", exc_info=True)
+        except Exception:
+            _logger.exception("The server failed on a request")
+            self.abort()
+        finally:
+            self._watch_flush()
+            if not persists or self._close or self._force_close:
+                self.force_close()
+            else:
+                self._wait_for_next()
+                self._go_on()
+
+    def _wait_for_next(self) -> None:
+        """Run the keep-alive timer, as aiohttp does after an answer of its own."""
+        close_time = self._loop.time() + self._keepalive_timeout
+        self._next_keepalive_close_time = close_time
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
 
     def watch_head(self) -> None:
         """Run the clock while a head is incomplete, and only then."""
@@ -611,11 +656,12 @@ class _Feeder:
         self.answering = True
         self.begun += 1
         self._connection.head = head
-        self._payload = (
-            StreamReader(self._connection, _READ_BUFFER, loop=self._loop)
-            if head.has_content
-            else EMPTY_PAYLOAD
-        )
+        self._payload = EMPTY_PAYLOAD
+        if not (head.has_content or head.upgrade):
+            self._connection.serve_without_content(head)
+            return
+        if head.has_content:
+            self._payload = StreamReader(self._connection, _READ_BUFFER, loop=self._loop)
         messages.append((_aiohttp_message(head), self._payload))
 
     def message_consumed(self) -> None:
