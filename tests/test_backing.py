@@ -128,7 +128,7 @@ async def test_redis_gets_back_the_memory_of_what_was_purged_by_tag(
             return await names() == 1
 
         await eventually(returned)
-        assert await used() - before < 0.1 * grown
+        assert await used() - before < 0.25 * grown  # buffers of connections grow, too
         assert one.link is not None
         assert one.link.counts.commands == asked
         assert two.index is not None

@@ -12,7 +12,7 @@ from tests.apis.conftest import PATIENCE, Api
 from tests.apis.shop import SHORT
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
-FROM_THE_PROXY = {"age", "cache-status", "via"}
+FROM_THE_PROXY = {"age", "cache-status", "via", "warmfront-request-id"}
 
 
 def status_of(response: httpx.Response) -> set[str]:

@@ -90,7 +90,7 @@ async def test_a_dead_group() -> None:
 
 
 async def test_a_frozen_group() -> None:
-    async with rig(header_timeout=0.05) as one:
+    async with rig(header_timeout=0.5) as one:
         await one.get()
         for origin in one.origins:
             origin.always = lambda _: Reply(wait=asyncio.Event())
@@ -126,7 +126,7 @@ async def test_an_overloaded_group() -> None:
 
 
 async def test_a_group_that_takes_too_long_in_all() -> None:
-    async with rig(total_timeout=0.05) as one:
+    async with rig(total_timeout=0.5) as one:
         await one.get()
         for origin in one.origins:
             origin.always = lambda _: Reply(wait=asyncio.Event())
