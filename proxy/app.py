@@ -87,7 +87,7 @@ class App:
         channel: Channel | None = None,
     ) -> None:
         settings.require_origin()
-        self._settings = settings
+        self._at_start = self._settings = settings
         self._channel = channel
         self._handed_down = list(handed_down)
         self._counts = Counts()
@@ -164,12 +164,12 @@ class App:
         if self.admin is not None and settings.admin is not None:
             self.admin.reload(admin_options(settings, settings.admin))
         self._origins.apply(group_options(settings), drain=settings.drain_timeout)
-        old, self._settings = self._settings, settings
+        self._settings = settings
         self._access_log = _access_log(settings)
         self._log_event = logs.event_log(self._access_log)
         self._backing.memory.resize(settings.store.memory.max_size)
         self._use(self._new_gateway(settings, self._backing, self._origins))
-        return _needing_restart(old, settings)
+        return _needing_restart(self._at_start, settings)
 
     def cover(self, of_others: Sequence[socket.socket]) -> None:
         """Accept from these sockets too, and from no others of such any more."""
@@ -242,6 +242,7 @@ class App:
             emit=self._emit,
             clock=wall,
             reload=self._reread,
+            scheme="http" if self._tls is None else "https",
         )
         self._warm_up(control)
         if self._channel is None:

@@ -62,6 +62,7 @@ class ProxyControl:
         emit: Is told of purges that are asked for here.
         clock: POSIX time.
         reload: Reads the settings anew, see Control.
+        scheme: By which requests come in; "" where either may.
 
     Attributes:
         warm_start: What is fetched at the start, for whose sake clients may have to wait.
@@ -82,6 +83,7 @@ class ProxyControl:
         emit: Emit,
         clock: Callable[[], float],
         reload: Callable[[], Awaitable[admin.Reloaded]] = _nothing_to_reload,
+        scheme: str = "",
     ) -> None:
         self._backing = backing
         self._origins = origins
@@ -93,6 +95,7 @@ class ProxyControl:
         self._emit = emit
         self._clock = clock
         self._reload = reload
+        self._scheme = scheme
         self.warm_start: WarmStart | None = None
         self._explainer = Explainer(
             gateway=gateway,
@@ -178,8 +181,13 @@ class ProxyControl:
         return views
 
     async def warm(self, url: str) -> admin.Warmed:
-        """See Control."""
-        outgoing, aborted = await refilling.fetch(self._respond, refilling.get(url))
+        """See Control: by the scheme of our listeners, as clients' requests come in.
+
+        Behind a proxy that ends TLS what clients and sitemaps call https is http here.
+        """
+        scheme, _, rest = url.partition("://")
+        request = refilling.get(f"{self._scheme or scheme}://{rest}")
+        outgoing, aborted = await refilling.fetch(self._respond, request)
         if aborted is not None:
             return admin.Warmed(admin.WarmOutcome.FAILED, outgoing.status, aborted.reason.value)
         return _warmed(outgoing)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from multidict import istr
+
 from proxy.exchange import Incoming, Outgoing
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Headers, Request
@@ -15,16 +17,20 @@ from proxy.rfc9111.messages import Headers, Request
 PSEUDONYM = "warmfront"
 """Our name in Via and Cache-Status."""
 
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
+_CONNECTION = istr("Connection")
+_HOP_BY_HOP = tuple(
+    map(
+        istr,
+        (
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+        ),
+    )
 )
 _NEVER_CONNECTION_LISTED = frozenset({"host", "content-length", "via", "cache-control"})
 """Fields that a sender cannot make us drop by listing them in Connection.
@@ -56,13 +62,15 @@ class ForwardingOptions:
 
 def end_to_end(headers: Headers) -> Headers:
     """A copy without hop-by-hop fields and those that Connection lists (RFC 9110 §7.6.1)."""
-    listed = {
-        option.strip(" \t").lower()
-        for line in headers.getall("Connection", ())
-        for option in line.split(",")
-    }
-    dropped = _HOP_BY_HOP | (listed - _NEVER_CONNECTION_LISTED)
-    return Headers((name, value) for name, value in headers.items() if name.lower() not in dropped)
+    kept = headers.copy()
+    for line in headers.getall(_CONNECTION, ()):
+        for option in line.split(","):
+            name = option.strip(" \t")
+            if name.lower() not in _NEVER_CONNECTION_LISTED:
+                kept.popall(name, None)
+    for name in _HOP_BY_HOP:
+        kept.popall(name, None)
+    return kept
 
 
 def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) -> Headers:

@@ -104,6 +104,7 @@ class Supervisor:
     def __init__(self, recipe: Recipe, settings: Settings, announce: Announce) -> None:
         self._recipe = recipe
         self._settings = settings
+        self._fixed = _fixed(settings)
         self._announce = announce
         self._hub = Hub(wall)
         self._log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("warmfront")
@@ -162,7 +163,7 @@ class Supervisor:
             SettingsError: A worker cannot use them.
         """
         async with self._one_at_a_time:
-            fixed = _fixed(settings) - _fixed(self._settings)
+            fixed = _fixed(settings) - self._fixed
             needing: set[str] = set()
             for worker in list(self._places.values()):
                 try:

@@ -55,7 +55,7 @@ def advise(settings: Settings, document: Document | None, machine: Machine) -> l
         exposure.hints(settings),
         amounts.hints(settings, machine.cores, machine.descriptors),
     )
-    told = [_problem(hint, document) for hint in hints]
+    told = [_problem(hint, document) for hint in dict.fromkeys(hints)]
     return sorted(told, key=lambda one: (one.line or 0, one.column or 0))
 
 

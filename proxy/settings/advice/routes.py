@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from proxy.rfc9111.invalidation import SAFE_METHODS
 from proxy.rfc9111.policy import SetCookie
@@ -70,6 +71,7 @@ def hints(settings: Settings) -> Iterator[Hint]:
     """What of `routes`, and of `defaults` below them, is likely to be a mistake."""
     yield from _unreachable(settings)
     yield from _unused_origins(settings)
+    yield from _warmed_for_nobody(settings)
     if not (settings.defaults.cache or any(route.cache for route in _own_cache(settings))):
         yield from _idle(settings.defaults, ("defaults",), "cache is off, here and in all routes")
     yield from _keys(settings.defaults.key, ("defaults", "key"))
@@ -127,6 +129,20 @@ def _unused_origins(settings: Settings) -> Iterator[Hint]:
         if name not in used:
             yield Hint(
                 ("origins", name), "no route goes there", f"write origin: {name} in one, or remove"
+            )
+
+
+def _warmed_for_nobody(settings: Settings) -> Iterator[Hint]:
+    """The store is under the host that was asked for."""
+    for number, (source, url) in enumerate(
+        zip(settings.warm.on_start, settings.warm.sources, strict=True)
+    ):
+        host = urlsplit(url).netloc
+        if host and apart((host,), settings.allowed_hosts):
+            yield Hint(
+                ("warm", "site") if source.startswith("/") else ("warm", "on_start", number),
+                f"no client can ask for {host}: it is not in allowed_hosts",
+                "write a host that clients ask for",
             )
 
 

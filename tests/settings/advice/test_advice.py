@@ -87,6 +87,17 @@ def test_what_the_pages_show_gives_none(block: Block) -> None:
             "defaults.key.headers[0]",
             "for nearly each visitor",
         ),
+        (
+            ORIGIN + "allowed_hosts: [a.example]\nwarm: {on_start: ['http://b.example/']}",
+            "warm.on_start[0]",
+            "no client can ask for b.example",
+        ),
+        (
+            ORIGIN
+            + "allowed_hosts: [a.example]\nwarm: {on_start: [/, /a], site: 'http://b.example'}",
+            "warm.site",
+            "no client can ask for b.example",
+        ),
         (ORIGIN + "origins: {b: {url: 'http://b'}}", "origins.b", "no route goes there"),
         (ORIGIN + "admin: {listen: ':8081'}", "admin.listen", "may try tokens"),
         (ORIGIN + "admin: {listen: '8.8.8.8:8081'}", "admin.listen", "may try tokens"),
@@ -177,6 +188,8 @@ def test_it_warns(text: str, path: str, words: str) -> None:
     [
         ORIGIN + "listen: ':8080'",
         ORIGIN + "admin: off",
+        ORIGIN + "warm: {on_start: ['http://b/', 'file:/a']}",
+        ORIGIN + "allowed_hosts: ['*.a']\nwarm: {on_start: ['http://b.a:80/', 'file:/a']}",
         ORIGIN + "admin: {listen: '10.0.0.5:8081'}",
         ORIGIN + "admin: {listen: ':8081', allowed_hosts: [cache.internal]}",
         ORIGIN + "admin: {listen: unix:/run/admin}",
