@@ -1,14 +1,16 @@
 """The public listener: bytes on the wire <-> Incoming and Outgoing.
 
 options     limits and times
-clients     connections of each client
+clients     who a client is, and how many connections each holds
 rejection   the verdict on a request that is refused at the door
 heads       strict grammar of request heads            pure
 parser      bytes in, events out, no I/O               pure
 writing     response heads and framing                 pure
 plain       heads that ask for nothing special pure
 hot         what is answered as soon as it is read
-protocol    one connection: the only module that knows aiohttp's inner parts
+feeding     what aiohttp is told of requests and answers
+protocol    one connection; with `feeding` all that knows aiohttp's inner parts
+acceptor    all connections: let in, counted, drained
 http        one request and its answer
 tunnel      what follows a 101
 sockets     listening sockets: bound, or handed down

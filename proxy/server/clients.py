@@ -1,11 +1,18 @@
-"""How many connections each client holds."""
+"""Who a client is, and how many connections each holds."""
 
+import asyncio
 from collections import Counter
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 _PREFIX: Final = 64
 """Bits of an IPv6 address that name one site: the rest is any client's to choose (RFC 4291)."""
+
+
+def address_of(transport: asyncio.Transport) -> str:
+    """The client's IP address; "" on a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def network_of(address: str) -> str:

@@ -13,11 +13,11 @@ from typing import Any, Final
 from proxy.events import Emit
 from proxy.exchange import Answers
 from proxy.server import sockets
+from proxy.server.acceptor import Acceptor
 from proxy.server.door import Door, Shortage, refuse
 from proxy.server.hot import HotPath
 from proxy.server.http import HttpHandler, Respond
 from proxy.server.options import ServerOptions
-from proxy.server.protocol import Acceptor
 
 _logger = logging.getLogger(__name__)
 

@@ -10,14 +10,15 @@ import struct
 from typing import Any
 
 import pytest
-from aiohttp import base_protocol, streams, web_protocol
+from aiohttp import base_protocol, web_protocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.exchange import Incoming, Outgoing
 from proxy.server import Listener, ServerOptions
+from proxy.server.acceptor import Acceptor
 from proxy.server.heads import RequestHead
-from proxy.server.protocol import Acceptor, Connection
+from proxy.server.protocol import Connection
 from tests.server.wire import GET, Listen, Peer, always, echo, eventually, ok
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
@@ -295,14 +296,6 @@ class TestCanary:
 
     source = inspect.getsource(web_protocol) + inspect.getsource(base_protocol)
 
-    def test_our_parser_has_every_method_that_is_called(self) -> None:
-        called = set(re.findall(r"self\._parser\.(\w+)\(", self.source))
-        assert called == {"feed_data", "message_consumed", "pause_reading", "set_upgraded"}
-
-    def test_what_is_fed_after_an_upgrade(self) -> None:
-        called = set(re.findall(r"self\._payload_parser\.(\w+)\(", self.source))
-        assert called == {"feed_data", "feed_eof"}
-
     def test_attributes_in_use_exist(self) -> None:
         slots = {
             name
@@ -340,14 +333,3 @@ class TestCanary:
     def test_methods_in_use_are_still_called_or_defined(self, name: str) -> None:
         assert callable(getattr(web_protocol.RequestHandler, name))
         assert f".{name}" in self.source or f"def {name}" in self.source
-
-    def test_errors_of_a_parser_travel_as_messages(self) -> None:
-        error = web_protocol._ErrInfo(418, ValueError("x"), "y")
-        assert (error.status, str(error.exc), error.message) == (418, "x", "y")
-
-    def test_a_response_is_asked_for_nothing_else(self) -> None:
-        used = set(re.findall(r"\bresp\.(\w+)", self.source))
-        assert used == {"prepare", "write_eof", "keep_alive", "force_close"}
-
-    def test_a_paused_body_is_not_lost(self) -> None:
-        assert "self._protocol.pause_reading()" in inspect.getsource(streams)
