@@ -17,18 +17,11 @@ def given(section: Section, at: Location = ()) -> Iterator[tuple[Location, str]]
     """Each value that the operator wrote, also in sections within, with the way to it."""
     for name in type(section).model_fields:
         if name in section.model_fields_set:
-            yield from _values(section, name, (*at, name))
-
-
-def _values(section: Section, name: str, at: Location) -> Iterator[tuple[Location, str]]:
-    value = getattr(section, name)
-    if isinstance(value, Section):
-        yield from given(value, at)
-    elif isinstance(value, dict) and value and all(isinstance(v, Section) for v in value.values()):
-        for key, one in value.items():
-            yield from given(one, (*at, key))
-    else:
-        yield at, shown(section, name, value)
+            value = getattr(section, name)
+            if isinstance(value, Section):
+                yield from given(value, (*at, name))
+            else:
+                yield (*at, name), shown(section, name, value)
 
 
 def shown(section: Section, name: str, value: Any) -> str:

@@ -1,6 +1,7 @@
 """One request and its answer, byte for byte over real sockets."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -571,3 +572,16 @@ async def _stands_still(count: Callable[[], int]) -> None:
         while same < 10:
             await asyncio.sleep(0.02)
             last, same = count(), same + 1 if count() == last and last else 0
+
+
+async def test_nothing_of_a_request_waits_for_the_garbage_collector(listen: Listen) -> None:
+    """What is collected makes the collector walk over all that is stored, again and again."""
+    async with await Peer.connect(await listen(echo)) as peer:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                assert (await peer.ask(GET)).status == 200
+            assert not [one for one in gc.get_objects() if isinstance(one, Incoming)]
+        finally:
+            gc.enable()

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from proxy.settings.addresses import ListenAddress, TcpAddress
 from proxy.settings.advice.hints import Hint, chosen
-from proxy.settings.models import Settings
+from proxy.settings.models import Caching, Settings
+from proxy.settings.origins import Origin
 from proxy.settings.problems import Location
 
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
@@ -61,8 +62,8 @@ def _collide(one: ListenAddress, other: ListenAddress) -> bool:
 def _own_tail(settings: Settings) -> Iterator[Hint]:
     """Requests that come back to where they came from end in 503, or in a loop."""
     ours = [address for address in settings.listen if isinstance(address, TcpAddress)]
-    named = [(("origin",), settings.origin)]
-    named += [(("origins", name), one) for name, one in settings.origins.items()]  # type: ignore[misc]
+    named: list[tuple[Location, Origin]] = [(("origin",), settings.origin)]
+    named += [(("origins", name), one) for name, one in settings.origins.items()]
     for at, origin in named:
         for server, address in product(origin.servers, ours):
             url = urlsplit(server.url)
@@ -83,19 +84,15 @@ def _answers_here(address: TcpAddress) -> bool:
 def _tags(settings: Settings) -> Iterator[Hint]:
     if not any(_is_public(address) for address in settings.listen):
         return
-    sections: list[tuple[Location, bool]] = [(("defaults",), bool(_off(settings.defaults)))]
-    sections += [(("routes", n), bool(_off(one))) for n, one in enumerate(settings.routes)]
-    for at, off in sections:
-        if off:
+    sections: list[tuple[Location, Caching]] = [(("defaults",), settings.defaults)]
+    sections += [(("routes", number), route) for number, route in enumerate(settings.routes)]
+    for at, section in sections:
+        if chosen(section, "strip_tags"):
             yield Hint(
                 (*at, "strip_tags"),
                 "clients see by which tags the cache is purged",
                 "remove it, unless another cache in front needs them",
             )
-
-
-def _off(section: object) -> list[str]:
-    return chosen(section, "strip_tags")  # type: ignore[arg-type]
 
 
 def _redis(settings: Settings) -> Iterator[Hint]:
@@ -107,7 +104,7 @@ def _redis(settings: Settings) -> Iterator[Hint]:
         return
     at = ("store", "redis", "url")
     hosts = [host for host, _ in options.nodes]
-    outside = [host for host in hosts if _is_outside(host)]
+    outside = [host for host in hosts if _is_global(host)]  # what names lead to nobody can tell
     strange = [host for host in hosts if not (_is_loopback(host) or _is_of_one_network(host))]
     guarded = options.password is not None or options.certificate_file is not None
     if strange and not guarded:
@@ -152,8 +149,3 @@ def _is_of_one_network(host: str) -> bool:
     except ValueError:
         return "." not in host or host.lower().rstrip(".").endswith(_PRIVATE_NAMES)
     return False
-
-
-def _is_outside(host: str) -> bool:
-    """A public address; of a name nobody can tell what it resolves to."""
-    return _is_global(host)
