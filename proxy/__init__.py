@@ -5,10 +5,12 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     cli          the command line: run, check, demo; purge, entries, tags, warm, reload
     demo         a sample API with the proxy in front of it, and a tour
     workers      several processes as one: a supervisor and its workers
+    process      the proxy as a process of its own: what signals do
     app          composition root: builds everything from the settings, starts, drains, stops
     joint_control  all workers as the admin API drives them
     control      the proxy as the admin API drives it
     upstreams    the origins of the settings, as those who ask them need them
+    listeners    the listeners of the settings, as servers need them
     figures      what /stats and the dashboard tell
     metrics      events as integers, and all figures as Prometheus metrics
     tracing      OpenTelemetry spans, where they are asked for

@@ -1,27 +1,16 @@
 """The composition root: settings in, a running proxy out; start, reload, drain, stop."""
 
 import asyncio
-import os
-import signal
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
-from proxy import descriptors, logs
+from proxy import logs
 from proxy.access_log import AccessLog
-from proxy.admin import (
-    AdminOptions,
-    AdminServer,
-    NothingToReload,
-    Reloaded,
-    Role,
-    TokenFileError,
-    TokenSpec,
-)
+from proxy.admin import AdminServer, NothingToReload, Reloaded, TokenFileError
 from proxy.admin import Control as AdminControl
 from proxy.background import Background
 from proxy.backing import Backing
@@ -32,26 +21,23 @@ from proxy.events import Emit, Event
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import Decisions, Gateway
 from proxy.joint_control import JointControl, answer_others
+from proxy.listeners import (
+    admin_options,
+    bound_address,
+    load_certificate,
+    server_options,
+    tls_context,
+    warn_of_few_descriptors,
+)
 from proxy.metrics import Counts, Metrics, Sources
 from proxy.origin import Origins, parser_is_native
 from proxy.purging import MemoryPurgeLog, PurgeLog, Timing, WorkerPurgeLog
 from proxy.refilling import Refill, RefillOptions
-from proxy.reloading import Applied, Reloading
+from proxy.reloading import needing_restart
 from proxy.rfc9111.policy import KeyPolicy
-from proxy.routes import HostPattern, RouteTable
-from proxy.server import Listener, ServerOptions, sockets
-from proxy.settings import (
-    Admin,
-    Explain,
-    ListenAddress,
-    Problem,
-    Recipe,
-    Settings,
-    SettingsError,
-    TcpAddress,
-    WarmReady,
-    routes_of,
-)
+from proxy.routes import RouteTable
+from proxy.server import Listener, sockets
+from proxy.settings import Admin, Explain, Problem, Settings, SettingsError, WarmReady, routes_of
 from proxy.stores import MemoryStore
 from proxy.stores.redis import RedisStoreOptions
 from proxy.tracing import Tracing, TracingMissing, start_tracing
@@ -120,8 +106,8 @@ class App:
                 "install a binary wheel of aiohttp"
             )
         settings = self._settings
-        _warn_of_few_descriptors(settings)
-        self._tls = _tls_context(settings)
+        warn_of_few_descriptors(settings)
+        self._tls = tls_context(settings)
         self._backing = self._new_backing(settings)
         self._origins = Origins(self._emit)
         self._origins.apply(group_options(settings), drain=0.0)
@@ -138,7 +124,7 @@ class App:
                     handed_down=sockets.take(self._handed_down, str(address)),
                     shared=settings.reuse_port,
                 )
-                self.addresses.append(_bound(address, self._listener.port))
+                self.addresses.append(bound_address(address, self._listener.port))
             control = self._new_control(self._backing)
             if settings.admin is not None:
                 await self._start_admin(settings.admin, control)
@@ -160,7 +146,7 @@ class App:
         settings.require_origin()
         assert self._origins is not None and self._backing is not None  # noqa: S101, PT018 - after start
         if self._tls is not None and settings.tls is not None:
-            _load_certificate(self._tls, settings)
+            load_certificate(self._tls, settings)
         if self.admin is not None and settings.admin is not None:
             self.admin.reload(admin_options(settings, settings.admin))
         self._origins.apply(group_options(settings), drain=settings.drain_timeout)
@@ -169,7 +155,7 @@ class App:
         self._log_event = logs.event_log(self._access_log)
         self._backing.memory.resize(settings.store.memory.max_size)
         self._use(self._new_gateway(settings, self._backing, self._origins))
-        return _needing_restart(self._at_start, settings)
+        return needing_restart(self._at_start, settings)
 
     def cover(self, of_others: Sequence[socket.socket]) -> None:
         """Accept from these sockets too, and from no others of such any more."""
@@ -389,170 +375,6 @@ async def _sweep(memory: MemoryStore) -> None:
             await asyncio.sleep(0)  # requests come first
 
 
-async def serve(
-    settings: Settings,
-    *,
-    reload: Callable[[], Recipe] | None,
-    ready: Callable[[list[str]], None] | None = None,
-    announce: Callable[[str], None] | None = None,
-) -> None:
-    """Run until SIGTERM or SIGINT, then drain; SIGHUP calls `reload` and applies what it returns.
-
-    Args:
-        settings: What to run with.
-        reload: Reads anew what settings are made from.
-        ready: Is told the addresses when requests are accepted.
-        announce: Is told the admin token where it has just been made; it is never logged.
-
-    Raises:
-        SettingsError: The settings cannot work.
-        OSError: An address cannot be bound, or a file cannot be read.
-    """
-    logs.configure(settings.log.level.value, settings.log.format.value)
-    log = _log()
-    app = App(settings, sockets.handed_down(os.environ))
-
-    async def apply(_: Recipe, wanted: Settings) -> Applied:
-        return Applied(restart=tuple(await app.reload(wanted)))
-
-    app.reread = reread = None if reload is None else Reloading(settings, reload, apply)
-    await app.start()
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    again = asyncio.Event()
-    _on_signals(loop, (signal.SIGTERM, signal.SIGINT), over.set)
-    if reread is not None:
-        _on_signals(loop, (signal.SIGHUP,), again.set)
-    try:
-        if ready is not None:
-            ready(app.addresses)
-        made = None if app.admin is None else app.admin.made_token
-        if announce is not None and made is not None and made.created:
-            announce(f"Admin token, made just now and kept in {made.path}: {made.token}")
-        while not over.is_set():
-            await _either(over, again)
-            if again.is_set() and reread is not None:
-                again.clear()
-                await reread.quietly()
-        log.info("draining", delay=settings.drain_delay, seconds=settings.drain_timeout)
-    finally:
-        _off_signals(loop)
-        await app.stop()
-
-
-async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-def _on_signals(
-    loop: asyncio.AbstractEventLoop, signals: Iterable[signal.Signals], act: Callable[[], None]
-) -> None:
-    for number in signals:
-        loop.add_signal_handler(number, act)
-
-
-def _off_signals(loop: asyncio.AbstractEventLoop) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.remove_signal_handler(number)
-
-
-def _needing_restart(old: Settings, new: Settings) -> list[str]:
-    """Keys that differ and take effect at start only."""
-    fixed = {
-        "listen": (old.listen, new.listen),
-        "reuse_port": (old.reuse_port, new.reuse_port),
-        "limits": (old.limits, new.limits),
-        "allowed_hosts": (old.allowed_hosts, new.allowed_hosts),
-        "workers": (old.workers, new.workers),
-        "tracing": (old.tracing, new.tracing),
-        "tls": (old.tls is None, new.tls is None),
-        "store.redis": (old.store.redis, new.store.redis),
-        "purge.max_lag": (old.purge.max_lag, new.purge.max_lag),
-        "purge.refresh": (old.purge.refresh, new.purge.refresh),
-        "purge.serve_blind": (old.purge.serve_blind, new.purge.serve_blind),
-        "admin.listen": (old.admin and old.admin.listen, new.admin and new.admin.listen),
-    }
-    return [key for key, (before, after) in fixed.items() if before != after]
-
-
 def _log() -> structlog.stdlib.BoundLogger:
     log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("warmfront")
     return log
-
-
-def _bound(address: ListenAddress, port: int) -> str:
-    """The address with the port that the system picked, where it was left to it."""
-    if isinstance(address, TcpAddress) and address.port == 0:
-        address = TcpAddress(address.host, port)
-    return str(address)
-
-
-def server_options(settings: Settings) -> ServerOptions:
-    """What the listener needs of the settings."""
-    limits = settings.limits
-    return ServerOptions(
-        header_timeout=limits.header_timeout,
-        body_idle=limits.body_idle,
-        body_rate=limits.body_rate,
-        body_size=limits.body_size,
-        keepalive_timeout=limits.keepalive,
-        send_timeout=limits.send_timeout,
-        request_line=limits.request_line,
-        header_size=limits.header_size,
-        headers=limits.headers,
-        connections=_affordable_clients(settings),
-        connections_per_client=limits.connections_per_client,
-        requests_per_connection=limits.requests_per_connection,
-        allowed_hosts=tuple(map(HostPattern, settings.allowed_hosts)),
-    )
-
-
-def _affordable_clients(settings: Settings) -> int:
-    return descriptors.for_clients(settings.limits.connections, settings.connections_out)
-
-
-def _warn_of_few_descriptors(settings: Settings) -> None:
-    wanted, affordable = settings.limits.connections, _affordable_clients(settings)
-    if affordable < wanted:
-        _log().warning(
-            "too few file descriptors for limits.connections; raise the hard limit "
-            "(ulimit -Hn, LimitNOFILE)",
-            wanted=wanted,
-            affordable=affordable,
-        )
-
-
-def admin_options(settings: Settings, admin: Admin) -> AdminOptions:
-    """What the admin API needs of the settings."""
-    return AdminOptions(
-        listen=tuple(str(address) for address in admin.listen),
-        tokens=tuple(
-            TokenSpec(one.token, Role.of(one.role.value), one.name or one.role.value)
-            for one in admin.all_tokens()
-        ),
-        token_file=None if admin.token_file is None else Path(admin.token_file),
-        allowed_hosts=admin.allowed_hosts,
-        wait=settings.purge.wait,
-        dashboard=admin.dashboard,
-    )
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    _load_certificate(context, settings)
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
-    """Load it into a live context too: the next handshake shows the new certificate."""
-    if settings.tls is not None:
-        context.load_cert_chain(settings.tls.cert, settings.tls.key)

@@ -89,6 +89,25 @@ class Reloading:
             raise SettingsError([Problem(message=str(error))]) from error
 
 
+def needing_restart(old: Settings, new: Settings) -> list[str]:
+    """Keys that differ and take effect at start only."""
+    fixed = {
+        "listen": (old.listen, new.listen),
+        "reuse_port": (old.reuse_port, new.reuse_port),
+        "limits": (old.limits, new.limits),
+        "allowed_hosts": (old.allowed_hosts, new.allowed_hosts),
+        "workers": (old.workers, new.workers),
+        "tracing": (old.tracing, new.tracing),
+        "tls": (old.tls is None, new.tls is None),
+        "store.redis": (old.store.redis, new.store.redis),
+        "purge.max_lag": (old.purge.max_lag, new.purge.max_lag),
+        "purge.refresh": (old.purge.refresh, new.purge.refresh),
+        "purge.serve_blind": (old.purge.serve_blind, new.purge.serve_blind),
+        "admin.listen": (old.admin and old.admin.listen, new.admin and new.admin.listen),
+    }
+    return [key for key, (before, after) in fixed.items() if before != after]
+
+
 _RELOADED = TypeAdapter(Reloaded)
 _PROBLEMS = TypeAdapter(tuple[Problem, ...])
 

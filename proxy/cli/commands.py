@@ -12,7 +12,6 @@ import typer
 from rich.text import Text
 
 from proxy import __version__, logs, settings
-from proxy.app import serve
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
 from proxy.cli.explaining import explain
 from proxy.cli.looking import entries, tags
@@ -23,6 +22,7 @@ from proxy.cli.summary import summary
 from proxy.cli.top import top
 from proxy.cli.warm import warm
 from proxy.demo.show import play_once, stay_up
+from proxy.process import serve
 from proxy.workers import VARIABLE, supervise, work
 
 app = typer.Typer(

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy import logs, settings
-from proxy.app import App, serve
+from proxy.app import App
 from proxy.demo.api import SampleApi
 from proxy.demo.tour import TOUR, Outcome, Played, Step, play
+from proxy.process import serve
 
 HOST = "127.0.0.1"
 PORTS = range(8080, 8100)

@@ -1,8 +1,9 @@
 """The gateway: the one orchestrator between the public listener, the store and the origin.
 
 gateway      Gateway.respond, one method per step of a request
+coalescing   who asks the origin: one for all who want the same now
 asking       what happens to a request that goes to the origin, and to the answer
-flights      one request to the origin for all who want the same now
+flights      requests to the origin on their way, and what became of them
 filling      an origin body on its way to clients and the store
 landing      from an origin's answer to an entry in the store
 freshening   what a 304 does to what is stored; refreshing: the same with no client waiting

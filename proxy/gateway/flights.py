@@ -1,4 +1,4 @@
-"""Coalescing: one request to the origin for all that want the same thing at the same time.
+"""Flights: one request to the origin for all that want the same thing at the same time.
 
     WAITING   the leader has asked, and the head of the answer is not here yet
     SHARED    the head shows that others may have the answer; its body is on its way

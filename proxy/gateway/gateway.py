@@ -4,23 +4,21 @@
                  lookup -> select -> decide
                    fresh       -> hit
                    stale       -> hit, and refresh in the background
-                   revalidate  -> ask together: conditionally
-                   miss        -> ask together
-    ask together somebody asks already -> follow: read along, look again, or ask alone
-                 nobody does           -> lead: ask, for all who come meanwhile
+                   revalidate  -> coalescing.ask: conditionally
+                   miss        -> coalescing.ask
 
-Every decision is made in rfc9111; here it is carried out, with `asking` for all that comes of
-asking the origin. Whatever goes wrong in the store or in the background, the client still gets
-the origin's answer.
+Every decision is made in rfc9111; here it is carried out, with `coalescing` for who asks the
+origin and `asking` for all that comes of it. Whatever goes wrong in the store or in the
+background, the client still gets the origin's answer.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from random import Random
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from proxy import tags
 from proxy.background import Background
@@ -28,19 +26,11 @@ from proxy.events import Answered, Emit
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway import forwarding
 from proxy.gateway.asking import Asking
+from proxy.gateway.coalescing import Ask, Coalescing
 from proxy.gateway.contacting import Contact, Origin, Upstream
 from proxy.gateway.decisions import Decision, Decisions
-from proxy.gateway.delivery import deliver, read_along
-from proxy.gateway.flights import (
-    Alone,
-    ErrorStatus,
-    Flights,
-    Landed,
-    Outcome,
-    Shared,
-    Unreachable,
-    Watch,
-)
+from proxy.gateway.delivery import deliver
+from proxy.gateway.flights import Flights, Watch
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.hot import HotAnswers
 from proxy.gateway.invalidating import Invalidator
@@ -53,29 +43,14 @@ from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
 from proxy.request_ids import ANSWERED, RequestIds, line_of
-from proxy.rfc9111 import keys, ranges, reuse
+from proxy.rfc9111 import keys, reuse
 from proxy.rfc9111.cache_status import CacheStatus, forward_of
 from proxy.rfc9111.dates import format_http_date
-from proxy.rfc9111.directives import request_directives
-from proxy.rfc9111.messages import Request
-from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import RouteTable
-from proxy.stores import CacheKey, Entry, Lease, Store
-
-_ROUNDS = 3
-"""How often a request waits for others before it asks on its own."""
-
-_SHAREABLE = frozenset({Reason.URI_MISS, Reason.VARY_MISS, Reason.EXPIRED, Reason.PURGES_UNKNOWN})
-"""Reasons to ask the origin that others may have too; the rest is about the request itself."""
-
-_FOR_ITSELF = ("Range", "If-None-Match", "If-Modified-Since", "If-Range")
-"""Fields that turn the answer into one that others cannot use."""
+from proxy.stores import CacheKey, Store
 
 _random = Random().random  # noqa: S311 - nothing secret hangs on when a refresh begins
-
-_Ask: TypeAlias = Callable[[Exchange, Found | None, Reason], Awaitable[Answer]]
 
 
 def random_draw() -> float:
@@ -141,7 +116,7 @@ class Gateway:
             emit=emit,
         )
         self._invalidator = Invalidator(log, routes, write_wait, emit)
-        self._unshareable = Unshareable(clock)
+        unshareable = Unshareable(clock)
         self._flights = Flights(log.state, store.end_fill, watch)
         self._asking = Asking(
             contact=self._contact,
@@ -149,9 +124,18 @@ class Gateway:
             log=log,
             landing=self._landing,
             freshening=self._freshening,
-            unshareable=self._unshareable,
+            unshareable=unshareable,
             clock=clock,
             emit=emit,
+        )
+        self._coalescing = Coalescing(
+            flights=self._flights,
+            asking=self._asking,
+            store=store,
+            log=log,
+            unshareable=unshareable,
+            with_stored=self._with_stored,
+            clock=clock,
         )
         self._clock = clock
         self._emit = emit
@@ -199,11 +183,11 @@ class Gateway:
         exchange.verdict = bypass = bypassed(exchange)
         if bypass is not None:
             return await self._pass_on(exchange, bypass.reason)
-        entries = await self._look(exchange)
+        entries = await self._store.lookup(exchange.key, partial(suffice, exchange))
         found = select(exchange, entries)
         if found is None or not found.usable:
             return await self._without_stored(exchange, found, any_variant=bool(entries))
-        return await self._with_stored(exchange, found, self._ask_together)
+        return await self._with_stored(exchange, found, self._coalescing.ask)
 
     async def _without_stored(
         self, exchange: Exchange, found: Found | None, *, any_variant: bool
@@ -213,9 +197,9 @@ class Gateway:
             return _own_answer(HTTPStatus.GATEWAY_TIMEOUT, Reason.ONLY_IF_CACHED)
         if found is not None:
             return await self._asking.fetch_missing_part(exchange, found)
-        return await self._ask_together(exchange, None, verdict.reason)
+        return await self._coalescing.ask(exchange, None, verdict.reason)
 
-    async def _with_stored(self, exchange: Exchange, found: Found, ask: _Ask) -> Answer:
+    async def _with_stored(self, exchange: Exchange, found: Found, ask: Ask) -> Answer:
         verdict = self._judge(exchange, found, any_variant=True)
         match verdict:
             case reuse.Fresh():
@@ -281,133 +265,6 @@ class Gateway:
         key = CacheKey.of(keys.primary_key(request, matched.route.policy.key))
         return replace(exchange, matched=matched, key=key)
 
-    async def _ask_alone(self, exchange: Exchange, found: Found | None, reason: Reason) -> Answer:
-        if found is None:
-            return await self._asking.fetch(exchange, reason)
-        return await self._asking.revalidate(exchange, found, reason)
-
-    # Asking the origin once for all who want the same now; see flights.
-
-    async def _ask_together(
-        self, exchange: Exchange, found: Found | None, reason: Reason
-    ) -> Answer:
-        """Join whoever asks for the same already, or ask for all who come meanwhile."""
-        if not self._may_share(exchange, reason):
-            return await self._ask_alone(exchange, found, reason)
-        # What began before this request may miss a purge that nobody here has heard of.
-        too_old = None if self._log.trusted else self._flights.find(exchange.key)
-        for _ in range(_ROUNDS):
-            flight = self._flights.find(exchange.key)
-            if flight is None or (flight is too_old and flight.known is not None):
-                if not _may_lead(exchange.request):
-                    break
-                return await self._lead(exchange, found, reason)
-            outcome = await flight.outcome()
-            if flight is too_old:
-                continue
-            answer = await self._follow(exchange, found, reason, outcome)
-            if answer is not None:
-                return answer
-        return await self._ask_alone(exchange, self._still(exchange, found), reason)
-
-    def _may_share(self, exchange: Exchange, reason: Reason) -> bool:
-        request = exchange.request
-        return (
-            request.method == "GET"
-            and reason in _SHAREABLE
-            and not self._unshareable.covers(exchange.key, request)
-        )
-
-    async def _lead(self, exchange: Exchange, found: Found | None, reason: Reason) -> Answer:
-        """Ask the origin, in the name of the fleet where nothing is stored at all."""
-        flight = self._flights.lead(exchange.key)
-        try:
-            if found is None:
-                enough = partial(suffice, exchange)
-                leave = await self._store.begin_fill(exchange.key, flight.born, enough)
-                if not isinstance(leave, Lease):
-                    flight.resolve(Landed())
-                    return await self._use(exchange, leave, reason)
-                flight.lease = leave
-                if leave.alone:
-                    flight.resolve(Alone())
-            exchange.flight = flight
-            return await self._ask_alone(exchange, found, reason)
-        finally:
-            if not (isinstance(flight.known, Shared) and flight.known.arriving is not None):
-                flight.end()  # else it ends with its body
-
-    async def _follow(
-        self, exchange: Exchange, found: Found | None, reason: Reason, outcome: Outcome
-    ) -> Answer | None:
-        """What another request's answer means for this one; None: it was purged meanwhile."""
-        match outcome:
-            case Shared():
-                return await self._read_along(exchange, found, reason, outcome)
-            case Landed():
-                return await self._use(exchange, await self._look(exchange), reason)
-            case ErrorStatus(status=status):
-                stale = found and await self._asking.stale_for_error(exchange, found, status)
-                return stale or await self._ask_alone(
-                    exchange, self._still(exchange, found), reason
-                )
-            case Unreachable(error=error):
-                return await self._asking.failed(exchange, error, reason, found)
-            case Alone():
-                return await self._ask_alone(exchange, self._still(exchange, found), reason)
-            case _:
-                assert_never(outcome)
-
-    async def _read_along(
-        self, exchange: Exchange, found: Found | None, reason: Reason, shared: Shared
-    ) -> Answer | None:
-        """Answer from a body on its way, where its head says that it is for this request too."""
-        request, stored = exchange.request, shared.stored
-        if not self._flights.is_untouched(stored, exchange.key.url):
-            return None
-        if shared.arriving is not None and "Range" in request.headers:
-            await shared.arriving.settled
-        now = self._clock()
-        if not _answers(request, stored, exchange.policy, now):
-            return await self._ask_alone(exchange, self._still(exchange, found), reason)
-        if shared.arriving is not None:
-            outgoing = read_along(request, stored, shared.arriving, now=now)
-        elif shared.whole is not None:
-            entry = Entry(stored, shared.whole)
-            part = ranges.select(request, stored, len(entry.body), now=now)
-            outgoing = deliver(request, entry, part, now=now)
-        else:  # given up, as too large
-            return await self._ask_alone(exchange, self._still(exchange, found), reason)
-        ttl = int(stored.freshness.ttl(now))
-        status = CacheStatus(forward=forward_of(reason), collapsed=True, ttl=ttl, detail=reason)
-        return Answer(outgoing, status, stored)
-
-    def _answers(
-        self, request: Request, stored: StoredResponse, policy: Policy, now: float
-    ) -> bool:
-        """Whether an answer on its way may be given to `request` without asking the origin."""
-        if keys.select_variant([stored], request.headers) is None:
-            return False
-        decision = reuse.decide(request, stored, policy, now=now, any_variant=True)
-        return isinstance(decision, reuse.Fresh | reuse.ServeStale)
-
-    async def _look(self, exchange: Exchange) -> Sequence[Entry]:
-        return await self._store.lookup(exchange.key, partial(suffice, exchange))
-
-    async def _use(self, exchange: Exchange, entries: Sequence[Entry], reason: Reason) -> Answer:
-        """Answer from what has been stored while this request waited, or ask after all."""
-        found = select(exchange, entries)
-        if found is None or not found.usable:
-            return await self._asking.fetch(exchange, reason)
-        return await self._with_stored(exchange, found, self._ask_alone)
-
-    def _still(self, exchange: Exchange, found: Found | None) -> Found | None:
-        """What was found before this request waited, unless it has been purged since."""
-        if found is None:
-            return None
-        untouched = self._flights.is_untouched(found.entry.response, exchange.key.url)
-        return found if untouched else None
-
     # Endings.
 
     def _finish(self, exchange: Exchange, answer: Answer) -> Outgoing:
@@ -456,22 +313,6 @@ class Gateway:
                 name,
             )
         )
-
-
-def _may_lead(request: Request) -> bool:
-    """Whether its answer can be of use to others."""
-    headers = request.headers
-    return not (
-        any(name in headers for name in _FOR_ITSELF) or request_directives(headers).no_store
-    )
-
-
-def _answers(request: Request, stored: StoredResponse, policy: Policy, now: float) -> bool:
-    """Whether an answer on its way may be given to `request` without asking the origin."""
-    if keys.select_variant([stored], request.headers) is None:
-        return False
-    decision = reuse.decide(request, stored, policy, now=now, any_variant=True)
-    return isinstance(decision, reuse.Fresh | reuse.ServeStale)
 
 
 def _own_answer(status: HTTPStatus, reason: Reason) -> Answer:

@@ -10,7 +10,8 @@
     section           a mapping with known keys
     listening         one address, or a list of them
     scalars           what one value may look like: durations, sizes, field names, ...
-    units, addresses  the two richer kinds of value
+    parsers           the way from the text of a value to the value,
+    units, addresses  and that of the two richer kinds
     routing           Settings -> routes and the policy of each
     advice            likely mistakes in settings that are valid
     showing, changes  settings as text again, and what differs between two of them

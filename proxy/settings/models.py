@@ -16,6 +16,7 @@ from proxy.settings import addresses
 from proxy.settings.admin import Admin, Purge
 from proxy.settings.listening import ListenList
 from proxy.settings.origins import Origin
+from proxy.settings.parsers import is_off
 from proxy.settings.problems import (
     ManyRefused,
     Problem,
@@ -55,7 +56,6 @@ from proxy.settings.scalars import (
     Token,
     Whole,
     Workers,
-    is_off,
 )
 from proxy.settings.section import Section
 from proxy.settings.stores import Store

@@ -394,7 +394,7 @@ class TestPurges:
                 gate.set()
                 await answers(tasks)
                 await front.log.append(["*"], Mode.HARD)
-                front.gateway._unshareable._until.clear()
+                front.gateway._coalescing._unshareable._until.clear()
                 assert (len(front.gateway._flights), front.gateway._flights.waiting) == (0, 0)
 
 
