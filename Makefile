@@ -19,8 +19,9 @@ help: ## show the targets
 demo: $(STAMPS)/demo ## a small sample API with Warmfront in front of it, until Ctrl-C
 	@$(BIN)/warmfront demo
 
+# Four at a time, however few cores there are: many tests wait for something.
 test: $(STAMPS)/test ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 check: $(STAMPS)/check ## format, lint, types, layers, coverage of the core by its own tests
 	$(BIN)/ruff format --check .
