@@ -210,6 +210,6 @@ async def test_one_process_cut_off(scene: Scene) -> None:
         finally:
             await scene.wires[1].start()
         async with asyncio.timeout(RECOVERY):
-            while told["nodes"] < 2:
+            while told.get("nodes", 0) < 2:
                 _, told = await scene.fleet.nodes[0].purge({"tags": ["nothing"]})
         await clients.until(200, limit=RECOVERY)

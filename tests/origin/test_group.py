@@ -150,8 +150,9 @@ class TestBalance:
 
     async def test_hash_by_key(self) -> None:
         async with rig(3, balance=Balance.HASH) as one:
-            first = {key: await one.get(key=key) for key in "abcdefghij"}
-            again = {key: await one.get(key=key) for key in "abcdefghij"}
+            keys = [f"key {number}" for number in range(60)]
+            first = {key: await one.get(key=key) for key in keys}
+            again = {key: await one.get(key=key) for key in keys}
             assert first == again
             assert set(first.values()) == {"0", "1", "2"}
 
