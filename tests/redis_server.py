@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import importlib.util
+import secrets
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ SERVICE = "warm"
 _SLOTS = 16384
 _START_LIMIT = 15.0
 _BUS_OFFSET = 10_000
+_LOWEST_PORT = 11_000
 
 
 def server_binary() -> str:
@@ -57,15 +59,17 @@ def knows_tls() -> bool:
 
 
 def free_port(*, with_bus: bool = False) -> int:
-    """A loopback port nobody uses; `with_bus`: the cluster bus's port beside it is free too."""
+    """A loopback port nobody uses; `with_bus`: the cluster bus's port beside it is free too.
+
+    Below those that the system gives out by itself: a server that is down for a moment finds its
+    own again.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if not with_bus:
-            return port
-        with contextlib.suppress(OSError, OverflowError), socket.socket() as bus:
-            bus.bind(("127.0.0.1", port + _BUS_OFFSET))
+        port = _LOWEST_PORT + secrets.randbelow(_BUS_OFFSET)
+        with contextlib.suppress(OSError), socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", port))
+            if with_bus:
+                bus.bind(("127.0.0.1", port + _BUS_OFFSET))
             return port
 
 
