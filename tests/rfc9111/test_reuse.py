@@ -19,6 +19,7 @@ from proxy.rfc9111.reuse import (
     after_failure,
     bypass_reason,
     decide,
+    refresh_window,
     refreshes_early,
 )
 from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
@@ -480,3 +481,11 @@ def test_the_nearer_the_end_the_likelier_an_early_refresh(
     if refreshes_early(response, policy, now=now, draw=draw):
         assert refreshes_early(response, policy, now=now + 1, draw=draw)
         assert refreshes_early(response, policy, now=now, draw=draw / 2)
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(refresh_ahead=1.0)])
+def test_outside_its_window_nothing_is_refreshed_early(policy: Policy) -> None:
+    response = stored().with_changes(request_time=-2)
+    window = refresh_window(response, policy)
+    assert (window > 0) is bool(policy.refresh_ahead)
+    assert not refreshes_early(response, policy, now=60 - window - 1, draw=1e-12)
