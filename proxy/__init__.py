@@ -37,6 +37,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     logs         events as log lines
     http1        what both ends read in HTTP/1.1: fields, the chunked coding
     clock        the only wall clock
+    garbage      when Python looks for reference cycles
     histogram    durations, counted by how long they are
     channel      calls and news between two processes over a socket
     sitemaps     lists of addresses, and where they are: files and sitemaps

@@ -9,6 +9,7 @@ import structlog
 
 from proxy import logs
 from proxy.app import App
+from proxy.garbage import seldom_collected
 from proxy.reloading import Applied, Reloading
 from proxy.server import sockets
 from proxy.settings import Recipe, Settings
@@ -54,11 +55,12 @@ async def serve(
         made = None if app.admin is None else app.admin.made_token
         if announce is not None and made is not None and made.created:
             announce(f"Admin token, made just now and kept in {made.path}: {made.token}")
-        while not over.is_set():
-            await _either(over, again)
-            if again.is_set() and reread is not None:
-                again.clear()
-                await reread.quietly()
+        with seldom_collected(loop):
+            while not over.is_set():
+                await _either(over, again)
+                if again.is_set() and reread is not None:
+                    again.clear()
+                    await reread.quietly()
         log.info("draining", delay=settings.drain_delay, seconds=settings.drain_timeout)
     finally:
         _off_signals(loop)

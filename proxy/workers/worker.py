@@ -16,6 +16,7 @@ from proxy import logs
 from proxy.admin import TokenFileError
 from proxy.app import App
 from proxy.channel import Channel
+from proxy.garbage import seldom_collected
 from proxy.settings import Recipe, SettingsError
 from proxy.workers.orders import Orders
 
@@ -51,7 +52,8 @@ async def work(descriptor: int) -> int:
     channel.calls["hand_over"] = lambda _: app.hand_over()
     channel.tell("ready", _made_token(app))
     waits = [asyncio.ensure_future(event.wait()) for event in (over, channel.lost)]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    with seldom_collected(loop):
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
     if not over.is_set():
