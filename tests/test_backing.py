@@ -105,7 +105,10 @@ async def test_redis_gets_back_the_memory_of_what_was_purged_by_tag(
     async with backed(redis) as one, backed(redis) as two, redis_server.client() as raw:
 
         async def used() -> int:
-            return int((await raw.info("memory"))["used_memory"])
+            """Bytes of all keys; the server's own figure moves with the buffers of connections."""
+            keys = [name async for name in raw.scan_iter(f"{redis.prefix}*", count=1000)]
+            sizes = [await raw.memory_usage(name, samples=0) for name in keys]
+            return sum(size for size in sizes if size is not None)
 
         async def names() -> int:
             """How many keys there are, but for the tags' own, which expire by themselves."""
@@ -128,7 +131,7 @@ async def test_redis_gets_back_the_memory_of_what_was_purged_by_tag(
             return await names() == 1
 
         await eventually(returned)
-        assert await used() - before < 0.25 * grown  # buffers of connections grow, too
+        assert await used() - before < 0.02 * grown
         assert one.link is not None
         assert one.link.counts.commands == asked
         assert two.index is not None
