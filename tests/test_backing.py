@@ -1,5 +1,6 @@
 """What stands behind the gateway: the purge reaches memory, and nothing is lost on the way out."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -8,11 +9,12 @@ import pytest
 
 from proxy.background import Background
 from proxy.backing import Backing
-from proxy.events import Event
+from proxy.events import BackgroundFailed, Event
 from proxy.purging import MemoryPurgeLog, Mode, Timing, tag_scope
 from proxy.redis_link import RedisOptions, connect
 from proxy.stores import CacheKey, reclaiming
 from proxy.stores.redis import RedisStoreOptions
+from proxy.stores.redis_fill import Fill
 from proxy.stores.tiered import TieredStore
 from tests.apparatus import eventually
 from tests.redis_server import RedisServer, shared_redis
@@ -35,8 +37,10 @@ def redis(redis_server: RedisServer) -> RedisOptions:
 
 
 @asynccontextmanager
-async def backed(redis: RedisOptions | None) -> AsyncIterator[Backing]:
-    events: list[Event] = []
+async def backed(
+    redis: RedisOptions | None, events: list[Event] | None = None
+) -> AsyncIterator[Backing]:
+    events = [] if events is None else events
     background = Background(events.append)
     clock = Clock()
     if redis is None:
@@ -148,3 +152,15 @@ async def test_a_log_that_began_anew_empties_memory(redis: RedisOptions) -> None
         await client.aclose()
         await eventually(lambda: empty(backing))
         assert list(await backing.store.lookup(KEY)) == []
+
+
+async def test_a_cluster_leaves_no_work_undone(redis_server: RedisServer) -> None:
+    """How full it is cannot be asked of one server: that is no failure, again and again."""
+    events: list[Event] = []
+    options = RedisOptions.from_url(f"redis+cluster://127.0.0.1:{redis_server.port}", timeout=2.0)
+    async with backed(options, events) as backing:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert backing.redis_fill is not None
+        assert backing.redis_fill.last == Fill()
+    assert not [event for event in events if isinstance(event, BackgroundFailed)]
