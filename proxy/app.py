@@ -133,6 +133,14 @@ class App:
             await self.stop(drain=0.0)
             raise
 
+    @property
+    def admin_addresses(self) -> list[str]:
+        """Where the admin API answers; none where it does not."""
+        asked = self._at_start.admin
+        if self.admin is None or asked is None:
+            return []
+        return list(map(bound_address, asked.listen, self.admin.ports))
+
     async def reload(self, settings: Settings) -> list[str]:
         """Apply new settings to requests from now on; nothing stored is lost.
 

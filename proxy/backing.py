@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from proxy.background import Background
 from proxy.events import Emit
 from proxy.purging import TAIL_TIMEOUT, Purge, PurgeLog, RedisPurgeLog, Timing
-from proxy.redis_link import Client, RedisLink, RedisOptions, connect, shut
+from proxy.redis_link import Client, Mode, RedisLink, RedisOptions, connect, shut
 from proxy.stores import MemoryStore, Store
 from proxy.stores.fill_lock import FillLocks
 from proxy.stores.index import TagIndex
@@ -83,7 +83,8 @@ class Backing:
         backing.shared = RedisStore(link, clock, store)
         backing.index = TagIndex(link, clock) if tag_index else None
         backing.redis_fill = RedisFill(link)
-        background.keep("fill of redis", backing.redis_fill.run)
+        if options.mode is not Mode.CLUSTER:
+            background.keep("fill of redis", backing.redis_fill.run)
         tiered = TieredStore(
             backing.memory,
             backing.shared,

@@ -19,7 +19,7 @@ async def serve(
     settings: Settings,
     *,
     reload: Callable[[], Recipe] | None,
-    ready: Callable[[list[str]], None] | None = None,
+    ready: Callable[[list[str], list[str]], None] | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain; SIGHUP calls `reload` and applies what it returns.
@@ -27,7 +27,7 @@ async def serve(
     Args:
         settings: What to run with.
         reload: Reads anew what settings are made from.
-        ready: Is told the addresses when requests are accepted.
+        ready: Is told the addresses when requests are accepted, and those of the admin API.
         announce: Is told the admin token where it has just been made; it is never logged.
 
     Raises:
@@ -51,7 +51,7 @@ async def serve(
         _on_signals(loop, (signal.SIGHUP,), again.set)
     try:
         if ready is not None:
-            ready(app.addresses)
+            ready(app.addresses, app.admin_addresses)
         made = None if app.admin is None else app.admin.made_token
         if announce is not None and made is not None and made.created:
             announce(f"Admin token, made just now and kept in {made.path}: {made.token}")

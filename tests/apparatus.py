@@ -185,6 +185,7 @@ class Proxied:
         self.clock = clock
         self.gateway = front.gateway
         self.listener = front.listener
+        self.origins = front.origins
         self.store = front.store
         self.log = front.log
         self.background = front.background
@@ -274,6 +275,7 @@ class Front:
 
     gateway: Gateway
     listener: Listener
+    origins: Origins
     store: MemoryStore
     log: MemoryPurgeLog
     background: Background
@@ -326,7 +328,7 @@ async def fronted(
         listener.answer_from(gateway.hot)
     await listener.start(listen, tls=tls)
     try:
-        yield Front(gateway, listener, store, log, background, events)
+        yield Front(gateway, listener, origins, store, log, background, events)
     finally:
         await listener.close()
         await background.close()

@@ -7,6 +7,7 @@
     warm        `warm`
     reloading   `reload`
     top         `top`: figures as they come
+    token       `token`
     sitemaps    which addresses that is
     admin_api   what these share: where the admin API is, the token, its refusals
     serving     one event loop, from start to the last drained connection

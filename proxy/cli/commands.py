@@ -19,6 +19,7 @@ from proxy.cli.purge import purge
 from proxy.cli.reloading import reload
 from proxy.cli.serving import run_to_end
 from proxy.cli.summary import summary
+from proxy.cli.token import token
 from proxy.cli.top import top
 from proxy.cli.warm import warm
 from proxy.demo.show import play_once, stay_up
@@ -128,9 +129,12 @@ def run(
         wanted = recipe.settings(os.environ)
         _log_advice(recipe, wanted.log)
 
-    def ready(addresses: list[str]) -> None:
+    def ready(addresses: list[str], admin_addresses: list[str]) -> None:
         where = ", ".join(_url(address, tls=wanted.tls is not None) for address in addresses)
         out.print(f"Warmfront {__version__} on {where}, in front of {wanted.origin.named}")
+        if wanted.admin is not None and admin_addresses:
+            for line in told_of_admin(wanted.admin, _url(admin_addresses[0], tls=False)):
+                out.print(line)
 
     def announce(text: str) -> None:
         out.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -149,6 +153,14 @@ def _log_advice(recipe: settings.Recipe, style: settings.Log) -> None:
     machine = replace(settings.Machine.here(), descriptors=None)
     for warning in recipe.advice(os.environ, machine):
         log.warning("likely a mistake", problem=str(warning))
+
+
+def told_of_admin(admin: settings.Admin, url: str) -> Iterator[str]:
+    """Where the dashboard is, and what opens it."""
+    if admin.dashboard and not url.startswith("unix:"):
+        yield f"Dashboard on {url}/dashboard"
+    if not admin.all_tokens() and admin.token_file is None:
+        yield "Its token, and the admin API's: warmfront token"
 
 
 def _url(address: str, *, tls: bool) -> str:
@@ -200,5 +212,5 @@ def demo(
             raise typer.Exit(REFUSED)
 
 
-for command in (purge, entries, tags, warm, reload, explain, top):
+for command in (purge, entries, tags, warm, reload, explain, top, token):
     app.command()(command)

@@ -55,14 +55,18 @@ async def stay_up(console: Console, listen: str | None) -> None:
     """Print what to try, and serve until SIGINT or SIGTERM."""
     async with _sample_api() as origin:
 
-        def ready(addresses: list[str]) -> None:
+        def ready(addresses: list[str], admin_addresses: list[str]) -> None:
             base = _base(addresses)
             console.print(f"Warmfront on {base}, in front of the sample API on {origin}\n")
             console.print("Try these in another terminal, and read Cache-Status:\n")
             for step in TOUR:
                 console.print(_line(step, base))
             console.print("\nSome last a few seconds only: slower hands see `stale` for `hit`.")
-            console.print("`warmfront demo --once` plays them all for you. Ctrl-C stops both.")
+            for admin in admin_addresses:
+                console.print(
+                    f"\nWatch it on http://{admin}/dashboard; `warmfront token` opens it."
+                )
+            console.print("\n`warmfront demo --once` plays them all for you. Ctrl-C stops both.")
 
         await serve(_front(origin, listen), reload=None, ready=ready)
 
@@ -82,7 +86,10 @@ async def _sample_api() -> AsyncIterator[str]:
 
 def _front(origin: str, listen: str | None) -> settings.Settings:
     """The defaults, in front of `origin`; nothing is configured for the sample API."""
-    front = settings.defaults().with_overrides(origin=origin, listen=[listen or _free_address()])
+    address = listen or _free_address()
+    front = settings.defaults().with_overrides(origin=origin, listen=[address])
+    if (admin := _free_address(PORTS[1:], but=address)) != f"{HOST}:{PORTS[1]}":
+        front = front.with_overrides(admin=admin)
     if not isinstance(front.listen[0], settings.TcpAddress):
         problem = settings.Problem(
             path="--listen", message="curl is to reach it", suggestion=f"write {HOST}:{PORTS[0]}"
@@ -97,9 +104,11 @@ def _base(addresses: list[str]) -> str:
     return f"http://{HOST}{address}" if address.startswith(":") else f"http://{address}"
 
 
-def _free_address(ports: Iterable[int] = PORTS) -> str:
+def _free_address(ports: Iterable[int] = PORTS, *, but: str = "") -> str:
     """The first of `ports` that nobody listens on, else one of the system's choice."""
     for port in ports:
+        if but == f"{HOST}:{port}":
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -54,7 +54,11 @@ def _of_sections(old: Section, new: Section, at: Location) -> Iterator[Change]:
             for key in dict.fromkeys((*before, *after)):
                 yield from _come_and_gone(before.get(key), after.get(key), (*here, key))
         else:
-            yield _change(here, shown(old, name, before), shown(new, name, after))
+            yield _change(
+                here,
+                None if before is None else shown(old, name, before),
+                None if after is None else shown(new, name, after),
+            )
 
 
 def _are_sections(value: Any) -> bool:
@@ -102,6 +106,6 @@ def _identities(sections: tuple[Section, ...]) -> list[int]:
     return [sections.index(one) for one in sections]
 
 
-def _change(at: Location, old: str, new: str) -> Change:
+def _change(at: Location, old: str | None, new: str | None) -> Change:
     """What differs only in what is not shown differs all the same."""
     return Change(path_text(at), old, f"{new}, another one" if old == new else new)

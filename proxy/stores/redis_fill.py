@@ -6,7 +6,7 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
-from proxy.redis_link import Client, LinkError, Mode, RedisLink
+from proxy.redis_link import Client, LinkError, RedisLink
 
 _INTERVAL: Final = 10.0
 
@@ -20,7 +20,7 @@ class Fill:
 
 
 class RedisFill:
-    """Asks one server; of a cluster's many nothing is known.
+    """Asks one server, while `run` runs; of a cluster's many nothing is known.
 
     Attributes:
         last: What it said last.
@@ -32,7 +32,7 @@ class RedisFill:
 
     async def run(self) -> None:
         """Ask for ever."""
-        while self._link.options.mode is not Mode.CLUSTER:
+        while True:
             try:
                 self.last = await self._link.run(_ask)
             except LinkError:

@@ -99,6 +99,7 @@ class Supervisor:
     Attributes:
         reread: Reads the settings anew and has them applied; None where they come from no file.
         addresses: Where the workers answer clients.
+        admin: Where one of them answers the admin API; None where none does.
     """
 
     def __init__(self, recipe: Recipe, settings: Settings, announce: Announce) -> None:
@@ -117,7 +118,7 @@ class Supervisor:
         self._early_ends: Counter[int] = Counter()
         self._one_at_a_time = asyncio.Lock()
         self._ending = False
-        self._admin: tuple[str, ...] | None = None
+        self.admin: tuple[str, ...] | None = None
         self.reread: Reloading | None = None
         self.addresses: list[str] = []
 
@@ -198,7 +199,7 @@ class Supervisor:
             self.addresses.append(self._listen_on(address, given))
         if settings.admin is not None:
             try:
-                self._admin = tuple(self._admin_on(one, given) for one in settings.admin.listen)
+                self.admin = tuple(self._admin_on(one, given) for one in settings.admin.listen)
             except OSError as error:
                 if settings.admin.listen_given:
                     raise
@@ -276,7 +277,7 @@ class Supervisor:
             recipe=self._recipe,
             workers=self._settings.workers,
             listen=tuple(self.addresses),
-            admin=self._admin if in_charge else None,
+            admin=self.admin if in_charge else None,
             own=tuple(_descriptors(own) for own in self._own),
             index=index,
             shared=_descriptors([*self._shared, *(self._admins if in_charge else ())]),
@@ -345,7 +346,7 @@ async def supervise(
     settings: Settings,
     *,
     reload: Callable[[], Recipe] | None,
-    ready: Callable[[list[str]], None],
+    ready: Callable[[list[str], list[str]], None],
     announce: Announce,
 ) -> None:
     """Run all workers until SIGTERM or SIGINT, then drain.
@@ -354,7 +355,7 @@ async def supervise(
         recipe: What `settings` were made from.
         settings: What to run with.
         reload: Reads the settings anew.
-        ready: Is told the addresses when requests are accepted.
+        ready: Is told the addresses when requests are accepted, and those of the admin API.
         announce: Is told the admin token where it has just been made; it is never logged.
 
     Raises:
@@ -378,7 +379,7 @@ async def supervise(
 
     supervisor.reread = _reread(supervisor, settings, reload, begin)
     try:
-        ready(supervisor.addresses)
+        ready(supervisor.addresses, list(supervisor.admin or ()))
         while (number := await asked.get()) not in ends:
             if number is signal.SIGUSR2:
                 begin(supervisor.renew())

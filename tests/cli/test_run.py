@@ -39,6 +39,11 @@ class Warmfront:
         with urllib.request.urlopen(self.base + path, timeout=PATIENCE) as response:  # noqa: S310
             return response.read().decode(), response.headers["Cache-Status"]
 
+    def line(self) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal; the exit code."""
         self.process.send_signal(how)
@@ -167,6 +172,16 @@ class TestServing:
         for base in bases:
             warmfront.base = base
             assert warmfront.get()[0] == "first"
+
+    def test_it_says_where_the_dashboard_is_and_what_opens_it(
+        self, run: Run, origin: str, tmp_path: Path
+    ) -> None:
+        file = config(tmp_path, "admin: {listen: 127.0.0.1:0, token: sixteen-characters}")
+        warmfront = run("--config", file, "--origin", origin, ANYWHERE)
+        assert re.match(r"Dashboard on http://127\.0\.0\.1:[1-9]\d*/dashboard$", warmfront.line())
+        warmfront = run("--origin", origin, ANYWHERE, "--admin", "127.0.0.1:0")
+        assert warmfront.line().startswith("Dashboard on")
+        assert warmfront.line().endswith("warmfront token")
 
     def test_flags_win_over_the_file(
         self, run: Run, origin: str, other_origin: str, tmp_path: Path

@@ -49,6 +49,7 @@ def test_it_stays_up_with_lines_to_try_until_told_to_stop(how: signal.Signals) -
                 line = process.stdout.readline()
                 assert line, printed
                 printed += line
+            assert re.search(r"Watch it on http://127\.0\.0\.1:\d+/dashboard", printed)
             lines = re.findall(r"^ *(curl .*)$", printed, re.MULTILINE)
             assert len(lines) == len(TOUR)
             url = shlex.split(lines[0])[-1]

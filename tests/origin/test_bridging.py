@@ -3,7 +3,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,24 +37,31 @@ class Rig:
         for origin in self.origins:
             await origin.stop()
 
+    def freeze(self, **timeouts: float) -> None:
+        """Nobody is answered any more, and only now is anybody in a hurry."""
+        for origin in self.origins:
+            origin.always = lambda _: Reply(wait=asyncio.Event())
+        self.proxy.origins.apply({"": options(self.origins, **timeouts)}, drain=0.0)
+
+
+def options(
+    origins: Sequence[Origin], *, header_timeout: float = LONG, **group: Any
+) -> GroupOptions:
+    urls = [f"http://127.0.0.1:{one.port}" for one in origins]
+    made = [OriginOptions(url, header_timeout=header_timeout) for url in urls]
+    return GroupOptions(members=tuple(MemberOptions(origin=one) for one in made), **group)
+
 
 @asynccontextmanager
-async def rig(size: int = 2, *, header_timeout: float = LONG, **group: Any) -> AsyncIterator[Rig]:
+async def rig(size: int = 2, **group: Any) -> AsyncIterator[Rig]:
     """A proxy with a grace period before origins that say what is fresh for 10 s."""
     origins = [Origin() for _ in range(size)]
     for origin in origins:
         origin.always = lambda _: Reply(headers=[FRESH], body=b"kept")
         await origin.start()
-    members = tuple(
-        MemberOptions(
-            origin=OriginOptions(f"http://127.0.0.1:{one.port}", header_timeout=header_timeout)
-        )
-        for one in origins
-    )
     clock = Clock()
-    options = GroupOptions(members=members, **group)
     try:
-        async with fronted(options, Policy(grace=GRACE), clock=clock) as front:
+        async with fronted(options(origins, **group), Policy(grace=GRACE), clock=clock) as front:
             yield Rig(Proxied(origins[0], clock, front), origins)
     finally:
         for origin in origins:
@@ -90,10 +97,9 @@ async def test_a_dead_group() -> None:
 
 
 async def test_a_frozen_group() -> None:
-    async with rig(header_timeout=0.5) as one:
+    async with rig() as one:
         await one.get()
-        for origin in one.origins:
-            origin.always = lambda _: Reply(wait=asyncio.Event())
+        one.freeze(header_timeout=0.05)
         await bridged(one)
         await refused(one, 504, "origin-header-timeout")
 
@@ -109,7 +115,9 @@ async def test_a_group_that_is_left_alone() -> None:
         assert answer.headers["Retry-After"] == "30"
 
 
-async def test_an_overloaded_group() -> None:
+@asynccontextmanager
+async def overloaded() -> AsyncIterator[Rig]:
+    """The only place is taken, by a request that is answered in the end."""
     limit = LimitOptions(concurrent=1, queue=0, queue_timeout=7.0)
     async with rig(limit=limit) as one:
         await one.get()
@@ -118,18 +126,22 @@ async def test_an_overloaded_group() -> None:
             origin.will(Reply(wait=gate))
         holding = asyncio.create_task(one.get("/holds"))
         await one.origins[1].asked()
-        await bridged(one)
-        answer = await refused(one, 503, "origin-overloaded")
-        assert answer.headers["Retry-After"] == "7"
+        yield one
         gate.set()
         assert (await holding).status == 200
 
 
+async def test_an_overloaded_group() -> None:
+    async with overloaded() as one:
+        await bridged(one)
+        answer = await refused(one, 503, "origin-overloaded")
+        assert answer.headers["Retry-After"] == "7"
+
+
 async def test_a_group_that_takes_too_long_in_all() -> None:
-    async with rig(total_timeout=0.5) as one:
+    async with rig() as one:
         await one.get()
-        for origin in one.origins:
-            origin.always = lambda _: Reply(wait=asyncio.Event())
+        one.freeze(total_timeout=0.05)
         await bridged(one)
         await refused(one, 504, "origin-total-timeout")
 
@@ -155,15 +167,6 @@ async def test_one_half_dead_shows_nothing_of_it() -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_what_was_never_sent_purges_nothing(method: str) -> None:
     """A write that found no place has changed nothing (see invalidating)."""
-    limit = LimitOptions(concurrent=1, queue=0)
-    async with rig(limit=limit) as one:
-        await one.get()
-        gate = asyncio.Event()
-        for origin in one.origins:
-            origin.will(Reply(wait=gate))
-        holding = asyncio.create_task(one.get("/holds"))
-        await one.origins[1].asked()
+    async with overloaded() as one:
         assert (await one.proxy.ask(method)).status == 503
         assert (await one.get()).hit
-        gate.set()
-        await holding

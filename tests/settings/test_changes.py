@@ -22,7 +22,7 @@ def told(old: str, new: str) -> list[str]:
         ("", "", []),
         ("", "drain_timeout: 30s", []),  # as by default
         ("", "drain_timeout: 90s", ["drain_timeout: 30s -> 1m30s"]),
-        ("", "defaults: {ttl: 5m}", ["defaults.ttl: null -> 5m"]),
+        ("", "defaults: {ttl: 5m}", ["defaults.ttl: none -> 5m"]),
         ("", "defaults: {cache: off}", ["defaults.cache: on -> off"]),
         ("", "defaults: {refresh_ahead: 1.5}", ["defaults.refresh_ahead: 0 -> 1.5"]),
         (
