@@ -275,6 +275,7 @@ class TestFiles:
         for page in ("arrive.html", "index.html", "login.html"):
             text = (files._root() / page).read_text(encoding="utf-8")
             assert not re.search(r"<style|<script>|style=|\son\w+=", text)
+            assert 'rel="icon"' in text, "browsers would look for one at /favicon.ico, in vain"
             named |= set(re.findall(r'"/dashboard/static/([^"]+)"', text))
         for name, file in files.assets().items():
             folder = name.rpartition("/")[0]
