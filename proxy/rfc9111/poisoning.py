@@ -9,6 +9,7 @@ apart that an origin may well tell apart, the answer is not shared:
     names another resource or method (`OVERRIDES`)       passes, past the store in both directions
     has Connection withhold fields from the origin       the same
     says how it came (`CLAIMS`)                          has those fields in its key
+    has a field with an underscore in its name           the same: see `claims`
     has a path that readers may resolve differently      gets no lifetime from the route
     is unusual, and the answer an error                  is not stored
     makes an enormous key                                is not stored
@@ -64,6 +65,8 @@ They are honest where such a proxy sets them, and then all requests have the sam
 cache overwrites itself, X-Forwarded-Host and its like, are not among them.
 """
 
+_DISGUISE: Final = "_"
+
 LARGEST_KEY: Final = 16 * 1024
 """Characters of a primary key, and of what Vary adds to it."""
 
@@ -106,8 +109,14 @@ def unshareable(request: Request, policy: KeyPolicy) -> Reason | None:
 
 
 def claims(headers: Headers) -> Iterator[str]:
-    """The names in CLAIMS that a request has."""
-    return (name for name in CLAIMS if name in headers)
+    """The names in CLAIMS that a request has, and its names with an underscore, in lower case.
+
+    CGI and WSGI give applications `X_Forwarded_Host` by the name of `X-Forwarded-Host`, and
+    `Accept_Language` by that of a field in Vary: each may be any other one in disguise.
+    """
+    yield from (name for name in CLAIMS if name in headers)
+    if any(_DISGUISE in name for name in headers):
+        yield from sorted({name.lower() for name in headers if _DISGUISE in name})
 
 
 def is_doubtful(target: str) -> bool:

@@ -23,7 +23,7 @@ static unsigned char lower[256];
 static void
 fill_tables(void)
 {
-    static const char others[] = "!#$%&'*+-.^_`|~";
+    static const char others[] = "!#$%&'*+-.^`|~"; /* of names; less the underscore: see plain */
     for (int c = 0; c < 256; c++) {
         int digit = c >= '0' && c <= '9';
         int capital = c >= 'A' && c <= 'Z';

@@ -58,7 +58,8 @@ NEVER_WATCHED: Final = NEVER_PLAIN | {"connection", "host"}
 """Fields that are known without: absent, `keep-alive` or absent, and always in the gist."""
 
 _FIXED: Final = ("method", "target", "host")
-_TCHARS = r"!#$%&'*+\-.^_`|~0-9"
+# Less the underscore: to an application such a field may be any other (see poisoning.claims).
+_TCHARS = r"!#$%&'*+\-.^`|~0-9"
 _NAME = rf"[{_TCHARS}A-Za-z]++"
 _VALUE = r"[\t -~\x80-\xff]*+"
 
@@ -67,7 +68,7 @@ def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
     """What recognises plain heads, in C if it is there.
 
     Args:
-        watched: What goes into the gist; NEVER_WATCHED is left out.
+        watched: What goes into the gist, less NEVER_WATCHED, and what has an underscore.
         longest: Bytes of a head above which it is not plain.
         lines: The same for its field lines.
     """
@@ -116,8 +117,13 @@ def head_of(gist: Gist, watched: Watched) -> bytes:
 
 def _in_order(watched: Watched) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The fields of a gist by presence, and by value."""
-    present = watched.present - watched.values - NEVER_WATCHED
-    return tuple(sorted(present)), tuple(sorted(watched.values - NEVER_WATCHED))
+    present = watched.present - watched.values
+    return _sorted(present), _sorted(watched.values)
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """Those that a plain head may have."""
+    return tuple(sorted(name for name in names if name not in NEVER_WATCHED and "_" not in name))
 
 
 def _encoded(names: Iterable[str]) -> tuple[bytes, ...]:

@@ -1,11 +1,13 @@
 """An origin that believes whatever anybody tells it, as frameworks and their plug-ins do.
 
 It makes its links of the first host that it finds anywhere, takes the method and the path from
-fields, decodes paths before it looks at them, splits queries at semicolons too, refuses what it
-finds too large or too strange, and calls all of that fresh for an hour.
+fields, knows these by names in which `_` is `-` (as CGI and WSGI have them), decodes paths before
+it looks at them, splits queries at semicolons too, refuses what it finds too large or too strange,
+and calls all of that fresh for an hour.
 """
 
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -47,7 +49,11 @@ class _Fields:
 
     def of(self, *names: bytes) -> bytes:
         """The first value of the first name that is there; b"" if none is."""
-        return next((value for name in names for value in self._request.values(name)), b"")
+        return next((value for name in names for value in self._values(name)), b"")
+
+    def _values(self, name: bytes) -> Iterator[bytes]:
+        fields = self._request.fields
+        return (value for known, value in fields if known.lower().replace(b"_", b"-") == name)
 
     @property
     def host(self) -> bytes:

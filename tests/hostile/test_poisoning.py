@@ -108,6 +108,15 @@ ATTACKS = [
         by_fields(f"{field.decode()} names a method", field + b": DELETE")
         for field in [b"X-HTTP-Method-Override", b"X-HTTP-Method", b"X-Method-Override"]
     ),
+    *(
+        by_fields(f"an underscore in {field.decode()}", field + b": " + value)
+        for field, value in [
+            *((b"X_Forwarded_Host", b"evil.example"), (b"X-Forwarded_Host", b"evil.example")),
+            *((b"X_FORWARDED_PROTO", b"gopher"), (b"X_Forwarded_Prefix", b"//evil.example")),
+            *((b"X_Host", b"evil.example"), (b"X_Original_URL", b"/evil")),
+            *((b"X_HTTP_Method_Override", b"DELETE"), (b"Accept_Language", b"de")),
+        ]
+    ),
     by_fields("a method that is refused (405)", b"X-HTTP-Method-Override: BREW"),
     by_fields("GET with a body", body=b"evil"),
     by_fields("an oversized field (400)", b"X-Large: " + b"x" * 9000),

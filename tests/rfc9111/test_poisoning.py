@@ -77,10 +77,18 @@ class TestClaims:
         assert len({plain, one, other}) == 3
         assert one == f"{plain}\nheader {name}: evil"
 
-    def test_once(self) -> None:
-        policy = KeyPolicy(headers=("x-host",))
-        request = request_for(("X-Host", "a"))
-        assert keys.primary_key(request, policy).count("x-host") == 1
+    @pytest.mark.parametrize("name", ["X-Host", "Api_Key"])
+    def test_once(self, name: str) -> None:
+        policy = KeyPolicy(headers=(name.lower(),))
+        request = request_for((name, "a"))
+        assert keys.primary_key(request, policy).count(name.lower()) == 1
+
+    def test_what_cgi_takes_for_another_field(self) -> None:
+        """`_` is `-` to many applications, so this may be any field."""
+        plain = keys.primary_key(request_for(), KeyPolicy())
+        lines = [("X_Forwarded-Host", "a"), ("A-B", "c"), ("accept_language", "de")]
+        key = keys.primary_key(request_for(*lines, ("x_forwarded-HOST", "b")), KeyPolicy())
+        assert key == f"{plain}\nheader accept_language: de\nheader x_forwarded-host: a,b"
 
 
 def test_a_route_for_some_requests_has_keys_of_its_own() -> None:
