@@ -51,8 +51,9 @@ def compile_accelerator(root: Path) -> Path:
         command.ensure_finalized()
         command.run()
         name = command.get_ext_filename(MODULE)
-        target = root / name
-        shutil.copyfile(Path(folder, name), target)
+        target, beside = root / name, root / f"{name}.new"
+        shutil.copyfile(Path(folder, name), beside)
+        beside.replace(target)  # written over, it would crash whoever runs it now
     return target
 
 
