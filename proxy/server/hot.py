@@ -62,13 +62,14 @@ class HotPath:
         if gist is None:
             return None
         place = self._places.get(gist[:_PLACE]) or self._place(gist)
-        known = place.known.get(place.reduce(gist))
+        agreed = place.reduce(gist)
+        known = place.known.get(agreed) or self._recall(place, agreed)
         if known is None:
             return self._prepare(place, gist)
         recurring = known.recurring
         body = recurring.again(None if self._name is None else gist[self._name])
         if body is None:
-            del place.known[place.reduce(gist)]
+            del place.known[agreed]
             return None
         if known.changing is not recurring.changing:
             known.renew()
@@ -90,10 +91,19 @@ class HotPath:
         """A place that was not asked for of late, if ever."""
         key = gist[:_PLACE]
         place = self._older.pop(key, None) or _Place()
+        place.grow_older()
         if sum(map(len, filter(None, key))) <= _LONGEST:
             self._count_one_more()
             self._places[key] = place
         return place
+
+    def _recall(self, place: "_Place", agreed: object) -> "_Known | None":
+        """An answer that was not asked for of late: it counts like a new one, if it is there."""
+        known = place.older.pop(agreed, None)
+        if known is not None:
+            self._count_one_more()
+            place.known[agreed] = known
+        return known
 
     def _prepare(self, place: "_Place", gist: Gist) -> Answer | None:
         """Have a new request answered; where that is in vain, try less and less often."""
@@ -154,18 +164,24 @@ class _Place:
 
     Attributes:
         known: Their answers, by what `reduce` makes of a gist.
+        older: Those of the generation before, which nobody has asked for since.
         reduce: Takes what tells them apart.
         pause: How many are let go by before one is tried.
     """
 
-    __slots__ = ("_members", "_pauses", "known", "pause", "reduce")
+    __slots__ = ("_members", "_pauses", "known", "older", "pause", "reduce")
 
     def __init__(self) -> None:
         self.known: dict[object, _Known] = {}
+        self.older: dict[object, _Known] = {}
         self.reduce: Callable[[Gist], object] = itemgetter(0)
         self.pause = 1  # most of what is asked for once is not asked for again
         self._pauses = 0
         self._members: frozenset[int] = frozenset()
+
+    def grow_older(self) -> None:
+        """Begin a generation: one place may have any number of answers, asked for once each."""
+        self.older, self.known = self.known, {}
 
     def put_off(self) -> None:
         """It was tried in vain."""
@@ -177,6 +193,7 @@ class _Place:
         if not members <= self._members:
             self._members |= members
             self.known.clear()
+            self.older.clear()
             self.reduce = itemgetter(*sorted(self._members))
         self.known[self.reduce(gist)] = known
 

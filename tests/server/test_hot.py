@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,7 @@ class FakeAnswers:
     refuses: bool = False
     given: int = 0
     prepared: list[Request] = field(default_factory=list)
+    made: list[weakref.ref[Again]] = field(default_factory=list)
     largest: int = 0
 
     @property
@@ -73,7 +75,9 @@ class FakeAnswers:
         age, status = self.changing
         headers = Headers([("X", "y"), age, ("Via", "v"), status, *self.headers])
         outgoing = Outgoing(200, "OK", headers, body, len(body))
-        return Again(self, body, self.depends_on, self.changing), outgoing, body
+        again = Again(self, body, self.depends_on, self.changing)
+        self.made.append(weakref.ref(again))
+        return again, outgoing, body
 
 
 def get(*lines: str, target: str = "/", host: str = "a.example") -> bytes:
@@ -171,6 +175,21 @@ class TestRemembering:
             found = [hot.answer(get()) is not None for _ in range(9)]
         assert found == [False, True, False, True, False, False, False, True, False]
         assert answers.given == 0
+
+    def test_one_place_fills_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Anybody can make up ETags to ask with, and each has an answer of its own."""
+        monkeypatch.setattr("proxy.server.hot._REMEMBERED", 20)
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            for number in range(200):
+                hot.answer(get("X-Wanted: often"))
+                hot.answer(get(f"X-Wanted: {number}"))
+            assert sum(one() is not None for one in answers.made) <= 2 * 21
+            assert answers.given > 180  # what is in demand outlives the others
+            for number in range(200):  # nor do those that are asked for again
+                for again in range(number):
+                    hot.answer(get(f"X-Wanted: {again}"))
+            assert sum(one() is not None for one in answers.made) <= 2 * 21
 
     def test_an_end_is_not_the_end(self) -> None:
         answers = FakeAnswers()
