@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich import box
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import load, peers, traffic
+from tests.bench.cases import REDIS_NAMES
 from tests.bench.machine import choose_cores, started
 from tests.bench.stage import CONNECTIONS, Stage
 
@@ -28,6 +30,7 @@ TARGETS = {
     "pass-through": traffic.always("/pass/account"),
     "no-store": traffic.always("/private/account"),
     "mixed": traffic.mixed(1000),
+    "redis": traffic.around("/stored/1k/", REDIS_NAMES),
 }
 _TOP = 30
 _LINE = re.compile(r":\d+\)$")
@@ -41,11 +44,18 @@ def stacks(case: str, seconds: int, *, native: bool) -> str:
     with (
         peers.scratch() as folder,
         peers.origin(folder, cores) as origin,
-        peers.peer("warmfront", folder, [cores.proxy], origin_port=origin.port) as proxy,
+        peers.redis(folder, cores) if case == "redis" else nullcontext() as redis,
+        peers.peer(
+            "warmfront",
+            folder,
+            [cores.proxy],
+            origin_port=origin.port,
+            redis_port=redis and redis.port,
+        ) as proxy,
     ):
         stage = Stage(folder, cores, origin, ["warmfront"], seconds)
-        requests = stage.requests(TARGETS[case])
-        stage.warm(proxy, requests, origin_share=1.0)
+        requests = stage.requests(TARGETS[case], max(traffic.POOL, REDIS_NAMES))
+        stage.warm(proxy, requests, origin_share=0.0 if case == "redis" else 1.0)
         command = load.wrk(
             proxy.port,
             requests.path,
