@@ -17,7 +17,6 @@ from proxy.events import Emit, OriginFailed
 from proxy.exchange import Outgoing
 from proxy.gateway.contacting import Contact
 from proxy.gateway.delivery import deliver
-from proxy.gateway.filling import Filling
 from proxy.gateway.flights import Alone, ErrorStatus, Outcome, Shared, Unreachable
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.landing import Landing
@@ -156,7 +155,8 @@ class Asking:
         decision = self._landing.decide(exchange, fetched)
         if isinstance(decision, storing.NotStorable):
             if fetched.response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                self._not_for_others(exchange)
+                provoked = decision.reason is Reason.REQUEST_TO_BLAME
+                self._not_for_others(exchange, of_all=not provoked)
             if replaces is not None:
                 await self._freshening.supersede(exchange, replaces, fetched)
             return self.relay_unstored(exchange, fetched, reason, decision.reason)
@@ -171,8 +171,10 @@ class Asking:
         body = await self._landing.fill(
             exchange, fetched, stored, announced=decision.part, replaces=replaces
         )
+        if isinstance(body, Reason):
+            return self.relay_unstored(exchange, fetched, reason, body)
         outgoing = _relayed(exchange.request, fetched)
-        if isinstance(body, Filling):
+        if body is not None:
             outgoing.body = body.reader()
             if shareable:
                 _tell(exchange, Shared(stored, body))
@@ -183,7 +185,7 @@ class Asking:
             ttl=int(stored.freshness.ttl(fetched.response_time)),
             detail=reason,
         )
-        return Answer(outgoing, status, stored, fetched)
+        return Answer(outgoing, status, stored, fetched, fate=None if body is None else body.fate)
 
     def relay_unstored(
         self,
@@ -286,9 +288,10 @@ class Asking:
         outgoing = deliver(exchange.request, entry, selection, now=now)
         return Answer(outgoing, status, entry.response)
 
-    def _not_for_others(self, exchange: Exchange) -> None:
-        """Let those go on that wait for this answer, and let nobody wait for the next ones."""
-        self._unshareable.note(exchange.key, exchange.request, shareable=False)
+    def _not_for_others(self, exchange: Exchange, *, of_all: bool = True) -> None:
+        """Let those go on that wait for this answer; if it is `of_all`, nobody waits for more."""
+        if of_all:
+            self._unshareable.note(exchange.key, exchange.request, shareable=False)
         if exchange.flight is not None:
             exchange.flight.filled = Filled.UNSTORABLE
         _tell(exchange, Alone())

@@ -22,11 +22,10 @@ from proxy.gateway.flights import (
     Unreachable,
 )
 from proxy.gateway.steps import Answer, Exchange, Found, select, suffice
-from proxy.gateway.unshareable import Unshareable
+from proxy.gateway.unshareable import Unshareable, stands_for_others
 from proxy.purging import PurgeLog
 from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, forward_of
-from proxy.rfc9111.directives import request_directives
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.reasons import Reason
@@ -38,9 +37,6 @@ _ROUNDS = 3
 
 _SHAREABLE = frozenset({Reason.URI_MISS, Reason.VARY_MISS, Reason.EXPIRED, Reason.PURGES_UNKNOWN})
 """Reasons to ask the origin that others may have too; the rest is about the request itself."""
-
-_FOR_ITSELF = ("Range", "If-None-Match", "If-Modified-Since", "If-Range")
-"""Fields that turn the answer into one that others cannot use."""
 
 Ask: TypeAlias = Callable[[Exchange, Found | None, Reason], Awaitable[Answer]]
 """How the origin is asked, conditionally where something is stored."""
@@ -84,7 +80,7 @@ class Coalescing:
         for _ in range(_ROUNDS):
             flight = self._flights.find(exchange.key)
             if flight is None or (flight is too_old and flight.known is not None):
-                if not _may_lead(exchange.request):
+                if not stands_for_others(exchange.request):
                     break
                 return await self._lead(exchange, found, reason)
             outcome = await flight.outcome()
@@ -166,7 +162,8 @@ class Coalescing:
             return await self._ask_alone(exchange, self._still(exchange, found), reason)
         ttl = int(stored.freshness.ttl(now))
         status = CacheStatus(forward=forward_of(reason), collapsed=True, ttl=ttl, detail=reason)
-        return Answer(outgoing, status, stored)
+        fate = None if shared.arriving is None else shared.arriving.fate
+        return Answer(outgoing, status, stored, fate=fate)
 
     async def _use(self, exchange: Exchange, entries: Sequence[Entry], reason: Reason) -> Answer:
         """Answer from what has been stored while this request waited, or ask after all."""
@@ -186,14 +183,6 @@ class Coalescing:
         if found is None:
             return await self._asking.fetch(exchange, reason)
         return await self._asking.revalidate(exchange, found, reason)
-
-
-def _may_lead(request: Request) -> bool:
-    """Whether its answer can be of use to others."""
-    headers = request.headers
-    return not (
-        any(name in headers for name in _FOR_ITSELF) or request_directives(headers).no_store
-    )
 
 
 def _answers(request: Request, stored: StoredResponse, policy: Policy, now: float) -> bool:

@@ -145,6 +145,32 @@ class TestACrowd:
             assert len(front.origin.seen) == 2
 
     @pytest.mark.parametrize(
+        ("method", "lines", "status"),
+        [
+            pytest.param("HEAD", (), 200, id="HEAD"),
+            pytest.param("OPTIONS", (), 204, id="OPTIONS"),
+            pytest.param("POST", (), 200, id="POST"),
+            pytest.param("GET", [("If-None-Match", '"v"')], 304, id="a condition"),
+            pytest.param("GET", [("Range", "bytes=0-1")], 416, id="a range"),
+            pytest.param("GET", [("Cache-Control", "no-store")], 200, id="no-store"),
+            pytest.param("GET", [("X", "\xff")], 400, id="an error that it provokes"),
+        ],
+    )
+    async def test_what_fits_one_request_only_sets_no_others_apart(
+        self, method: str, lines: Sequence[Line], status: int
+    ) -> None:
+        """Or anybody could have every client ask the origin, by a request before each."""
+        async with proxied() as front:
+            front.origin.will(Reply(status=status, headers=[FRESH], body=b""))
+            await front.ask(method, "/", *lines)
+            reply, gate = gated(FRESH)
+            front.origin.will(reply)
+            tasks = await joined(front, 3)
+            gate.set()
+            await answers(tasks)
+            assert len(front.origin.seen) == 2
+
+    @pytest.mark.parametrize(
         "line",
         [
             ("If-None-Match", '"v"'),
