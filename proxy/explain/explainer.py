@@ -193,8 +193,10 @@ class Explainer:
 
     def _storing_before(self, exchange: Exchange, found: Found | None, now: float) -> StoringPart:
         """Of what is stored, else of the last answer of the origin that is remembered."""
-        if isinstance(exchange.verdict, Bypass) and exchange.verdict.reason is not Reason.METHOD:
-            return StoringPart(stored=False, why=why(exchange.verdict.reason))
+        if isinstance(exchange.verdict, Bypass):
+            reason = exchange.verdict.reason  # what is known of storing is of GET
+            unknown = reason is Reason.METHOD
+            return StoringPart() if unknown else StoringPart(stored=False, why=why(reason))
         if found is not None:
             freshness = found.entry.response.freshness
             return StoringPart(
@@ -210,7 +212,8 @@ class Explainer:
     def _storing_of(self, exchange: Exchange, answer: Answer, *, kept: bool) -> StoringPart:
         """Of an answer that was just given."""
         now, status = self._clock(), answer.cache_status
-        if answer.not_stored is not None and answer.fetched is not None:
+        refused = answer.refused
+        if refused is not None and answer.fetched is not None:
             would_be = freshness_rules.evaluate(
                 exchange.request,
                 answer.fetched.response,
@@ -219,7 +222,7 @@ class Explainer:
             )
             return StoringPart(
                 stored=False,
-                why=why(answer.not_stored),
+                why=why(refused),
                 at=answer.fetched.response_time,
                 freshness=freshness_part(would_be, now),
             )

@@ -41,6 +41,9 @@ _SOURCES: Final = {
 }
 """What a lifetime rests on, for people."""
 
+_FACTORS: Final = frozenset({"refresh_ahead", "heuristic_fraction"})
+"""What of a policy is a number, and no duration."""
+
 _TOLD_BY_CACHES: Final = frozenset(
     {
         *("age", "cache-control", "cache-groups", "content-location", "content-range"),
@@ -91,7 +94,8 @@ def _differences(policy: Policy) -> Iterator[str]:
         for field in fields(one):
             value = getattr(one, field.name)
             if field.name not in {"key", "conditions"} and value != getattr(default, field.name):
-                yield f"{prefix}{field.name}: {_told(value)}"
+                told = f"{value:g}" if field.name in _FACTORS else _told(value)
+                yield f"{prefix}{field.name}: {told}"
 
 
 def _told(value: object) -> str:

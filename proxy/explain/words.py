@@ -13,7 +13,6 @@ from proxy.explain.facts import (
     RoutePart,
     Section,
     StoredPart,
-    StoringPart,
     VariantPart,
     Why,
 )
@@ -47,7 +46,11 @@ def told(explanation: Explanation) -> Explanation:
 def _summary(explanation: Explanation) -> str:
     reuse = explanation.reuse
     verb = "Would be" if explanation.mode is Mode.SIMULATE else "Was"
-    return f"{verb} {_DONE[reuse.outcome]}. {_reason(reuse.why)}"
+    summary = f"{verb} {_DONE[reuse.outcome]}. {_reason(reuse.why)}"
+    storing = explanation.storing
+    if reuse.outcome is Outcome.MISS and storing.stored is False and storing.why is not None:
+        summary += f" The answer is not stored: {_reason(storing.why)}"
+    return summary
 
 
 def _advice(explanation: Explanation) -> Iterator[str]:
@@ -86,7 +89,7 @@ def _sections(explanation: Explanation) -> Iterator[Section]:
         "Stored now": () if explanation.stored is None else _stored(explanation.stored),
         "Reuse": [_reason(explanation.reuse.why)],
         "Answer": _answer(explanation),
-        "Storing": _storing(explanation.storing, explanation.at),
+        "Storing": _storing(explanation),
         freshness: () if explanation.freshness is None else _freshness(explanation.freshness),
         "Tags and purges": _purging(explanation),
         "For a hit": explanation.advice,
@@ -144,7 +147,7 @@ def _stored(stored: StoredPart) -> Iterator[str]:
 def _variant(variant: VariantPart) -> Iterator[str]:
     freshness = variant.freshness
     state = "fresh" if freshness.ttl > 0 else "stale"
-    used = "" if variant.hits is None else f", {variant.hits} hits"
+    used = "" if variant.hits is None else f", {variant.hits} hit{'s' * (variant.hits != 1)}"
     part = f", bytes {variant.held}" if variant.held else ""
     yield (
         f"{'this one' if variant.chosen else 'not this one'}: {variant.status}, "
@@ -174,14 +177,16 @@ def _answer(explanation: Explanation) -> Iterator[str]:
         yield f"  {name}: {value}"
 
 
-def _storing(storing: StoringPart, now: float) -> Iterator[str]:
+def _storing(explanation: Explanation) -> Iterator[str]:
+    storing = explanation.storing
     if storing.stored is None:
-        yield "not known: the origin's answer decides; send the request, or probe"
+        how = "" if explanation.reuse.outcome is Outcome.BYPASS else "; send the request, or probe"
+        yield f"not known: the origin's answer decides{how}"
         return
     if storing.why is None:
         yield "to be stored, and not there in the end: the log says why (`not stored`)"
         return
-    ago = 0.0 if storing.at is None else now - storing.at
+    ago = 0.0 if storing.at is None else explanation.at - storing.at
     when = f" when the origin last answered, {_seconds(ago)} ago" if round(ago, 1) > 0 else ""
     if storing.stored:
         yield f"stored{when}: nothing forbids it (RFC 9111 §3)"

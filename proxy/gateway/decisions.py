@@ -13,6 +13,7 @@ from itertools import chain
 from random import Random
 from typing import Final, TypeAlias
 
+from proxy.gateway.filling import Fate
 from proxy.gateway.steps import Answer, Exchange, Verdict
 from proxy.request_ids import line_of
 from proxy.rfc9111 import reuse
@@ -36,7 +37,8 @@ class Decision:
         verdict: What was to be done.
         freshness: Of what the answer was given from, or stored with; None for neither.
         vary: Request fields that this was selected by.
-        not_stored: Why the origin's answer was not stored; None where it was, or there was none.
+        fate: What became of an answer that was to be stored as its body passed.
+        refused: Why it was not to be.
     """
 
     method: str
@@ -49,7 +51,13 @@ class Decision:
     freshness: Freshness | None
     vary: tuple[str, ...]
     tags: tuple[str, ...]
-    not_stored: Reason | None
+    fate: Fate | None
+    refused: Reason | None
+
+    @property
+    def not_stored(self) -> Reason | None:
+        """Why the origin's answer was not stored; None where it was, or there was none."""
+        return self.fate.refused if self.refused is None and self.fate else self.refused
 
     @classmethod
     def of(cls, exchange: Exchange, answer: Answer) -> "Decision":
@@ -67,7 +75,8 @@ class Decision:
             freshness=None if stored is None else stored.freshness,
             vary=() if stored is None else _bounded(name for name, _ in stored.variant),
             tags=() if stored is None else _bounded(stored.tags),
-            not_stored=answer.not_stored,
+            fate=answer.fate,
+            refused=answer.not_stored,
         )
 
 

@@ -12,14 +12,15 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.exchange import BodyAborted
 from proxy.origin import OriginResponse
 from proxy.rfc9111.reasons import Reason
 
-Land = Callable[[bytes], Awaitable[None]]
-"""Store the whole body."""
+Land = Callable[[bytes], Awaitable[Reason | None]]
+"""Store the whole body; why it was not, None where it was."""
 
 NotLanded = Callable[[Reason], None]
 """The body will not be stored, and why."""
@@ -35,6 +36,17 @@ SLOWEST = 10.0
 
 _SLICE = 256 * 1024
 """Bytes of a whole body that a reader gets at a time, lest each holds a copy of it."""
+
+
+@dataclass(slots=True)
+class Fate:
+    """What became of a response that was to be stored, which shows when its head is gone.
+
+    Attributes:
+        refused: Why it was not stored after all; None as long as nothing forbids it.
+    """
+
+    refused: Reason | None = None
 
 
 class Reader:
@@ -78,6 +90,7 @@ class Filling:
     Attributes:
         limit: Bytes above which the body only streams through, and that are kept at most.
         length: Bytes in all; None where the origin has not told.
+        fate: What became of it, for who asks later: it outlives the body.
         settled: Done when it has landed, or will not: nobody can begin to read any more.
     """
 
@@ -92,6 +105,7 @@ class Filling:
     ) -> None:
         self.limit = limit
         self.length = response.length
+        self.fate = Fate()
         self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._response = response
         self._chunks = aiter(response.body)
@@ -216,7 +230,7 @@ class Filling:
 
     async def _complete(self, body: bytes) -> None:
         try:
-            await self._land(body)
+            self.fate.refused = await self._land(body)
         except BaseException:
             self._give_up(Reason.ABANDONED)
             raise
@@ -235,6 +249,7 @@ class Filling:
         if self._keeping:
             self._settle()
             self._forget_what_all_have()
+            self.fate.refused = reason
             self._not_landed(reason)
 
     def _settle(self) -> None:

@@ -71,8 +71,8 @@ class Landing:
         *,
         announced: ByteRange | None = None,
         replaces: Entry | None = None,
-    ) -> Filling | bytes:
-        """The body for the client, which is stored as it passes, or at once where it is here.
+    ) -> Filling | Reason | None:
+        """Store an answer: as its body passes, or at once where that is here.
 
         Args:
             exchange: The request.
@@ -81,14 +81,17 @@ class Landing:
             announced: The part that its body is.
             replaces: A stored response that goes when this one lands, and not before: as long as
                 it may be used, others are better off with it than with nothing.
+
+        Returns:
+            The body for the client, if it is still to come; else why the answer was not stored,
+            None where it was.
         """
         land = partial(
             self._land, exchange, fetched, stored, announced=announced, replaces=replaces
         )
         whole = b"" if fetched.origin.length == 0 else fetched.origin.content
         if whole is not None:
-            await land(whole)
-            return whole
+            return await land(whole)
         return Filling(
             fetched.origin,
             self._max_object_size,
@@ -130,8 +133,11 @@ class Landing:
         *,
         announced: ByteRange | None,
         replaces: Entry | None,
-    ) -> None:
-        """Store a whole body with its head, combined with a stored part where they fit (§3.4)."""
+    ) -> Reason | None:
+        """Store a whole body with its head, combined with a stored part where they fit (§3.4).
+
+        Why it was not, None where it was.
+        """
         entry: Entry | None
         if announced is None:
             entry = Entry(stored, body)
@@ -140,7 +146,7 @@ class Landing:
             entry = self._combined(fetched, stored, announced, body=body, held=held)
             if entry is not None and any(_has_more(one, entry, fetched) for one in held):
                 _end_flight(exchange, Filled.STORED)
-                return
+                return None
         refusal: Reason | None = Reason.PARTIAL_UNUSABLE
         if entry is not None:
             refusal = await self._store.put(exchange.key, entry, replaces=replaces)
@@ -148,6 +154,7 @@ class Landing:
             _end_flight(exchange, Filled.STORED)
         else:
             self._not_landed(exchange, refusal)
+        return refusal
 
     def _combined(
         self,

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import TypeAlias, TypedDict
 
 from proxy.exchange import Incoming, Outgoing
+from proxy.gateway.filling import Fate
 from proxy.gateway.flights import Flight
 from proxy.gateway.forwarding import is_last_hop
 from proxy.origin import OriginResponse
@@ -177,6 +178,7 @@ class Answer:
         stored: The head that it was given from, or is stored with; None where neither is so.
         fetched: What the origin answered, where that is the answer.
         not_stored: Why that was not stored.
+        fate: What becomes of it where it is stored as its body passes.
     """
 
     outgoing: Outgoing
@@ -184,3 +186,9 @@ class Answer:
     stored: StoredResponse | None = None
     fetched: Fetched | None = None
     not_stored: Reason | None = None
+    fate: Fate | None = None
+
+    @property
+    def refused(self) -> Reason | None:
+        """Why what the origin answered was not stored, as far as that is known by now."""
+        return self.fate.refused if self.not_stored is None and self.fate else self.not_stored

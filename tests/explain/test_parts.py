@@ -168,6 +168,15 @@ async def test_purges_that_concern_it() -> None:
         assert found.reuse.why.reason == "expired"
 
 
+async def test_of_a_write_nothing_is_foretold_but_where_it_goes() -> None:
+    async with explained() as it:
+        it.proxy.origin.will(Reply(headers=[("Cache-Control", "no-store")], body=b"x"))
+        await it.proxy.get("/p")
+        found = await it.simulate(method="POST")
+        assert (found.reuse.outcome, found.storing.stored) == (Outcome.BYPASS, None)
+        assert found.advice == ("Only GET and HEAD are answered from the store.",)
+
+
 async def test_a_write_says_what_it_purges() -> None:
     async with explained(routes=[Route(name="r", purge=("p:{id}", "all"))]) as it:
         assert (await it.simulate(method="PUT")).purges_on_success == (

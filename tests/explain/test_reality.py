@@ -326,16 +326,32 @@ async def test_a_probe_tells_the_second_answer() -> None:
         assert told.advice == ()
 
 
-async def test_what_was_announced_as_stored_and_was_not_is_told() -> None:
+CHUNKED = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("past", [False, True], ids=["sent", "past"])
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(b"14\r\n" + b"x" * 20 + b"\r\n0\r\n\r\n", R.TOO_LARGE), (b"14\r\nx", R.ORIGIN_BROKEN)],
+    ids=["too large", "broken off"],
+)
+async def test_what_was_announced_as_stored_and_was_not_is_told(
+    body: bytes, reason: Reason, *, past: bool
+) -> None:
     async with explained(max_object_size=10) as it:
-        chunked = (
-            b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        it.proxy.origin.will(Reply(raw=chunked + b"14\r\n" + b"x" * 20 + b"\r\n0\r\n\r\n"))
-        told = await it.explainer.send(request(), probe=False)
+        it.proxy.origin.will(Reply(raw=CHUNKED + body))
+        told: Explanation | None
+        if past:
+            answer = await it.proxy.get()
+            told = it.explainer.recall(answer.headers["Warmfront-Request-Id"])
+        else:
+            told = await it.explainer.send(request(), probe=False)
+        assert told is not None
         assert told.answer is not None
         assert "; stored" in told.answer.cache_status
-        assert told.storing.stored is False
+        assert told.storing.why is not None
+        assert (told.storing.stored, told.storing.why.reason) == (False, reason)
+        assert f"[{reason}]" in told.summary
 
 
 async def test_a_simulation_is_no_use_of_what_is_stored() -> None:

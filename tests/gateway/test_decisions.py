@@ -27,7 +27,8 @@ def decision(verdict: object = reuse.Fresh(1.0), **more: object) -> Decision:
         "freshness": None,
         "vary": (),
         "tags": (),
-        "not_stored": None,
+        "fate": None,
+        "refused": None,
     }
     return Decision(**about | more)  # type: ignore[arg-type]
 

@@ -51,7 +51,8 @@ class TestRaces:
             await front.origin.asked()
             await front.ask("DELETE")
             gate.set()
-            await slow
+            status = (await slow).cache_status
+        assert status == "warmfront; fwd=uri-miss; fwd-status=200; detail=outdated"
         assert NotStored("http://api.example/", Reason.OUTDATED) in front.events
 
     async def test_a_part_that_comes_later_does_not_replace_the_whole(self) -> None:
