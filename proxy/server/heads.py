@@ -30,6 +30,10 @@ _HOST = re.compile(
 )
 _MAX_PORT = 65535
 _LENGTH = re.compile(r"[0-9]{1,18}")
+# HTTP in other clothes: relayed, requests would reach the origin that nobody here has seen, with
+# whatever Host and X-Forwarded-For, and writes that invalidate nothing. It is ignored, as a server
+# may (RFC 9110 §7.8); RFC 9113 §3.1 has done away with it.
+_OTHER_HTTP = re.compile(r"h2c|(?:HTTP|TLS)(?:/.*)?", re.IGNORECASE)
 _END = b"\r\n\r\n"
 
 _VERSIONS = {"1.0": (1, 0)} | {f"1.{minor}": (1, 1) for minor in range(1, 10)}
@@ -48,7 +52,7 @@ class RequestHead:
         headers: Field lines as received.
         length: Bytes of content; None when it is chunked.
         keep_alive: The client lets the connection persist (RFC 9112 §9.3).
-        upgrade: The client asks to switch protocols (RFC 9110 §7.8).
+        upgrade: The client asks to switch protocols (RFC 9110 §7.8), to one that is relayed.
         expects_continue: It waits for 100 (Continue) before it sends content.
     """
 
@@ -121,7 +125,7 @@ def parse_head(data: bytes, limits: ServerOptions) -> RequestHead:
         headers,
         length,
         keep_alive="close" not in options and (modern or "keep-alive" in options),
-        upgrade=modern and "upgrade" in options and "Upgrade" in headers,
+        upgrade=modern and "upgrade" in options and _is_for_the_origin(headers),
         expects_continue=_expects_continue(headers, modern=modern) and length != 0,
     )
 
@@ -203,6 +207,13 @@ def _connection_options(headers: Headers) -> frozenset[str]:
     """Lower-case members of Connection (RFC 9110 §7.6.1)."""
     lines = headers.getall("Connection", ())
     return frozenset(option.strip(_OWS).lower() for line in lines for option in line.split(","))
+
+
+def _is_for_the_origin(headers: Headers) -> bool:
+    """Whether Upgrade names protocols, and none that carries requests past the proxy."""
+    lines = headers.getall("Upgrade", ())
+    names = [name.strip(_OWS) for line in lines for name in line.split(",")]
+    return bool(names) and not any(map(_OTHER_HTTP.fullmatch, names))
 
 
 def _expects_continue(headers: Headers, *, modern: bool) -> bool:

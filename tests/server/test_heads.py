@@ -266,7 +266,12 @@ def test_persistence(version: str, lines: tuple[str, ...], *, keep_alive: bool) 
     ("version", "lines", "upgrade"),
     [
         ("1.1", ("Upgrade: websocket", "Connection: keep-alive, Upgrade"), True),
-        ("1.1", ("Upgrade: h2c", "Connection: upgrade, HTTP2-Settings"), True),
+        ("1.1", ("Upgrade: h2c", "Connection: upgrade, HTTP2-Settings"), False),
+        ("1.1", ("Upgrade: H2C ", "Connection: upgrade"), False),
+        ("1.1", ("Upgrade: websocket, h2c", "Connection: upgrade"), False),
+        ("1.1", ("Upgrade: websocket", "Upgrade: http/2.0", "Connection: upgrade"), False),
+        ("1.1", ("Upgrade: TLS/1.2", "Connection: upgrade"), False),
+        ("1.1", ("Upgrade: h2cx, echo/1", "Connection: upgrade"), True),
         ("1.1", ("Upgrade: websocket",), False),
         ("1.1", ("Connection: upgrade",), False),
         ("1.0", ("Upgrade: websocket", "Connection: upgrade"), False),

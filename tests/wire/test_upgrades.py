@@ -54,6 +54,15 @@ class TestRawBytes:
             (b"Connection", b"upgrade"),
         ]
 
+    async def test_http_in_other_clothes_is_not_relayed(self, through: Through) -> None:
+        """Else anybody could speak to the origin past all that is checked and forgotten here."""
+        chain = await through(answering(reply(b"plain")))
+        asked = [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMA"]
+        async with await chain.connect() as client:
+            assert (await client.ask(request(b"GET / HTTP/1.1", *asked))).body == b"plain"
+        (seen,) = chain.origin.requests
+        assert lines(seen, b"upgrade", b"http2-settings", b"connection") == []
+
     async def test_bytes_right_behind_either_head(self, through: Through) -> None:
         async def script(wire: Wire) -> None:
             await wire.request()
