@@ -46,7 +46,7 @@ from proxy.gateway.steps import (
     select,
     suffice,
 )
-from proxy.purging import PurgeLog, Softened, Valid, scopes_of, url_scope
+from proxy.purging import PurgeLog, Softened, Valid, scopes_of, tag_scope, url_scope
 from proxy.redis_link import LinkError
 from proxy.rfc9111 import freshness as freshness_rules
 from proxy.rfc9111.invalidation import is_unsafe
@@ -58,6 +58,7 @@ from proxy.rfc9111.stored import StoredResponse
 from proxy.stores import CacheKey, Entry, MemoryStore
 from proxy.stores.entry import softened
 from proxy.stores.redis import RedisStore
+from proxy.tags import InvalidTags, expand_tag
 
 _MOST_PURGES: Final = 20
 _OTHER_SCHEME: Final = {"http": "https", "https": "http"}
@@ -324,11 +325,18 @@ def _gives_lifetimes(policy: Policy) -> bool:
 
 
 def _purged_by(exchange: Exchange) -> tuple[str, ...]:
-    """What a successful unsafe request purges: its URL (§4.4), and what its route says."""
+    """What a successful unsafe request purges: its URL (§4.4), and what its route says.
+
+    A template that the request alone does not fill stands as it is.
+    """
     if not is_unsafe(exchange.request):
         return ()
-    tags = (f"tag:{template}" for template in exchange.matched.route.purge)
-    return (url_scope(exchange.key.url), *tags)
+    query, values = exchange.request.target.partition("?")[2], exchange.matched.variables
+    tags: list[str] = []
+    for template in exchange.matched.route.purge:
+        filled = expand_tag(template, values, query, Headers())
+        tags += [template] if isinstance(filled, InvalidTags) else filled or [template]
+    return (url_scope(exchange.key.url), *map(tag_scope, tags))
 
 
 def _add(seen: list[Seen], shared: Seen) -> None:

@@ -178,10 +178,13 @@ async def test_of_a_write_nothing_is_foretold_but_where_it_goes() -> None:
 
 
 async def test_a_write_says_what_it_purges() -> None:
-    async with explained(routes=[Route(name="r", purge=("p:{id}", "all"))]) as it:
-        assert (await it.simulate(method="PUT")).purges_on_success == (
-            f"url:{URL}",
-            "tag:p:{id}",
+    async with explained(
+        routes=[Route(name="r", purge=("p:{query.id}", "shop:{header.X-Shop}", "all"))]
+    ) as it:
+        assert (await it.simulate("/p?id=7", method="PUT")).purges_on_success == (
+            f"url:{URL}?id=7",
+            "tag:p:7",
+            "tag:shop:{header.X-Shop}",
             "tag:all",
         )
         assert (await it.simulate()).purges_on_success == ()
