@@ -17,6 +17,8 @@ from proxy.rfc9111.messages import Headers, Request
 PSEUDONYM = "warmfront"
 """Our name in Via and Cache-Status."""
 
+_MOST_DIGITS = 18
+
 _CONNECTION = istr("Connection")
 _HOP_BY_HOP = tuple(
     map(
@@ -209,4 +211,7 @@ def last_hop_answer(request: Request) -> Outgoing:
 
 def _max_forwards(headers: Headers) -> int | None:
     value = headers.get("Max-Forwards", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    if not (value.isascii() and value.isdigit()):
+        return None
+    digits = value.lstrip("0")  # of thousands int() would make an error
+    return int(digits or "0") if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS

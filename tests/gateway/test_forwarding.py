@@ -210,6 +210,9 @@ def test_an_upgrade_keeps_its_upgrade_field() -> None:
         pytest.param("OPTIONS", "3", False, "2", id="9110-7.6.2-one hop less"),
         pytest.param("OPTIONS", "+3", False, "+3", id="9110-7.6.2-not a number"),
         pytest.param("GET", "0", False, "0", id="9110-7.6.2-other methods ignore it"),
+        pytest.param("GET", "9" * 5000, False, "9" * 5000, id="9110-7.6.2-more than int() takes"),
+        pytest.param("TRACE", "0" * 5000, True, None, id="9110-7.6.2-a long way to say 0"),
+        pytest.param("TRACE", "9" * 5000, False, "9" * 18, id="9110-7.6.2-further than anything"),
     ],
 )
 def test_max_forwards(method: str, value: str, last_hop: bool, forwarded: str | None) -> None:  # noqa: FBT001
