@@ -1,29 +1,21 @@
 """What is measured. A case opens its trial: contenders, each a run that gives one sample."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.bench import load, peers, slow_readers, traffic
+from tests.bench import load, peers, seeing, slow_readers, traffic
 from tests.bench.machine import started
 from tests.bench.results import Goal, Metric, Sample
-from tests.bench.stage import CONNECTIONS, Stage
+from tests.bench.stage import CONNECTIONS, Stage, Trial, check
 
 SLOW_READERS = 500
 REDIS_NAMES = 10_000
 MIXED_NAMES = 10_000
 MIXED_POOL = 20_000
 _PRODUCT = "/stored/1k/product"
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Contenders by name, the one that the others are compared with first."""
-
-    contenders: Mapping[str, Callable[[], Sample]]
-    before_round: Callable[[], None] = lambda: None
 
 
 class SkippedError(Exception):
@@ -129,7 +121,7 @@ def _from_redis(stage: Stage) -> Iterator[Trial]:
     requests = stage.requests(traffic.around("/stored/1k/", REDIS_NAMES), REDIS_NAMES)
     with (
         peers.redis(stage.folder, stage.cores) as redis,
-        stage.peer("warmfront", redis_port=redis.port) as server,
+        stage.peer("warmfront-redis", redis=redis.port) as server,
     ):
         check(server, traffic.Target(_PRODUCT), 200, peers.SIZES["1k"])
         stage.warm(server, requests)
@@ -160,21 +152,6 @@ def _two_to_one(name: str) -> Opener:
     return trial
 
 
-def check(server: peers.Server, probe: traffic.Target, status: int, size: int) -> None:
-    """Ask twice, so that a second answer may come from the cache.
-
-    Raises:
-        RuntimeError: the answer is not what the case is about.
-    """
-    peers.fetch(server.port, probe)
-    got, body = peers.fetch(server.port, probe)
-    if (got, len(body)) != (status, size):
-        raise RuntimeError(
-            f"{server.name} answers {probe.path} with {got} and {len(body)} bytes, "
-            f"not {status} and {size}"
-        )
-
-
 def _hit(size: str, title: str, goals: tuple[Goal, ...], connections: int = CONNECTIONS) -> Case:
     path = f"/stored/{size}/product"
     return Case(
@@ -200,6 +177,18 @@ def _through(name: str, title: str, what: str, path: str, goals: tuple[Goal, ...
         saturated(traffic.always(path), probe=probe, size=peers.SIZES["1k"], tuned=False),
         origin_share=1.0,
         goals=goals,
+    )
+
+
+def _seen(name: str, title: str, of: str, paths: traffic.Paths) -> Case:
+    return Case(
+        name,
+        title,
+        f"{of} of 1 KiB: what a hit costs in processor time with access log, explain ring and "
+        "metrics, to what it costs without.",
+        seeing.seen(paths, traffic.Target(_PRODUCT)),
+        goals=(Goal(seeing.OFF, 1.1),),
+        metric="cost",
     )
 
 
@@ -275,6 +264,19 @@ CASES = (
         f"{REDIS_NAMES:,} stored responses of 1 KiB in turn, of which memory holds next to none.",
         _from_redis,
         goals=(Goal(None, 5000),),
+    ),
+    _seen("seen-one", "Seen, one URL", "One stored response", traffic.always(_PRODUCT)),
+    _seen(
+        "seen-popular",
+        "Seen, popular URLs",
+        f"Zipf over {seeing.NAMES:,} stored responses",
+        traffic.popular("/stored/1k/", seeing.NAMES),
+    ),
+    _seen(
+        "seen-all",
+        "Seen, all URLs alike",
+        f"{seeing.NAMES:,} stored responses, all asked for equally often,",
+        traffic.evenly("/stored/1k/", seeing.NAMES),
     ),
     Case(
         "workers",

@@ -30,6 +30,8 @@ def page(run: Run) -> str:
         varnish_command=" ".join(peers.varnish(Path("varnish.vcl"), Path(), 80)),
         warmfront=_file("warmfront.yaml"),
         redis=_file("warmfront-redis.yaml"),
+        seen=_file("warmfront-seen.yaml"),
+        unseen=_file("warmfront-unseen.yaml"),
         nginx=_file("nginx.conf"),
         varnish=_file("varnish.vcl"),
         origin=_file("origin.conf"),

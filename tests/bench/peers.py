@@ -58,6 +58,8 @@ class Server:
     name: str
     port: int
     root: int
+    output: Path
+    """What it says."""
 
     def processes(self) -> list[int]:
         return tree(self.root)
@@ -116,13 +118,18 @@ def peer(
     *,
     origin_port: int,
     workers: int = 1,
-    redis_port: int | None = None,
+    **others: object,
 ) -> Iterator[Server]:
-    """One of `NAMES`, kept to these cores, with a folder of its own in `folder`."""
+    """One of `NAMES`, kept to these cores, with a folder of its own in `folder`.
+
+    Args:
+        name: One of `NAMES`, or the name of another configuration for Warmfront.
+        others: What is to be filled into that.
+    """
     port = free_port()
     own = Path(tempfile.mkdtemp(dir=folder))
     own.chmod(0o777)  # workers of nginx are nobody
-    values = {"port": port, "origin": origin_port, "workers": workers, "redis": redis_port}
+    values = {"port": port, "origin": origin_port, "workers": workers, **others}
     match name:
         case "nginx" | "nginx-tuned":
             command = _nginx(_configure("nginx.conf", own, **values, **NGINX[name]))
@@ -130,8 +137,7 @@ def peer(
             configuration = _configure("varnish.vcl", own, **values)
             command = [*varnish(configuration, own, port), *(unlogged() if "-" in name else ())]
         case _:
-            template = "warmfront.yaml" if redis_port is None else "warmfront-redis.yaml"
-            configuration = _configure(template, own, **values)
+            configuration = _configure(f"{name}.yaml", own, **values)
             command = [*warmfront(), "run", "--config", str(configuration)]
     with _running(name, command, cores, port, own) as server:
         yield server
@@ -210,9 +216,10 @@ def _running(
     name: str, command: list[str], cores: Iterable[int], port: int, folder: Path
 ) -> Iterator[Server]:
     output = folder / f"{name}.out"
-    with output.open("w") as log, started(cores, command, log) as process:
+    # Appended to, so that it can be emptied meanwhile.
+    with output.open("a") as log, started(cores, command, log) as process:
         _await(name, process, port, output)
-        yield Server(name, port, process.pid)
+        yield Server(name, port, process.pid, output)
 
 
 def _await(name: str, process: subprocess.Popen[str], port: int, output: Path) -> None:

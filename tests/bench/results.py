@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from tests.bench.machine import Usage
 
-Metric = Literal["rate", "p99"]
-"""What a case compares: answers a second, or the time 99 of 100 answers took."""
+Metric = Literal["rate", "p99", "cost"]
+"""What a case compares: answers a second, the time 99 of 100 answers took, or what one costs."""
 
 NAMES = {
     "warmfront": "Warmfront",
@@ -50,6 +50,11 @@ class Sample:
         """Answers for each second of processor time; `rate`, if the proxy took all of its core."""
         return self.rate / self.usage.proxy
 
+    @property
+    def cost(self) -> float:
+        """Seconds of processor time for each answer."""
+        return 1 / self.capacity
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -83,7 +88,7 @@ class Outcome:
         return list(self.samples)[1:]
 
     def ratio(self, other: str, of: str | None = None) -> "Spread":
-        """Subject to `other`, round by round: above 1 is faster, for p99 slower."""
+        """Subject to `other`, round by round: above 1 is faster, for p99 and cost slower."""
         figure = of or self.metric
         return Spread.of(
             getattr(ours, figure) / getattr(theirs, figure)
@@ -99,6 +104,9 @@ class Outcome:
             return self.spread(self.subject, self.metric).median >= goal.value
         if self.metric == "p99":
             return self.ratio(goal.other).median <= goal.value
+        if self.metric == "cost":
+            slower = 1 / self.ratio(goal.other, "rate").median
+            return max(slower, self.ratio(goal.other).median) <= goal.value
         figures = ("rate", "capacity") if self.alone else ("rate",)
         return all(self.ratio(goal.other, of).median >= goal.value for of in figures)
 

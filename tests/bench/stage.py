@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,14 @@ class Requests:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Contenders by name, the one that the others are compared with first."""
+
+    contenders: Mapping[str, Callable[[], Sample]]
+    before_round: Callable[[], None] = lambda: None
+
+
 @dataclass(frozen=True)
 class Stage:
     """What all contenders of a case share."""
@@ -47,16 +55,16 @@ class Stage:
         *,
         cores: Sequence[int] = (),
         workers: int = 1,
-        redis_port: int | None = None,
+        **values: object,
     ) -> AbstractContextManager[Server]:
-        """A peer, on the proxy's core if nothing else is said."""
+        """A peer, on the proxy's core if nothing else is said; see `peers.peer`."""
         return peers.peer(
             name,
             self.folder,
             cores or [self.cores.proxy],
             origin_port=self.origin.port,
             workers=workers,
-            redis_port=redis_port,
+            **values,
         )
 
     def requests(self, paths: traffic.Paths, count: int = traffic.POOL) -> Requests:
@@ -131,6 +139,21 @@ class Stage:
             seconds=seconds,
             series=next(self._series),
             start=start,
+        )
+
+
+def check(server: peers.Server, probe: traffic.Target, status: int, size: int) -> None:
+    """Ask twice, so that a second answer may come from the cache.
+
+    Raises:
+        RuntimeError: the answer is not what the case is about.
+    """
+    peers.fetch(server.port, probe)
+    got, body = peers.fetch(server.port, probe)
+    if (got, len(body)) != (status, size):
+        raise RuntimeError(
+            f"{server.name} answers {probe.path} with {got} and {len(body)} bytes, "
+            f"not {status} and {size}"
         )
 
 

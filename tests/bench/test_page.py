@@ -26,3 +26,10 @@ def test_the_table_shows_the_same() -> None:
         *("nginx", "100", "1.00", "2.00", "100%", "50%"),
         *("1.00", "(0.90-1.10)", "1.00", "1.25", "missed"),
     ]
+
+
+def test_a_cost_is_shown_beside_its_bound() -> None:
+    seen = outcome([sample(80)], [sample(100)], "cost", goal=1.1)
+    shown = page(Run("2026-01-01", {"processor": "one"}, 1, 2, [seen]))
+    assert "| **1.25** (1.25 to 1.25)" in shown
+    assert "≤ 1.1 x nginx: **missed**" in shown

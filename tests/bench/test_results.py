@@ -59,6 +59,23 @@ def test_of_waiting_less_is_better(ours: float, *, reached: bool) -> None:
     assert found.reached(found.goals[0]) is reached
 
 
+@pytest.mark.parametrize(
+    ("ours", "reached"),
+    [
+        (sample(91), True),
+        (sample(90), False),
+        # As many answers a second, but it had a core to itself for them, and the other one half.
+        pytest.param(sample(100, proxy=1.0), False, id="dearer"),
+        # For less processor time, but slower.
+        pytest.param(sample(40, proxy=0.1), False, id="slower"),
+    ],
+)
+def test_a_cost_is_in_processor_time_and_in_rate(ours: Sample, *, reached: bool) -> None:
+    theirs = sample(100, proxy=0.5 if ours.rate == 100 else 1.0)
+    found = outcome([ours], [theirs], "cost", goal=1.1)
+    assert found.reached(found.goals[0]) is reached
+
+
 def test_a_goal_without_a_peer_is_a_rate() -> None:
     found = outcome([sample(5000)], [sample(1)])
     assert found.reached(Goal(None, 5000))

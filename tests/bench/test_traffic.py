@@ -60,3 +60,14 @@ def test_mixed_has_the_shares_it_promises() -> None:
     assert first == "/stored/1k/0"
     assert most > 20 * stored["/stored/1k/500"]
     assert {path.split("/")[2] for path in stored} <= set(SIZES)
+
+
+def test_popular_and_even_traffic_ask_for_the_same_names() -> None:
+    drawn = {
+        kind: Counter(target.path for target in islice(kind("/a/", 20)(seeded()), 20_000))
+        for kind in (traffic.popular, traffic.evenly)
+    }
+    assert set(drawn[traffic.popular]) == set(drawn[traffic.evenly])
+    (_, most), *_, (_, least) = drawn[traffic.evenly].most_common()
+    assert most < 1.3 * least
+    assert drawn[traffic.popular].most_common(1)[0][0] == "/a/0"

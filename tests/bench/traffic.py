@@ -95,16 +95,37 @@ def around(prefix: str, names: int) -> Paths:
     return paths
 
 
-def mixed(names: int, exponent: float = 0.9) -> Paths:
+def evenly(prefix: str, names: int) -> Paths:
+    """`names` targets, each as likely as every other."""
+
+    def paths(draw: random.Random) -> Iterator[Target]:
+        while True:
+            yield Target(f"{prefix}{draw.randrange(names)}")
+
+    return paths
+
+
+def popular(prefix: str, names: int) -> Paths:
+    """`names` targets, some of them asked for often: Zipf, as in `mixed`."""
+    ranked = _ranked(names)
+
+    def paths(draw: random.Random) -> Iterator[Target]:
+        while True:
+            yield Target(f"{prefix}{ranked(draw)}")
+
+    return paths
+
+
+def mixed(names: int) -> Paths:
     """An API's day: Zipf over `names` resources of three sizes, and what no cache can answer.
 
     Of 100 requests 80 ask for the popular ones and 10 whether theirs is still current; 5 ask for
     what nobody asked before, 5 for what may not be stored. So all peers have the same hit ratio.
     """
-    weights = list(accumulate((rank + 1) ** -exponent for rank in range(names)))
+    ranked = _ranked(names)
 
     def popular(draw: random.Random) -> str:
-        (name,) = draw.choices(range(names), cum_weights=weights)
+        name = ranked(draw)
         size = ("1k", "1k", "1k", "1k", "1k", "1k", "1k", "8k", "8k", "64k")[name % 10]
         return f"/stored/{size}/{name}"
 
@@ -121,3 +142,9 @@ def mixed(names: int, exponent: float = 0.9) -> Paths:
                 yield Target(f"/pass/{draw.randrange(names)}")
 
     return paths
+
+
+def _ranked(names: int, exponent: float = 0.9) -> Callable[[random.Random], int]:
+    """Draws ranks below `names`, low ones more often (Zipf)."""
+    weights = list(accumulate((rank + 1) ** -exponent for rank in range(names)))
+    return lambda draw: draw.choices(range(names), cum_weights=weights)[0]
