@@ -242,7 +242,7 @@ class App:
         if self._channel is None:
             return control
         answer_others(control, self._channel)
-        return JointControl(control, self._channel)
+        return JointControl(control, self._channel, self._settings.workers)
 
     def _warm_up(self, control: ProxyControl) -> None:
         """Fetch what clients will ask for; the listeners are up already."""

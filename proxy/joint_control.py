@@ -28,6 +28,7 @@ _VIEWS: Final = TypeAdapter(tuple[admin.EntryView, ...])
 _WARMED: Final = TypeAdapter(admin.Warmed)
 _PAST: Final[TypeAdapter[Explanation | None]] = TypeAdapter(Explanation | None)
 _STATS: Final = TypeAdapter(admin.Stats)
+_READINESS: Final = TypeAdapter(admin.Readiness)
 
 _WORST_FIRST: Final = (
     admin.WarmOutcome.FAILED,
@@ -61,6 +62,9 @@ def answer_others(control: ProxyControl, channel: Channel) -> None:
     async def stats(_: None) -> Any:
         return _STATS.dump_python(await control.stats(), mode="json")
 
+    async def readiness(_: None) -> Any:
+        return _READINESS.dump_python(await control.readiness(), mode="json")
+
     async def recall(name: str) -> Any:
         return _PAST.dump_python(await control.recall(name), mode="json")
 
@@ -74,6 +78,7 @@ def answer_others(control: ProxyControl, channel: Channel) -> None:
         tags=tags,
         entries=entries,
         warm=warm,
+        readiness=readiness,
         recall=recall,
         stats=stats,
     )
@@ -85,11 +90,14 @@ class JointControl:
     Args:
         own: That of this worker.
         channel: To the supervisor, who asks the others.
+        workers: How many there are.
     """
 
-    def __init__(self, own: ProxyControl, channel: Channel) -> None:
+    def __init__(self, own: ProxyControl, channel: Channel, workers: int) -> None:
         self._own = own
         self._channel = channel
+        self._workers = workers
+        self._all_were_warm = False
 
     async def purge(self, order: admin.PurgeOrder, *, wait: float) -> admin.PurgeReceipt:
         """See Control; an index in Redis has counted what all have."""
@@ -143,8 +151,16 @@ class JointControl:
         return reloading.heard(await self._channel.call("reload"))
 
     async def readiness(self) -> admin.Readiness:
-        """See Control."""
-        return await self._own.readiness()
+        """See Control: warm when all have been, each for its own memory; from then on as own."""
+        own = await self._own.readiness()
+        if self._all_were_warm or not own.checks.get("warm", False):
+            return own
+        others = await self._others("readiness", None, _READINESS)
+        warm = [one for one in others if one.checks["warm"]]
+        self._all_were_warm = len(warm) == self._workers - 1
+        if self._all_were_warm:
+            return own
+        return admin.Readiness(ready=False, checks={**own.checks, "warm": False})
 
     async def stats(self) -> admin.Stats:
         """See Control."""
@@ -204,6 +220,18 @@ def _joint_stats(found: Sequence[admin.Stats]) -> admin.Stats:
         origins=tuple(_joint_group(group, found) for group in own.origins),
         totals=_joint_totals([one.totals for one in found]),
         urls=_joint_urls([one.urls for one in found]),
+        warm_up=_joint_warm_up([one.warm_up for one in found if one.warm_up is not None]),
+    )
+
+
+def _joint_warm_up(found: Sequence[admin.WarmUpStats]) -> admin.WarmUpStats | None:
+    """Each fetches all of it for its own memory: figures are added up."""
+    if not found:
+        return None
+    return admin.WarmUpStats(
+        ready=all(one.ready for one in found),
+        over=all(one.over for one in found),
+        **_added(found, ("total", "hit", "stored", "not_stored", "failed")),
     )
 
 

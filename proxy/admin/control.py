@@ -272,7 +272,7 @@ class OriginGroupStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmUpStats:
-    """How far this process has come with what it fetches at the start.
+    """How far this process, or all workers together, have come with what they fetch at the start.
 
     Attributes:
         ready: Clients may be sent here.

@@ -311,6 +311,19 @@ async def test_reload_in_place_and_worker_by_worker(proxy: Proxy) -> None:
     assert status == 200
 
 
+async def test_it_is_ready_when_all_workers_are_warm(
+    origin: ScriptedOrigin, tmp_path: Path
+) -> None:
+    rest = "warm: {on_start: ['http://api.example/kept/1', 'http://api.example/kept/2']}\n"
+    async with started(origin, tmp_path, rest) as proxy, asyncio.timeout(LIMIT):
+        while (await proxy.admin_api("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - as probes do
+            await asyncio.sleep(0.02)
+        _, stats = await proxy.admin_api("GET", "/stats")
+        told = stats["warm_up"]
+        assert (told["ready"], told["over"], told["total"]) == (True, True, 4)
+        assert (told["hit"] + told["stored"], told["not_stored"], told["failed"]) == (4, 0, 0)
+
+
 async def test_the_end_loses_no_request(mortal: Proxy, origin: ScriptedOrigin) -> None:
     async with asyncio.timeout(LIMIT):
         reader, writer = await asyncio.open_connection("127.0.0.1", mortal.supervisor.port)
