@@ -9,12 +9,19 @@
     group:http://api.example name    a cache group (RFC 9875), which never leaves its origin
 
 Where a scope would have to be cut short, the coarser one stands for it: too much is forgotten,
-never too little.
+never too little. So URLs and prefixes count in one spelling: `%7e` and `~`, `%c3` and `%C3`, and a
+raw byte and its encoding are one to most origins (RFC 3986 §6.2.2), though they have keys of their
+own.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
 ALL = "*"
+
+_UNRESERVED = r"A-Za-z0-9\-._~"
+_RESPELLED = re.compile(rf"%([0-9A-Fa-f]{{2}})|[^{_UNRESERVED}%:/?#\[\]@!$&'()*+,;=]")
+_PLAIN = re.compile(rf"[{_UNRESERVED}]")
 
 _DEPTH = 64
 """Path segments that prefixes tell apart: it bounds what a path of slashes alone can cost."""
@@ -27,7 +34,8 @@ def host_scope(authority: str) -> str:
 
 def url_scope(url: str) -> str:
     """All variants of one URL, as the primary key's first line has it."""
-    return f"url:{url}"
+    origin = origin_of(url)
+    return f"url:{origin}{_one_spelling(url[len(origin) :])}"
 
 
 def tag_scope(tag: str) -> str:
@@ -55,7 +63,7 @@ def prefix_scope(text: str) -> str:
         if not host:
             raise ValueError("a prefix that begins with // names a host")
         authority, path = f"//{host.lower()}", f"/{rest}"
-    *_, longest = _prefixes(path)
+    *_, longest = _prefixes(_one_spelling(path))
     return f"prefix:{authority}{longest}"
 
 
@@ -75,17 +83,27 @@ def scopes_of(url: str, tags: Iterable[str] = (), groups: Iterable[str] = ()) ->
     """
     origin = origin_of(url)
     authority = origin.partition("://")[2].lower()
-    path = url[len(origin) :].partition("?")[0]
-    prefixes = tuple(_prefixes(path))
+    rest = _one_spelling(url[len(origin) :])
+    prefixes = tuple(_prefixes(rest.partition("?")[0]))
     return (
         ALL,
         host_scope(authority),
-        url_scope(url),
+        f"url:{origin}{rest}",
         *(f"prefix:{prefix}" for prefix in prefixes),
         *(f"prefix://{authority}{prefix}" for prefix in prefixes),
         *(tag_scope(tag) for tag in tags),
         *(group_scope(origin, name) for name in groups),
     )
+
+
+def _one_spelling(text: str) -> str:
+    """Percent-encoded where it must be, and nowhere else."""
+    return _RESPELLED.sub(_respelled, text)
+
+
+def _respelled(found: re.Match[str]) -> str:
+    code = int(found[1], 16) if found[1] else ord(found[0])
+    return chr(code) if _PLAIN.match(chr(code)) else f"%{code:02X}"
 
 
 def _prefixes(path: str) -> Iterator[str]:

@@ -241,7 +241,10 @@ class MemoryStore:
         ]
 
     def _concerned(self, purge: Purge | None) -> Sequence[str]:
-        """URLs among which all are that `purge` concerns."""
+        """URLs among which all are that `purge` concerns; some, where URLs are spelled in odd ways.
+
+        Those are forgotten with the others, and leave when they are asked for or make room.
+        """
         if purge is None or purge.pattern is not None:
             return self.urls()
         concerned: list[str] = []

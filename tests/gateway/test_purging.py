@@ -119,6 +119,18 @@ class TestScopes:
             await purge(front, *scopes)
             assert [target for target in targets if (await front.get(target)).hit] == left
 
+    async def test_a_url_goes_however_clients_spell_it(self) -> None:
+        """To the origin these are one; that each has a key of its own is no excuse."""
+        targets = ["/caf%C3%A9/%7Ea", "/caf%c3%a9/~a", "/caf\xc3\xa9/%7ea", "/caf%C3%a9/~%61"]
+        async with proxied() as front:
+            front.origin.always = lambda _: tagged(b"one")
+            for target in targets:
+                await front.get(target)
+            await purge(front, url_scope(f"http://api.example{targets[0]}"))
+            assert not any([(await front.get(target)).hit for target in targets])
+            await front.ask("PUT", targets[1], body=b"x")
+            assert not any([(await front.get(target)).hit for target in targets])
+
     async def test_a_pattern_is_searched_in_the_url(self) -> None:
         async with proxied() as front:
             front.origin.always = lambda _: tagged(b"one")

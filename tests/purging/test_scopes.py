@@ -65,6 +65,36 @@ def test_what_is_no_prefix(text: str) -> None:
         prefix_scope(text)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("/caf%c3%a9?q=%c3", "/caf%C3%A9?q=%C3", id="6.2.2.1-case of hex digits"),
+        pytest.param("/%7euser/%41", "/~user/A", id="6.2.2.2-needlessly encoded"),
+        pytest.param("/caf\xc3\xa9", "/caf%C3%A9", id="bytes as they are"),
+        pytest.param('/a|"{b}"?<c>', "/a%7C%22%7bb%7D%22?%3Cc%3E", id="what should be encoded"),
+    ],
+)
+def test_spellings_that_mean_the_same(one: str, other: str) -> None:
+    ours, theirs = scopes_of(f"http://h{one}"), scopes_of(f"http://h{other}")
+    assert ours == theirs
+    assert url_scope(f"http://h{one}") == url_scope(f"http://h{other}") in ours
+    assert prefix_scope(one.partition("?")[0]) == prefix_scope(other.partition("?")[0]) in ours
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/a%2Fb", "/a/b"),
+        ("/a%3Fb", "/a?b"),
+        ("/a%2541", "/aA"),
+        ("/%zz", "/%ZZ"),
+        ("/a+b", "/a%20b"),
+    ],
+)
+def test_spellings_that_mean_something_else(one: str, other: str) -> None:
+    assert url_scope(f"http://h{one}") != url_scope(f"http://h{other}")
+
+
 def test_the_root_with_and_without_slash() -> None:
     for url in ("http://h/", "http://h", "http://h?q"):
         assert {"prefix:/", "prefix://h/", "host:h"} <= set(scopes_of(url)), url
