@@ -129,10 +129,14 @@ def test_links_lead_somewhere(page: Page) -> None:
         assert not anchor or anchor in pages[target].anchors, link
 
 
+MADE = {"config/prometheus/warmfront.token"}
+"""What a reader makes by the commands that name it."""
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_files_that_are_named_exist(page: Page) -> None:
     named = re.findall(r"(?<![\w./:-])((?:config|docs|proxy|tests|\.ci)/[\w./-]*\w)", page.text)
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [name for name in named if not (ROOT / name).exists() and name not in MADE] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
