@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pytest
@@ -13,6 +14,7 @@ from redis.exceptions import ResponseError
 from proxy.events import Event, PurgeLogChanged
 from proxy.purging import (
     TAIL_TIMEOUT,
+    Acknowledgement,
     Invalid,
     Limits,
     LogUnreachable,
@@ -26,15 +28,56 @@ from proxy.purging import (
     redis_log,
     scripts,
 )
-from proxy.purging.redis_log import UNSETTLED
+from proxy.purging.redis_log import UNSETTLED, steady
 from proxy.redis_link import RedisOptions, connect
 from tests.redis_server import RedisServer, eventually, start_cluster, start_redis, start_sentinel
 
-TIMING = Timing(max_lag=0.9)
 PATIENCE = 5.0
 URL = "http://h/a"
 FLAGGED = [pair[0] for pair in (scripts.SYNC, scripts.APPEND, scripts.STATUS, scripts.LEAVE)]
 HEAD = "wf:{purge}:head"
+
+
+@dataclass(frozen=True, slots=True)
+class Unhurried(Timing):
+    """Beats often, and bears a machine that stands still: lag is what the clock says, see Watch.
+
+    Attributes:
+        answer: Seconds to wait for an answer of Redis, where none is to come.
+    """
+
+    max_lag: float = 60.0
+    answer: float = 20.0
+
+    @property
+    def heartbeat(self) -> float:
+        return 0.1
+
+    @property
+    def patience(self) -> float:
+        return self.answer
+
+
+TIMING = Unhurried()
+IMPATIENT = Unhurried(answer=0.1)
+
+
+class Watch:
+    """The clock of all logs of a test: it goes on by itself, and jumps when told to."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return steady() + self.ahead
+
+    def outlast_trust(self) -> None:
+        """Go on for longer than anything is trusted, and not for so long that it is forgotten."""
+        self.ahead += (TIMING.max_lag + TIMING.expiry) / 2
+
+    def outlast_all(self) -> None:
+        """Go on until who was silent all the time is forgotten, and a new log is settled."""
+        self.ahead += TIMING.expiry
 
 
 class Relay:
@@ -105,19 +148,23 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-async def join(events: list[Event]) -> AsyncIterator[Join]:
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+async def join(events: list[Event], watch: Watch) -> AsyncIterator[Join]:
     """Makes another process of the fleet, as far as the log can tell."""
     async with AsyncExitStack() as stack:
 
         async def joined(url: str, **options: Any) -> RedisPurgeLog:
-            where = RedisOptions.from_url(url)
+            where = RedisOptions.from_url(url, connect_timeout=10.0, background_timeout=10.0)
             client = connect(where)
             tail = connect(where, max_connections=1, socket_timeout=TAIL_TIMEOUT)
             stack.push_async_callback(client.aclose)
             stack.push_async_callback(tail.aclose)
-            log = RedisPurgeLog(
-                client, tail, emit=events.append, **{"timing": TIMING, "name": "node", **options}
-            )
+            usual = {"timing": TIMING, "name": "node", "clock": watch}
+            log = RedisPurgeLog(client, tail, emit=events.append, **{**usual, **options})
             stack.push_async_callback(log.close)
             await log.start()
             return log
@@ -139,10 +186,36 @@ async def until(check: Callable[[], bool], what: str) -> None:
 
 
 async def settle(log: RedisPurgeLog) -> int:
-    """Let the log be old enough to promise something; the number of the purge that showed it."""
+    """Let the log be old enough to promise something; the number of the purge that showed it.
+
+    One whose clock goes faster has been there for long enough, says so, and leaves.
+    """
+    watch = Watch()
+    elder = RedisPurgeLog(
+        log._client, log._tail_client, emit=lambda _: None, timing=TIMING, name="elder", clock=watch
+    )
+    await elder._catch_up()
+    watch.outlast_all()
+    await elder._catch_up()
+    await elder.close()
     seq = await log.append(["tag:settle"], Mode.HARD)
     assert (await log.wait(seq, PATIENCE)).complete
     return seq
+
+
+def trusting(log: RedisPurgeLog) -> bool:
+    """Whether it trusts what it knows, now: a moment later it may not."""
+    return log.trusted
+
+
+async def acknowledged(log: RedisPurgeLog, seq: int) -> Acknowledgement:
+    """Wait until one process has said that it has applied the purge, and no longer."""
+
+    async def one_has() -> bool:
+        return (await log.wait(seq, 0)).acked > 0
+
+    await eventually(one_has, "nobody has applied it", 10)
+    return await log.wait(seq, 0)
 
 
 def states(events: list[Event]) -> list[str]:
@@ -170,19 +243,19 @@ class TestTogether:
         assert [(purge.seq, purge.scopes) for purge in seen] == [(seq, ("tag:x", "tag:y"))]
 
     async def test_a_new_log_promises_nothing_until_all_must_have_heard_of_it(
-        self, server: RedisServer, join: Join
+        self, server: RedisServer, join: Join, watch: Watch
     ) -> None:
         log = await join(server.url)
         seq = await log.append(["*"], Mode.HARD)
-        early = await log.wait(seq, 0.1)
+        early = await acknowledged(log, seq)
         assert (early.acked, early.nodes, early.pending) == (1, 1, (UNSETTLED,))
+        watch.outlast_all()
         assert (await log.wait(seq, PATIENCE)).complete
         newcomer = await join(server.url)
-        assert (await newcomer.wait(await newcomer.append([], Mode.HARD), 0.5)).complete
+        assert (await newcomer.wait(await newcomer.append([], Mode.HARD), PATIENCE)).complete
 
     async def test_a_purge_from_everywhere_at_once(self, server: RedisServer, join: Join) -> None:
-        # Sixty at a time on a busy machine: one answer may take longer than a short lag allows.
-        logs = [await join(server.url, timing=Timing()) for _ in range(3)]
+        logs = [await join(server.url) for _ in range(3)]
         await settle(logs[0])
 
         async def purge(number: int) -> int:
@@ -254,11 +327,11 @@ class TestComingAndGoing:
         await settle(one)
         await two.close()
         assert not two.trusted
-        done = await one.wait(await one.append(["*"], Mode.HARD), 0.2)
+        done = await one.wait(await one.append(["*"], Mode.HARD), PATIENCE)
         assert (done.acked, done.nodes, done.complete) == (1, 1, True)
 
     async def test_who_falls_silent_stops_trusting_before_it_stops_counting(
-        self, server: RedisServer, join: Join
+        self, server: RedisServer, join: Join, watch: Watch
     ) -> None:
         one = await join(server.url)
         async with relay_to(server) as relay:
@@ -266,11 +339,14 @@ class TestComingAndGoing:
             await settle(one)
             relay.cut()
             seq = await one.append(["*"], Mode.HARD)
-            early = await one.wait(seq, TIMING.max_lag / 3)
+            assert trusting(two)
+            watch.outlast_trust()
+            assert not trusting(two)
+            early = await acknowledged(one, seq)
             assert (early.acked, early.nodes, early.pending) == (1, 2, (two.name,))
+            watch.outlast_trust()
             done = await one.wait(seq, PATIENCE)
             assert (done.acked, done.nodes, done.complete) == (1, 1, True)
-            assert not two.trusted
             assert await two.judge(two.state.position, URL, ["*"]) == Unknown()
             relay.cut_after = None
             await until(lambda: two.trusted, "it is back")
@@ -278,7 +354,7 @@ class TestComingAndGoing:
             assert (await one.wait(seq, PATIENCE)).nodes == 2
 
     async def test_the_dead_are_forgotten_without_any_purge(
-        self, server: RedisServer, join: Join
+        self, server: RedisServer, join: Join, watch: Watch
     ) -> None:
         one = await join(server.url)
         async with relay_to(server) as relay:
@@ -286,11 +362,12 @@ class TestComingAndGoing:
             relay.cut()
 
             async def alone() -> bool:
+                watch.outlast_trust()
                 async with server.client() as client:
                     return bool(await client.hlen("wf:{purge}:nodes") == 1)
 
             await eventually(alone, "one remains", 10)
-        assert one.trusted
+        await until(lambda: one.trusted, "it goes on")
 
     async def test_it_starts_without_redis_and_finds_it(
         self, server: RedisServer, join: Join, events: list[Event]
@@ -309,7 +386,9 @@ class TestComingAndGoing:
 
 class TestFailures:
     @pytest.mark.parametrize("empty", [True, False], ids=["empty", "with its data"])
-    async def test_kill_and_restart(self, join: Join, events: list[Event], *, empty: bool) -> None:
+    async def test_kill_and_restart(
+        self, join: Join, watch: Watch, events: list[Event], *, empty: bool
+    ) -> None:
         async with start_redis("--appendonly", "yes", "--appendfsync", "always") as server:
             one, two = await join(server.url), await join(server.url)
             born = await settle(one)
@@ -319,7 +398,10 @@ class TestFailures:
             server.kill()
             with pytest.raises(LogUnreachable):
                 await one.append(["*"], Mode.HARD)
-            await until(lambda: not one.trusted and not two.trusted, "they noticed")
+            await until(lambda: states(events) == ["lost"] * 2, "they noticed")
+            assert trusting(one)
+            watch.outlast_trust()
+            assert not trusting(one)
             await server.restart(empty=empty)
             await until(lambda: one.trusted and two.trusted, "they came back")
             assert sorted(dropped) == ["one", "two"]
@@ -327,13 +409,16 @@ class TestFailures:
             # Acknowledged purges may be lost, so nothing from before can be shown to be valid.
             assert await one.judge(born, URL, ["tag:x"]) == Invalid()
             assert await one.judge(one.state.position, URL, ["tag:x"]) == Valid()
+            await settle(one)
             done = await two.wait(await two.append(["tag:x"], Mode.HARD), PATIENCE)
             assert (done.acked, done.nodes, done.complete) == (2, 2, True)
             assert sorted(states(events)) == ["lost", "lost", "regained", "regained"] + 2 * [
                 "reset"
             ]
 
-    async def test_a_restart_too_quick_to_be_noticed(self, server: RedisServer, join: Join) -> None:
+    async def test_a_restart_too_quick_to_be_noticed(
+        self, server: RedisServer, join: Join, watch: Watch
+    ) -> None:
         one, two = await join(server.url), await join(server.url)
         await settle(one)
         await server.restart()
@@ -342,35 +427,44 @@ class TestFailures:
             with contextlib.suppress(LogUnreachable):
                 seq = await one.append(["tag:x"], Mode.HARD)
         assert UNSETTLED in (await one.wait(seq, 0)).pending
+        watch.outlast_all()
         done = await one.wait(seq, PATIENCE)
         assert done.complete
         assert two.state.position >= seq or not two.trusted
 
-    async def test_freeze(self, server: RedisServer, join: Join) -> None:
+    async def test_freeze(self, server: RedisServer, join: Join, watch: Watch) -> None:
         one, two = await join(server.url), await join(server.url)
         born = await settle(one)
         server.freeze()
         try:
+            one.timing = two.timing = IMPATIENT
             with pytest.raises(LogUnreachable):
                 await one.append(["tag:x"], Mode.HARD)
-            await until(lambda: not one.trusted and not two.trusted, "trust ended")
+            assert trusting(one)
+            watch.outlast_trust()
+            assert not trusting(one)
+            assert not trusting(two)
             assert await one.judge(born, URL, ["tag:y"]) == Unknown()
         finally:
             server.thaw()
+            one.timing = two.timing = TIMING
         await until(lambda: one.trusted and two.trusted, "trust is back")
         assert await one.judge(born, URL, ["tag:y"]) == Valid()
         done = await two.wait(await two.append(["tag:x"], Mode.HARD), PATIENCE)
         assert (done.acked, done.nodes, done.complete) == (2, 2, True)
 
     async def test_an_operator_may_choose_to_serve_blind_for_longer(
-        self, server: RedisServer, join: Join
+        self, server: RedisServer, join: Join, watch: Watch
     ) -> None:
         strict = await join(server.url)
-        blind = await join(server.url, timing=Timing(TIMING.max_lag, blind=60.0))
+        blind = await join(server.url, timing=Unhurried(blind=60.0))
         server.freeze()
         try:
-            await until(lambda: not strict.trusted, "trust ended")
-            assert blind.trusted
+            watch.outlast_trust()
+            assert not trusting(strict)
+            assert trusting(blind)
+            watch.outlast_trust()
+            assert not trusting(blind)
         finally:
             server.thaw()
 
@@ -419,7 +513,9 @@ class TestFailures:
             assert PurgeLogChanged("reset", "trimmed before it was read") in events
 
     @pytest.mark.parametrize("key", scripts.KEYS)
-    async def test_a_key_is_lost(self, server: RedisServer, join: Join, key: str) -> None:
+    async def test_a_key_is_lost(
+        self, server: RedisServer, join: Join, watch: Watch, key: str
+    ) -> None:
         """By an eviction, or a hand that slipped."""
         one = await join(server.url)
         born = await settle(one)
@@ -429,12 +525,15 @@ class TestFailures:
             await client.delete(f"wf:{{purge}}:{key}")
         assert await fresh.judge(born, URL, ["tag:settle", "tag:x"]) != Valid()
         seq = await one.append(["tag:y"], Mode.HARD)
+        watch.outlast_all()
         assert (await one.wait(seq, PATIENCE)).complete
         await until(lambda: fresh.trusted and fresh.state.position >= seq, "the other follows")
         if key != "log":
             assert await fresh.judge(born, URL, ["tag:z"]) == Invalid()
 
-    async def test_what_is_no_log_is_not_trusted(self, server: RedisServer, join: Join) -> None:
+    async def test_what_is_no_log_is_not_trusted(
+        self, server: RedisServer, join: Join, watch: Watch, events: list[Event]
+    ) -> None:
         async with server.client() as client:
             await client.set(HEAD, "foreign")
             log = await join(server.url)
@@ -445,7 +544,9 @@ class TestFailures:
             await until(lambda: log.trusted, "it made its own")
             await client.xadd("wf:{purge}:log", {"foreign": 1}, id=f"{log.state.position + 1}-0")
             await client.hincrby(HEAD, "seq", 1)
-            await until(lambda: not log.trusted, "a record was not readable")
+            await until(lambda: states(events)[-1] == "lost", "a record was not readable")
+            watch.outlast_trust()
+            assert not log.trusted
             with pytest.raises(LogUnreachable, match="not a purge log's answer"):
                 await log._catch_up()
             assert await log.judge(log.state.position, URL, ["*"]) == Unknown()
@@ -499,14 +600,16 @@ class TestFailures:
         await settle(log)
         assert await log.judge(born, URL, ["tag:other"]) == Valid()
 
-    async def test_sentinels_choose_another_primary(self, join: Join) -> None:
+    async def test_sentinels_choose_another_primary(self, join: Join, watch: Watch) -> None:
         async with start_sentinel() as watched:
             one, two = await join(watched.url), await join(watched.url)
             born = await settle(one)
             watched.primary.kill()
+            watch.outlast_trust()
             await watched.promoted(watched.replica)
             await until(lambda: one.trusted and two.trusted, "they followed")
             assert await one.judge(born, URL, ["tag:x"]) == Invalid()
+            await settle(one)
             done = await two.wait(await two.append(["*"], Mode.HARD), PATIENCE)
             assert (done.acked, done.nodes, done.complete) == (2, 2, True)
             for log in (one, two):
@@ -566,7 +669,7 @@ class TestLater:
 
 
 def test_the_timeouts_are_in_order() -> None:
-    for timing in (Timing(), TIMING):
+    for timing in (Timing(), Timing(max_lag=0.6)):
         assert 2 * timing.heartbeat <= timing.patience < timing.max_lag < timing.expiry
 
 
