@@ -16,6 +16,15 @@ from proxy.server.protocol import Connection
 from proxy.server.rejection import RequestRejected
 from proxy.server.writing import problem_bytes
 
+_FAREWELL: Final = 1.0
+"""Seconds in which who is turned away may take in the answer, and stop sending.
+
+Closed with bytes unread, its connection would be reset, and the answer lost (RFC 9112 §9.6).
+"""
+
+_MOST_LEAVING: Final = 256
+"""That get this time at once; all others are let go as it comes."""
+
 _CUT_TIME: Final = 1.0
 """Seconds that what was cut and cancelled may take over its clean-up."""
 
@@ -51,6 +60,7 @@ class Acceptor(web.Server):
         self._clients = Clients(options.connections_per_client)
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet: asyncio.Future[None] | None = None
+        self._leaving: set[_TurnedAway] = set()
         self._draining = False
 
     def accept(self) -> asyncio.Protocol:
@@ -61,7 +71,7 @@ class Acceptor(web.Server):
 
     def turned_away(self, rejection: RequestRejected) -> asyncio.Protocol:
         """The protocol for a connection that is answered so, whatever it asks for."""
-        return _TurnedAway(self, rejection)
+        return _TurnedAway(self._leaving, rejection, self._emit)
 
     @property
     def count(self) -> int:
@@ -117,6 +127,8 @@ class Acceptor(web.Server):
         await self._wait_until_quiet(began + timeout - now())
         for connection in list(self._open):
             connection.cut()
+        for away in list(self._leaving):
+            away.cut()
         for task in self._tasks:
             task.cancel()
         await self._wait_until_quiet(_CUT_TIME)
@@ -137,18 +149,37 @@ class Acceptor(web.Server):
 
 
 class _TurnedAway(asyncio.Protocol):
-    """One connection too many."""
+    """One connection too many; one of `leaving` for as long as it is there."""
 
-    def __init__(self, acceptor: Acceptor, rejection: RequestRejected) -> None:
-        self._acceptor = acceptor
+    def __init__(self, leaving: "set[_TurnedAway]", rejection: RequestRejected, emit: Emit) -> None:
+        self._leaving = leaving
         self._rejection = rejection
+        self._emit = emit
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)
+        """Answer before anything is asked."""
+        self._transport = transport = cast("asyncio.Transport", transport)
         rejection = self._rejection
-        self._acceptor.refused(rejection, address_of(transport))
+        self._emit(Refused(rejection.status, rejection.detail, address_of(transport)))
         transport.write(problem_bytes(rejection.status, rejection.detail))
-        transport.close()
+        if len(self._leaving) >= _MOST_LEAVING:
+            transport.close()
+            return
+        self._leaving.add(self)
+        self._timer = asyncio.get_running_loop().call_later(_FAREWELL, self.cut)
+        if transport.can_write_eof():
+            transport.write_eof()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Gone."""
+        self._leaving.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def cut(self) -> None:
+        """It had its time."""
+        self._transport.abort()
 
 
 def _request_handler(

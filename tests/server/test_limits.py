@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -11,7 +12,7 @@ from proxy.exchange import Incoming, Outgoing
 from proxy.routes import HostPattern
 from proxy.server import Listener, ServerOptions
 from tests.server.conftest import Certified
-from tests.server.wire import GET, Listen, Peer, echo, ok
+from tests.server.wire import GET, PATIENCE, Listen, Peer, echo, eventually, ok
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -144,6 +145,38 @@ class TestConnections:
             async with await Peer.connect(listener, ssl=certified.client) as two:
                 assert (await two.reply()).status == 429
             assert (await one.ask()).status == 200
+
+    @pytest.mark.parametrize(
+        ("limit", "status"), [("connections_per_client", 429), ("connections", 503)]
+    )
+    async def test_the_answer_is_not_lost_with_the_request(
+        self, listen: Listen, limit: str, status: int
+    ) -> None:
+        """Closed with the request unread, the connection would be reset, and the answer with it."""
+        listener = await listen(echo, **{limit: 1})
+        async with await Peer.connect(listener) as one:
+            assert (await one.ask()).status == 200
+            with socket.create_connection(("127.0.0.1", listener.port)) as two:
+                two.sendall(GET)  # before anybody can have looked at the connection
+                two.settimeout(0)
+                loop, answer = asyncio.get_running_loop(), b""
+                while piece := await asyncio.wait_for(loop.sock_recv(two, 4096), PATIENCE):
+                    answer += piece
+                two.sendall(GET)  # nor is what comes a moment later answered by a reset
+                await asyncio.sleep(0)
+                assert two.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+    async def test_who_does_not_leave_is_cut(
+        self, listen: Listen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("proxy.server.acceptor._FAREWELL", 0.05)
+        listener = await listen(echo, connections=0)
+        async with await Peer.connect(listener) as peer:
+            assert (await peer.reply()).status == 503
+            acceptor = listener._acceptor
+            assert acceptor is not None
+            await eventually(lambda: not acceptor._leaving)
 
     async def test_requests_of_one_connection(self, listen: Listen) -> None:
         listener = await listen(echo, requests_per_connection=3)
