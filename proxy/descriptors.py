@@ -3,8 +3,8 @@
 import resource
 from typing import Final
 
-_OWN: Final = 64
-"""Listening sockets, the log, the loop, the admin API, and a few to spare."""
+_OWN: Final = 96
+"""Listening sockets, the log, the loop, the admin API, who is turned away, and a few to spare."""
 
 
 def for_clients(clients: int, others: int) -> int:

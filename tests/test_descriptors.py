@@ -28,12 +28,12 @@ INF = resource.RLIM_INFINITY
     ("limit", "clients", "others", "expected"),
     [
         pytest.param(Limit(20000, 20000), 10000, 300, (10000, 20000), id="enough"),
-        pytest.param(Limit(1024, 20000), 10000, 300, (10000, 10364), id="raised"),
-        pytest.param(Limit(1024, INF), 10000, 300, (10000, 10364), id="raised without bound"),
+        pytest.param(Limit(1024, 20000), 10000, 300, (10000, 10396), id="raised"),
+        pytest.param(Limit(1024, INF), 10000, 300, (10000, 10396), id="raised without bound"),
         pytest.param(Limit(INF, INF), 10000, 300, (10000, INF), id="no limit"),
-        pytest.param(Limit(1024, 4096), 10000, 300, (3732, 4096), id="raised, and still too few"),
-        pytest.param(Limit(1024, INF, fixed=True), 10000, 300, (660, 1024), id="cannot be raised"),
-        pytest.param(Limit(264, 264), 10000, 300, (100, 264), id="half at least"),
+        pytest.param(Limit(1024, 4096), 10000, 300, (3700, 4096), id="raised, and still too few"),
+        pytest.param(Limit(1024, INF, fixed=True), 10000, 300, (628, 1024), id="cannot be raised"),
+        pytest.param(Limit(296, 296), 10000, 300, (100, 296), id="half at least"),
         pytest.param(Limit(20, 20), 10000, 300, (1, 20), id="hardly any"),
     ],
 )

@@ -22,8 +22,8 @@ _FAREWELL: Final = 1.0
 Closed with bytes unread, its connection would be reset, and the answer lost (RFC 9112 §9.6).
 """
 
-_MOST_LEAVING: Final = 256
-"""That get this time at once; all others are let go as it comes."""
+_MOST_LEAVING: Final = 32
+"""That get this time at once, since each takes a descriptor; others are let go as it comes."""
 
 _CUT_TIME: Final = 1.0
 """Seconds that what was cut and cancelled may take over its clean-up."""
