@@ -128,7 +128,7 @@ def _check_type(incoming: Incoming, *, typed: bool) -> None:
 def _as_json(value: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

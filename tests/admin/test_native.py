@@ -238,6 +238,8 @@ async def test_tags(admin: Admin) -> None:
         "complete": False,
     }
     assert (await admin.ask("GET", "/tags?limit=0")).status == 422
+    assert (await admin.ask("GET", f"/tags?limit={'[' * 7000}")).status == 422
+    assert (await admin.ask("GET", f"/tags?limit={'9' * 7000}")).status == 422
 
 
 async def test_entries_shows_all_variants_without_secrets(admin: Admin, shelf: Shelf) -> None:
