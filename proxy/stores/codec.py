@@ -40,6 +40,7 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import isfinite
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -327,6 +328,10 @@ def _line(text: str) -> str:
     return text
 
 
+def _is_float(value: object) -> bool:
+    return isinstance(value, float)
+
+
 class _Reader:
     """Takes bytes from the front, never more than there are."""
 
@@ -347,8 +352,8 @@ class _Reader:
 
     def take(self, layout: struct.Struct) -> tuple[Any, ...]:
         values = layout.unpack(self.cut(layout.size))
-        if any(value != value for value in values):  # noqa: PLR0124 - so NaN shows itself
-            raise CorruptRecord("not a number")
+        if not all(map(isfinite, filter(_is_float, values))):
+            raise CorruptRecord("not a finite number")
         return values
 
     def number(self, layout: struct.Struct) -> int:

@@ -186,6 +186,7 @@ def test_what_is_cut_short_is_no_record(size: int) -> None:
         pytest.param(3, b"\x80", id="flag to come"),
         pytest.param(4, b"\xff\xff\xff\xff", id="head size"),
         pytest.param(32, b"\x7f\xf8\0\0\0\0\0\0", id="time is not a number"),
+        pytest.param(32, b"\x7f\xf0\0\0\0\0\0\0", id="time without end"),
     ],
 )
 def test_what_this_version_does_not_know_is_no_record(at: int, value: bytes) -> None:
