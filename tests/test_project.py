@@ -112,7 +112,7 @@ def test_the_map_shows_every_module_and_no_other() -> None:
 
 class TestPackaging:
     def test_licence(self) -> None:
-        assert PYPROJECT["project"]["license"] == "Apache-2.0"
+        assert PYPROJECT["project"]["license"] == "Apache-2.0 AND MIT"
         text = (ROOT / "LICENSE").read_text()
         assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
         assert "END OF TERMS AND CONDITIONS" in text

@@ -24,6 +24,7 @@ import pytest
 from proxy import __version__
 
 ROOT = Path(__file__).parent.parent
+UPLOT = "proxy/admin/dashboard/static/vendor/uPlot.LICENSE"
 
 
 @dataclass
@@ -210,7 +211,7 @@ class TestPackages:
         about = f"warmfront-{__version__}.dist-info"
         assert {name.partition("/")[0] for name in names} == {"proxy", about}
         assert files_below(ROOT / "proxy") <= names
-        assert {"proxy/py.typed", f"{about}/licenses/LICENSE"} <= names
+        assert {"proxy/py.typed", f"{about}/licenses/LICENSE", f"{about}/licenses/{UPLOT}"} <= names
         assert not [name for name in names if name.endswith(".pyc") or "/tests/" in name]
 
     def test_the_wheel_says_what_it_is(self, release: Release) -> None:
@@ -220,7 +221,7 @@ class TestPackages:
             commands = archive.read(f"{about}/entry_points.txt").decode()
         assert metadata["Version"] == __version__
         assert metadata["Requires-Python"] == ">=3.11"
-        assert metadata["License-Expression"] == "Apache-2.0"
+        assert metadata["License-Expression"] == "Apache-2.0 AND MIT"
         assert "warmfront = proxy.__main__:main" in commands
 
     @pytest.mark.timeout(300)
