@@ -24,10 +24,14 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from proxy.redis_link import RedisOptions
 from tests.certificates import Certificate
 
 SERVICE = "warm"
 """The name sentinels know the primary by."""
+
+PATIENCE = 30.0
+"""Seconds for an answer, where it is not about time: a machine may stand still for a moment."""
 
 _SLOTS = 16384
 _START_LIMIT = 15.0
@@ -71,6 +75,12 @@ def free_port(*, with_bus: bool = False) -> int:
             if with_bus:
                 bus.bind(("127.0.0.1", port + _BUS_OFFSET))
             return port
+
+
+def patient(url: str, **others: Any) -> RedisOptions:
+    """Options, with time limits that only a server that is gone exceeds, unless `others` say."""
+    limits = ("timeout", "connect_timeout", "background_timeout")
+    return RedisOptions.from_url(url, **(dict.fromkeys(limits, PATIENCE) | others))
 
 
 async def eventually(

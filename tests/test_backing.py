@@ -10,14 +10,15 @@ import pytest
 from proxy.background import Background
 from proxy.backing import Backing
 from proxy.events import BackgroundFailed, Event
-from proxy.purging import MemoryPurgeLog, Mode, Timing, tag_scope
+from proxy.purging import MemoryPurgeLog, Mode, tag_scope
 from proxy.redis_link import RedisOptions, connect
 from proxy.stores import CacheKey, reclaiming
 from proxy.stores.redis import RedisStoreOptions
 from proxy.stores.redis_fill import Fill
 from proxy.stores.tiered import TieredStore
 from tests.apparatus import eventually
-from tests.redis_server import RedisServer, shared_redis
+from tests.purging.unhurried import TIMING
+from tests.redis_server import RedisServer, patient, shared_redis
 from tests.stores.conftest import Clock, make_entry
 
 KEY = CacheKey("http://api/a")
@@ -33,7 +34,7 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def redis(redis_server: RedisServer) -> RedisOptions:
     namespace = f"backing{next(_NAMESPACES)}"
-    return RedisOptions.from_url(redis_server.url, namespace=namespace, timeout=2.0)
+    return patient(redis_server.url, namespace=namespace)
 
 
 @asynccontextmanager
@@ -52,7 +53,7 @@ async def backed(
             redis,
             max_size=1 << 20,
             store=RedisStoreOptions(),
-            timing=Timing(max_lag=0.6),
+            timing=TIMING,
             tag_index=True,
             fill_lock=True,
             clock=clock,
@@ -95,7 +96,11 @@ async def test_a_purge_by_another_reaches_memory_and_redis(redis: RedisOptions) 
     async with backed(redis) as one, backed(redis) as two:
         await one.store.put(KEY, make_entry(tags=("t",), born=one.log.state.position))
         seq = await two.log.append([tag_scope("t")], Mode.HARD)
-        await two.log.wait(seq, 5.0)
+
+        async def known() -> bool:
+            return one.log.state.position >= seq
+
+        await eventually(known)
         assert list(await one.store.lookup(KEY)) == []
         assert list(await two.store.lookup(KEY)) == []
         await eventually(lambda: empty(one))
@@ -157,7 +162,7 @@ async def test_a_log_that_began_anew_empties_memory(redis: RedisOptions) -> None
 async def test_a_cluster_leaves_no_work_undone(redis_server: RedisServer) -> None:
     """How full it is cannot be asked of one server: that is no failure, again and again."""
     events: list[Event] = []
-    options = RedisOptions.from_url(f"redis+cluster://127.0.0.1:{redis_server.port}", timeout=2.0)
+    options = patient(f"redis+cluster://127.0.0.1:{redis_server.port}")
     async with backed(options, events) as backing:
         for _ in range(10):
             await asyncio.sleep(0)

@@ -17,19 +17,19 @@ from proxy.explain import Mode as ExplainMode
 from proxy.gateway import ForwardingOptions, Gateway
 from proxy.metrics import Counts
 from proxy.origin import OriginClient, OriginOptions
-from proxy.purging import MemoryPurgeLog, Mode, Timing
+from proxy.purging import MemoryPurgeLog, Mode, RedisPurgeLog
 from proxy.redis_link import RedisOptions
 from proxy.refilling import get
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import PathPattern, Route, RouteTable
 from proxy.stores.redis import RedisStoreOptions
 from tests.apparatus import Origin, Reply, eventually
-from tests.redis_server import RedisServer, shared_redis
+from tests.purging.unhurried import TIMING, settle
+from tests.redis_server import RedisServer, patient, shared_redis
 
 FRESH = ("Cache-Control", "s-maxage=60")
 TAGGED = ("Cache-Tag", "t")
 URL = "http://api.example/a"
-SHORT = Timing(max_lag=0.6)
 LISTING = Route(
     name="listing",
     path=PathPattern("/list"),
@@ -64,7 +64,7 @@ async def node_on(origin: Origin, redis: RedisOptions | None = None) -> AsyncIte
             redis,
             max_size=1 << 24,
             store=RedisStoreOptions(),
-            timing=SHORT,
+            timing=TIMING,
             tag_index=True,
             fill_lock=True,
             clock=wall,
@@ -99,6 +99,8 @@ async def node_on(origin: Origin, redis: RedisOptions | None = None) -> AsyncIte
         clock=wall,
     )
     await backing.start()
+    if isinstance(backing.log, RedisPurgeLog) and backing.log.trusted:
+        await settle(backing.log)
     try:
         yield Node(backing, control, origin)
     finally:
@@ -130,7 +132,7 @@ async def node(redis: RedisOptions | None) -> AsyncIterator[Node]:
 
 
 def options_on(server: RedisServer) -> RedisOptions:
-    return RedisOptions.from_url(server.url, namespace=f"control{next(_NAMESPACES)}", timeout=2.0)
+    return patient(server.url, namespace=f"control{next(_NAMESPACES)}")
 
 
 async def outcome(node: Node, url: str = URL) -> admin.WarmOutcome:
@@ -286,6 +288,7 @@ class TestFleet:
             receipt = await two.control.purge(admin.PurgeOrder(tags=("t",)), wait=5.0)
             assert (receipt.acked, receipt.nodes, receipt.entries) == (2, 2, 1)
             assert await outcome(one) is admin.WarmOutcome.STORED
+            await one.control.purge(admin.PurgeOrder(tags=("elsewhere",)), wait=5.0)
             nodes = (await one.control.stats()).log.nodes
             assert len(nodes) == 2
             assert (await one.control.stats()).node in {node.name for node in nodes}

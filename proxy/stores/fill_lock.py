@@ -13,7 +13,7 @@ Whoever takes the lock asks the origin; the others wait for what it stores.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum, auto
 from time import monotonic
@@ -57,12 +57,20 @@ class FillLocks:
 
     Attributes:
         ttl: Seconds after which a holder that is silent no longer keeps others waiting.
-        patience: Longest wait, in seconds.
+        patience: Longest wait, in seconds of `clock`.
     """
 
-    def __init__(self, link: RedisLink, *, ttl: float = 10.0, patience: float = 3.0) -> None:
+    def __init__(
+        self,
+        link: RedisLink,
+        *,
+        ttl: float = 10.0,
+        patience: float = 3.0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.ttl = ttl
         self.patience = patience
+        self._clock = clock
         self._link = link
         self._names = Names(link.options.prefix)
         self._ears = _Ears(link)
@@ -87,12 +95,15 @@ class FillLocks:
             return Lease(key, alone=True)
         return replace(lease, stored=bool(stored)) if taken else None
 
-    async def wait(self, key: CacheKey, born: int, limit: float) -> Waited:
-        """Wait until the holder is done, at most `limit` seconds."""
-        deadline = monotonic() + limit
+    def deadline(self) -> float:
+        """Until when somebody waits who begins to wait now, however often he takes his turn."""
+        return self._clock() + self.patience
+
+    async def wait(self, key: CacheKey, born: int, deadline: float) -> Waited:
+        """Wait until the holder is done, but not past `deadline`."""
         name, pause = self._names.lock(key), _FIRST_POLL
         with self._ears.hearing(name) as word:
-            while (left := deadline - monotonic()) > 0:
+            while (left := deadline - self._clock()) > 0:
                 await asyncio.wait((word,), timeout=min(pause, left))
                 if word.done():
                     return word.result()

@@ -179,12 +179,11 @@ class TieredStore:
         """See Store: one at a time, across all that share Redis."""
         if self._locks is None:
             return Lease(key)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._locks.patience
+        deadline = self._locks.deadline()
         while True:
             lease = await self._locks.take(key, born)
             if lease is None:
-                waited = await self._locks.wait(key, born, deadline - loop.time())
+                waited = await self._locks.wait(key, born, deadline)
                 if waited is not Waited.LOOK:
                     return Lease(key, alone=waited is Waited.ALONE)
             elif not lease.stored:

@@ -5,7 +5,6 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pytest
@@ -28,56 +27,23 @@ from proxy.purging import (
     redis_log,
     scripts,
 )
-from proxy.purging.redis_log import UNSETTLED, steady
-from proxy.redis_link import RedisOptions, connect
-from tests.redis_server import RedisServer, eventually, start_cluster, start_redis, start_sentinel
+from proxy.purging.redis_log import UNSETTLED
+from proxy.redis_link import connect
+from tests.purging import unhurried
+from tests.purging.unhurried import IMPATIENT, TIMING, Unhurried, Watch
+from tests.redis_server import (
+    RedisServer,
+    eventually,
+    patient,
+    start_cluster,
+    start_redis,
+    start_sentinel,
+)
 
 PATIENCE = 5.0
 URL = "http://h/a"
 FLAGGED = [pair[0] for pair in (scripts.SYNC, scripts.APPEND, scripts.STATUS, scripts.LEAVE)]
 HEAD = "wf:{purge}:head"
-
-
-@dataclass(frozen=True, slots=True)
-class Unhurried(Timing):
-    """Beats often, and bears a machine that stands still: lag is what the clock says, see Watch.
-
-    Attributes:
-        answer: Seconds to wait for an answer of Redis, where none is to come.
-    """
-
-    max_lag: float = 60.0
-    answer: float = 20.0
-
-    @property
-    def heartbeat(self) -> float:
-        return 0.1
-
-    @property
-    def patience(self) -> float:
-        return self.answer
-
-
-TIMING = Unhurried()
-IMPATIENT = Unhurried(answer=0.1)
-
-
-class Watch:
-    """The clock of all logs of a test: it goes on by itself, and jumps when told to."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return steady() + self.ahead
-
-    def outlast_trust(self) -> None:
-        """Go on for longer than anything is trusted, and not for so long that it is forgotten."""
-        self.ahead += (TIMING.max_lag + TIMING.expiry) / 2
-
-    def outlast_all(self) -> None:
-        """Go on until who was silent all the time is forgotten, and a new log is settled."""
-        self.ahead += TIMING.expiry
 
 
 class Relay:
@@ -158,7 +124,7 @@ async def join(events: list[Event], watch: Watch) -> AsyncIterator[Join]:
     async with AsyncExitStack() as stack:
 
         async def joined(url: str, **options: Any) -> RedisPurgeLog:
-            where = RedisOptions.from_url(url, connect_timeout=10.0, background_timeout=10.0)
+            where = patient(url)
             client = connect(where)
             tail = connect(where, max_connections=1, socket_timeout=TAIL_TIMEOUT)
             stack.push_async_callback(client.aclose)
@@ -186,18 +152,8 @@ async def until(check: Callable[[], bool], what: str) -> None:
 
 
 async def settle(log: RedisPurgeLog) -> int:
-    """Let the log be old enough to promise something; the number of the purge that showed it.
-
-    One whose clock goes faster has been there for long enough, says so, and leaves.
-    """
-    watch = Watch()
-    elder = RedisPurgeLog(
-        log._client, log._tail_client, emit=lambda _: None, timing=TIMING, name="elder", clock=watch
-    )
-    await elder._catch_up()
-    watch.outlast_all()
-    await elder._catch_up()
-    await elder.close()
+    """Let the log be old enough to promise something; the number of the purge that showed it."""
+    await unhurried.settle(log)
     seq = await log.append(["tag:settle"], Mode.HARD)
     assert (await log.wait(seq, PATIENCE)).complete
     return seq

@@ -29,6 +29,7 @@ from tests.redis_server import (
     eventually,
     free_port,
     knows_tls,
+    patient,
     start_cluster,
     start_redis,
     start_sentinel,
@@ -69,8 +70,7 @@ class Linked:
 @asynccontextmanager
 async def linked(url: str, **options: Any) -> AsyncIterator[Linked]:
     """A link that is in no hurry, unless told: a busy machine is no reason to give up on Redis."""
-    patient = {"timeout": LIMIT, "connect_timeout": LIMIT, "background_timeout": LIMIT}
-    one = Linked(RedisOptions.from_url(url, **{**patient, **options}))
+    one = Linked(patient(url, **options))
     try:
         yield one
     finally:

@@ -14,7 +14,7 @@ from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, Vari
 from proxy.stores import CacheKey, Entry, MemoryStore, Store
 from proxy.stores.redis import RedisStore
 from proxy.stores.tiered import TieredStore
-from tests.redis_server import RedisServer, shared_redis
+from tests.redis_server import RedisServer, patient, shared_redis
 
 NOW = 1_800_000_000.0
 
@@ -94,7 +94,7 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def redis_options(redis_server: RedisServer) -> RedisOptions:
     """A namespace of the test's own on a server that is shared, as tests are many."""
-    return RedisOptions.from_url(redis_server.url, namespace=f"t{next(_NUMBERS)}", timeout=2.0)
+    return patient(redis_server.url, namespace=f"t{next(_NUMBERS)}")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from proxy.stores.index import TagIndex
 from proxy.stores.names import Names
 from proxy.stores.redis import RedisStore, RedisStoreOptions
 from tests.bench.redis_leak import come_and_go
-from tests.redis_server import RedisServer, start_redis
+from tests.redis_server import RedisServer, patient, start_redis
 from tests.stores.conftest import NOW, Clock, make_entry
 
 KEY = CacheKey("http://api/a")
@@ -227,7 +227,7 @@ async def test_redis_gives_its_memory_back_when_entries_have_come_and_gone() -> 
     # Expired keys that nobody asks for leave with the next round of Redis's own: often, here.
     config = ("--hz", "100", "--enable-debug-command", "yes")
     async with start_redis(*config) as server, server.client() as raw:
-        options = RedisOptions.from_url(server.url)
+        options = patient(server.url)
         # What a server keeps once and for all, such as scripts, is no leak.
         await come_and_go(options, raw, entries=200, tags=20, lifetime=0.2)
 
