@@ -54,7 +54,6 @@ class Landing:
         """The head of what is to be stored."""
         tags = tags_to_store(exchange, fetched.response.headers)
         return storing.stored_response(
-            exchange.request,
             fetched.response,
             storable,
             **fetched.times,

@@ -104,6 +104,10 @@ class RequestDirectives:
     min_fresh: int | None = None
 
 
+NOTHING_ASKED = RequestDirectives()
+"""What a request without Cache-Control says."""
+
+
 def parse_delta_seconds(value: str) -> int | None:
     """A delta-seconds, at most MAX_DELTA_SECONDS; None when it is not one (§1.2.2)."""
     if _DIGITS.fullmatch(value) is None:
@@ -153,7 +157,7 @@ def request_directives(headers: Headers) -> RequestDirectives:
     pragma = field_value(headers, "Pragma")
     if pragma is not None and "no-cache" in _parse(pragma).named:
         return RequestDirectives(no_cache=True)
-    return RequestDirectives()
+    return NOTHING_ASKED
 
 
 @dataclass(slots=True)

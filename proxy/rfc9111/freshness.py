@@ -4,7 +4,7 @@ The lifetime is the first of these that exists:
 
     1  the route's ttl       status below 400      if any other of these could exist
     2  a targeted field      s-maxage, max-age     Cache-Control and Expires then do not exist
-    3  Surrogate-Control     max-age               see `effective_directives`
+    3  Surrogate-Control     max-age               see `governing`
     4  Cache-Control         s-maxage, max-age
     5  Expires               less Date             an invalid one is in the past
     6  the route's negative_ttl for the status
@@ -19,7 +19,7 @@ states, or gets that of negative_ttl: a route's ttl must not turn an accident in
 """
 
 from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from proxy.rfc9111.dates import parse_http_date
 from proxy.rfc9111.directives import (
@@ -41,7 +41,14 @@ HEURISTICALLY_CACHEABLE = frozenset(
 """RFC 9110 §15.1, and 451 by RFC 7725 §3."""
 
 
-def effective_directives(headers: Headers, policy: Policy) -> CacheControl:
+class Governing(NamedTuple):
+    """The directives that count, and the field that speaks to caches like this one, if any."""
+
+    directives: CacheControl
+    addressed_by: LifetimeSource | None
+
+
+def governing(headers: Headers, policy: Policy) -> Governing:
     """The directives that count here: of a targeted field, else of Cache-Control.
 
     Surrogate-Control, where no targeted field stands above it, adds its no-store, and replaces
@@ -51,8 +58,15 @@ def effective_directives(headers: Headers, policy: Policy) -> CacheControl:
     the field is most in use, draws the same line; an origin that means otherwise can say it with
     CDN-Cache-Control.
     """
-    directives, _ = _governing(headers, policy)
-    return directives
+    targeted = targeted_directives(headers, policy.targeted_fields)
+    if targeted is not None:
+        return Governing(targeted, LifetimeSource.TARGETED)
+    directives = response_directives(headers)
+    surrogate = surrogate_control(headers) if policy.surrogate_control else None
+    if surrogate is None:
+        return Governing(directives, None)
+    source = None if surrogate.max_age is None else LifetimeSource.SURROGATE_CONTROL
+    return Governing(_under_surrogate_control(directives, surrogate), source)
 
 
 def evaluate(
@@ -62,6 +76,7 @@ def evaluate(
     *,
     request_time: float,
     response_time: float,
+    governed_by: Governing | None = None,
 ) -> Freshness:
     """Lifetime, age and stale windows of a response, from its fields and the route (§4.2).
 
@@ -71,11 +86,12 @@ def evaluate(
         policy: Of the route.
         request_time: When the request was sent.
         response_time: When the response was received.
+        governed_by: What `governing` says of it, where that is known.
     """
     if is_doubtful(request.target):
         policy = replace(policy, ttl=None, negative_ttl={}, default_ttl=None)
     headers = response.headers
-    directives, addressed_by = _governing(headers, policy)
+    directives, addressed_by = governed_by or governing(headers, policy)
     date = date_value(headers, response_time)
     stated = _stated_lifetime(headers, directives, addressed_by, date)
     lifetime, source = (
@@ -125,19 +141,6 @@ def allows_assumptions(response: Response, directives: CacheControl) -> bool:
 _FIRST_ERROR = 400
 
 _Lifetime: TypeAlias = tuple[float, LifetimeSource]
-
-
-def _governing(headers: Headers, policy: Policy) -> tuple[CacheControl, LifetimeSource | None]:
-    """The directives that count, and the field that speaks to caches like this one, if any."""
-    targeted = targeted_directives(headers, policy.targeted_fields)
-    if targeted is not None:
-        return targeted, LifetimeSource.TARGETED
-    directives = response_directives(headers)
-    surrogate = surrogate_control(headers) if policy.surrogate_control else None
-    if surrogate is None:
-        return directives, None
-    source = None if surrogate.max_age is None else LifetimeSource.SURROGATE_CONTROL
-    return _under_surrogate_control(directives, surrogate), source
 
 
 def _under_surrogate_control(directives: CacheControl, surrogate: SurrogateControl) -> CacheControl:

@@ -71,11 +71,15 @@ def primary_key(request: Request, policy: KeyPolicy) -> str:
 
     The method is left out: GET, HEAD and a stored POST share what is stored (§4, RFC 9110 §9.3.3).
     """
-    lines = [uri_key(request.uri, policy)]
+    url = uri_key(request.uri, policy)
+    claimed = poisoning.claims(request.headers)
+    if not (claimed or policy.conditions or policy.headers or policy.cookies):
+        return url
+    lines = [url]
     if policy.conditions:
         lines.append(f"route {policy.conditions}")
-    claimed = [name for name in poisoning.claims(request.headers) if name not in policy.headers]
-    for name in (*policy.headers, *claimed):
+    unnamed = [name for name in claimed if name not in policy.headers]
+    for name in (*policy.headers, *unnamed):
         value = _normalised(name.lower(), request.headers)
         if value is not None:
             lines.extend(f"header {name.lower()}: {line}" for line in value.split(_NEWLINE))
@@ -91,8 +95,10 @@ def uri_key(uri: str, policy: KeyPolicy) -> str:
     For the same reason a parameter stays that an origin could take for several, and the order
     stays where two names could be one for it.
     """
+    if not (policy.ignore_query or policy.sort_query):
+        return uri
     path, mark, query = uri.partition("?")
-    if not mark or not (policy.ignore_query or policy.sort_query):
+    if not mark:
         return uri
     parameters = query.split("&")
     if policy.ignore_query:
@@ -124,8 +130,11 @@ def vary_names(headers: Headers) -> tuple[str, ...] | None:
     None when it matches no request: a member is `*`, is no field name and so means nobody knows
     what (RFC 9110 §12.5.5), or names the way that the request has taken, and so its client.
     """
+    lines = headers.getall("Vary", ())
+    if not lines:
+        return ()
     names: set[str] = set()
-    for line in headers.getall("Vary", ()):
+    for line in lines:
         for member in line.split(","):
             name = member.strip(_OWS).lower()
             if name == "*" or name in _OF_THE_WAY or (name and not _NAME.fullmatch(name)):
@@ -144,6 +153,8 @@ def select_variant(
     candidates: Sequence[StoredResponse], request_headers: Headers
 ) -> StoredResponse | None:
     """The stored response to use: the most recent match, those with Vary first (§4.1)."""
+    if not candidates:
+        return None
     asked = _Asked(request_headers)
     matching = [stored for stored in candidates if asked.equals(stored.variant)]
     if not matching:

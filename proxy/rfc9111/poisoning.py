@@ -16,7 +16,7 @@ apart that an origin may well tell apart, the answer is not shared:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 from multidict import istr
@@ -100,7 +100,9 @@ def unshareable(request: Request, policy: KeyPolicy) -> Reason | None:
     An override that the route has in its key is a proxy's own, set for every request.
     """
     headers = request.headers
-    if any(name in headers and name not in policy.headers for name in OVERRIDES):
+    if not headers.keys().isdisjoint(OVERRIDES) and any(
+        name in headers and name not in policy.headers for name in OVERRIDES
+    ):
         return Reason.REQUEST_OVERRIDE
     for line in headers.getall("Connection", ()):
         if line not in _COMMON_OPTIONS and _withholds(line, headers):
@@ -108,15 +110,19 @@ def unshareable(request: Request, policy: KeyPolicy) -> Reason | None:
     return None
 
 
-def claims(headers: Headers) -> Iterator[str]:
+def claims(headers: Headers) -> Sequence[str]:
     """The names in CLAIMS that a request has, and its names with an underscore, in lower case.
 
     CGI and WSGI give applications `X_Forwarded_Host` by the name of `X-Forwarded-Host`, and
     `Accept_Language` by that of a field in Vary: each may be any other one in disguise.
     """
-    yield from (name for name in CLAIMS if name in headers)
-    if any(_DISGUISE in name for name in headers):
-        yield from sorted({name.lower() for name in headers if _DISGUISE in name})
+    disguised = _DISGUISE in "".join(headers)
+    if not disguised and headers.keys().isdisjoint(CLAIMS):
+        return ()  # as nearly always
+    return [
+        *(name for name in CLAIMS if name in headers),
+        *sorted({name.lower() for name in headers if _DISGUISE in name}),
+    ]
 
 
 def is_doubtful(target: str) -> bool:

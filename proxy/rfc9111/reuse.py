@@ -19,7 +19,7 @@ from enum import Enum
 from math import inf, log
 from typing import TypeAlias
 
-from proxy.rfc9111.directives import RequestDirectives, request_directives
+from proxy.rfc9111.directives import NOTHING_ASKED, RequestDirectives, request_directives
 from proxy.rfc9111.freshness import carries_credentials
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.poisoning import unshareable
@@ -34,7 +34,7 @@ _LEAST_DRAW = 2.0**-53
 _LEAST_COST = 0.001
 """Seconds that an answer costs at least: clocks may be coarse."""
 
-_ORIGIN_PRECONDITIONS = ("If-Match", "If-Unmodified-Since")
+_ORIGIN_PRECONDITIONS = frozenset({"If-Match", "If-Unmodified-Since"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def bypass_reason(
         return Reason.REQUEST_UPGRADE
     if has_body:
         return Reason.REQUEST_BODY
-    if any(name in request.headers for name in _ORIGIN_PRECONDITIONS):
+    if not request.headers.keys().isdisjoint(_ORIGIN_PRECONDITIONS):
         return Reason.REQUEST_PRECONDITION
     return unshareable(request, policy.key)
 
@@ -186,7 +186,7 @@ def after_failure(
 def _honored(directives: RequestDirectives, policy: Policy) -> RequestDirectives:
     """The request directives that steer reuse on this route (§5.2.1)."""
     honor = policy.client_directives is ClientDirectives.HONOR
-    return directives if honor else RequestDirectives()
+    return directives if honor else NOTHING_ASKED
 
 
 def _silence_forbids(request: Request, freshness: Freshness) -> Revalidate | Miss | None:

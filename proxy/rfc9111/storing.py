@@ -26,7 +26,13 @@ from proxy.rfc9111.poisoning import LARGEST_KEY, is_unusual, unshareable
 from proxy.rfc9111.policy import Policy, SetCookie
 from proxy.rfc9111.ranges import parse_content_range
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import (
+    ByteRange,
+    Freshness,
+    LifetimeSource,
+    StoredResponse,
+    VariantKey,
+)
 
 UNDERSTOOD = frozenset(
     {
@@ -71,11 +77,13 @@ class Storable:
 
     Attributes:
         headers: What to store of its fields.
+        variant: The request values that it is selected by (§4.1).
         part: The bytes that a 206 holds, None for a whole representation.
     """
 
     headers: Headers
     freshness: Freshness
+    variant: VariantKey
     part: ByteRange | None = None
 
 
@@ -98,29 +106,40 @@ def decide(
     response_time: float,
 ) -> StorageDecision:
     """Whether `response` may be stored as the answer to `request` (§3)."""
-    directives = freshness_rules.effective_directives(response.headers, policy)
+    governed_by = freshness_rules.governing(response.headers, policy)
+    directives = governed_by.directives
+    varies_by = vary_names(response.headers)
     forbidden = (
         _request_forbids(request, policy)
         or _status_forbids(response)
         or _error_forbids(request, response, policy)
         or _directives_forbid(request, response, directives)
-        or _fields_forbid(response, directives, policy)
-        or _key_forbids(request, response, policy)
+        or (Reason.VARY_ANY if varies_by is None else None)
+        or _set_cookie_forbids(response, directives, policy)
     )
     if forbidden is not None:
         return NotStorable(forbidden)
+    variant = variant_key(varies_by or (), request.headers)
+    if not _key_fits(request, variant, policy):
+        return NotStorable(Reason.KEY_TOO_LARGE)
     part = _part(response)
     if response.status == _PARTIAL_CONTENT and part is None:
         return NotStorable(Reason.PARTIAL_UNUSABLE)
     freshness = freshness_rules.evaluate(
-        request, response, policy, request_time=request_time, response_time=response_time
+        request,
+        response,
+        policy,
+        request_time=request_time,
+        response_time=response_time,
+        governed_by=governed_by,
     )
     useless = _post_forbids(request, response, freshness) or _useless(
         request, response, directives, freshness
     )
     if useless is not None:
         return NotStorable(useless)
-    return Storable(storable_headers(response.headers, directives, policy), freshness, part)
+    headers = storable_headers(response.headers, directives, policy)
+    return Storable(headers, freshness, variant, part)
 
 
 def storable_headers(headers: Headers, directives: CacheControl, policy: Policy) -> Headers:
@@ -129,11 +148,12 @@ def storable_headers(headers: Headers, directives: CacheControl, policy: Policy)
     if policy.set_cookie is SetCookie.STRIP:
         omitted |= {"set-cookie"}
     # Surrogate-Control stays, though clients never see it: it still holds after a 304 without it.
+    if headers.keys().isdisjoint(omitted):
+        return headers.copy()
     return Headers((name, value) for name, value in headers.items() if name.lower() not in omitted)
 
 
 def stored_response(
-    request: Request,
     response: Response,
     storable: Storable,
     *,
@@ -150,7 +170,7 @@ def stored_response(
         headers=storable.headers,
         request_time=request_time,
         freshness=storable.freshness,
-        variant=variant_key(vary_names(response.headers) or (), request.headers),
+        variant=storable.variant,
         date=freshness_rules.date_value(response.headers, response_time),
         part=storable.part,
         tags=tags,
@@ -208,24 +228,19 @@ def _directives_forbid(
     return None
 
 
-def _fields_forbid(response: Response, directives: CacheControl, policy: Policy) -> Reason | None:
-    if vary_names(response.headers) is None:
-        return Reason.VARY_ANY
+def _set_cookie_forbids(
+    response: Response, directives: CacheControl, policy: Policy
+) -> Reason | None:
+    if "Set-Cookie" not in response.headers or policy.set_cookie is not SetCookie.BYPASS:
+        return None
     left_out = directives.no_cache_fields | directives.private_fields
-    if (
-        "Set-Cookie" in response.headers
-        and "set-cookie" not in left_out
-        and policy.set_cookie is SetCookie.BYPASS
-    ):
-        return Reason.SET_COOKIE
-    return None
+    return None if "set-cookie" in left_out else Reason.SET_COOKIE
 
 
-def _key_forbids(request: Request, response: Response, policy: Policy) -> Reason | None:
-    variant = variant_key(vary_names(response.headers) or (), request.headers)
-    varying = sum(len(value) for _, value in variant if value is not None)
-    fits = max(len(primary_key(request, policy.key)), varying) <= LARGEST_KEY
-    return None if fits else Reason.KEY_TOO_LARGE
+def _key_fits(request: Request, variant: VariantKey, policy: Policy) -> bool:
+    """Whether neither the primary key nor what Vary adds to it is too long to be kept."""
+    varying = sum([len(value) for _, value in variant if value is not None])
+    return varying <= LARGEST_KEY and len(primary_key(request, policy.key)) <= LARGEST_KEY
 
 
 def _part(response: Response) -> ByteRange | None:

@@ -130,10 +130,12 @@ def confirmed(
         response_time: When `update` was received.
     """
     response = _merged(stored, update)
-    times = {"request_time": request_time, "response_time": response_time}
+    freshness = evaluate(
+        request, response, policy, request_time=request_time, response_time=response_time
+    )
     return stored.with_changes(
         headers=response.headers,
-        freshness=evaluate(request, response, policy, **times),
+        freshness=freshness,
         request_time=request_time,
         date=date_value(response.headers, response_time),
     )
@@ -167,7 +169,6 @@ def freshen(
         impersonal = decide(*_impersonal(request, response))
         return stored if isinstance(impersonal, storing.Storable) else None
     fresh = storing.stored_response(
-        request,
         response,
         decision,
         request_time=request_time,

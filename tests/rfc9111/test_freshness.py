@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from proxy.rfc9111.dates import format_http_date
-from proxy.rfc9111.freshness import age_value, effective_directives, evaluate
+from proxy.rfc9111.freshness import age_value, evaluate, governing
 from proxy.rfc9111.messages import Request, Response
 from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.stored import Freshness, LifetimeSource
@@ -193,7 +193,7 @@ def test_rfc9213_2_2_which_fields_are_obeyed_is_policy() -> None:
 
 def test_surrogate_control_replaces_no_cache_but_not_private_or_no_store() -> None:
     lines = [(CC, "no-cache, no-store, private, must-revalidate"), (SURROGATE, "max-age=60")]
-    found = effective_directives(CIMultiDict(lines), Policy())
+    found = governing(CIMultiDict(lines), Policy()).directives
     assert (found.no_cache, found.no_store, found.private, found.must_revalidate) == (
         *(False, True, True, True),
     )
@@ -201,13 +201,13 @@ def test_surrogate_control_replaces_no_cache_but_not_private_or_no_store() -> No
 
 def test_surrogate_control_without_max_age_leaves_no_cache() -> None:
     lines = [(CC, "no-cache"), (SURROGATE, "stale-if-error=60")]
-    found = effective_directives(CIMultiDict(lines), Policy())
+    found = governing(CIMultiDict(lines), Policy()).directives
     assert (found.no_cache, found.stale_if_error) == (True, 60)
 
 
 def test_surrogate_control_no_store_is_not_lifted_by_must_understand() -> None:
     lines = [(CC, "must-understand, max-age=60"), (SURROGATE, "no-store")]
-    found = effective_directives(CIMultiDict(lines), Policy())
+    found = governing(CIMultiDict(lines), Policy()).directives
     assert (found.no_store, found.must_understand) == (True, False)
 
 

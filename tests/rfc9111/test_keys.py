@@ -363,3 +363,7 @@ def test_select_variant_by_language_only_where_all_else_matches() -> None:
     liked = ("Accept-Language", "de, fr;q=0.5")
     assert select_variant([german, other], Headers([liked, ("A", "1")])) is german
     assert select_variant([german, other], Headers([liked, ("A", "3")])) is None
+
+
+def test_4_1_nothing_matches_where_nothing_is_stored() -> None:
+    assert select_variant([], Headers([("Accept-Language", "de")])) is None

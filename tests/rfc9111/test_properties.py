@@ -141,9 +141,7 @@ def store(exchange: Exchange, policy: Policy) -> StoredResponse | None:
     )
     if isinstance(decision, storing.NotStorable):
         return None
-    return storing.stored_response(
-        exchange.request, exchange.response, decision, request_time=NOW, response_time=NOW
-    )
+    return storing.stored_response(exchange.response, decision, request_time=NOW, response_time=NOW)
 
 
 def carries(request: Request, *names: str) -> bool:
