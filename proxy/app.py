@@ -237,6 +237,7 @@ class App:
             clock=wall,
             reload=self._reread,
             scheme="http" if self._tls is None else "https",
+            serves=server_options(self._at_start).serves,
         )
         self._warm_up(control)
         if self._channel is None:

@@ -63,6 +63,7 @@ class ProxyControl:
         clock: POSIX time.
         reload: Reads the settings anew, see Control.
         scheme: By which requests come in; "" where either may.
+        serves: Whether requests for this host are let in.
 
     Attributes:
         warm_start: What is fetched at the start, for whose sake clients may have to wait.
@@ -84,6 +85,7 @@ class ProxyControl:
         clock: Callable[[], float],
         reload: Callable[[], Awaitable[admin.Reloaded]] = _nothing_to_reload,
         scheme: str = "",
+        serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._backing = backing
         self._origins = origins
@@ -104,6 +106,7 @@ class ProxyControl:
             shared=backing.shared,
             log=backing.log,
             clock=clock,
+            serves=serves,
         )
         self._busiest = Busiest(backing.memory)
         self._purges = RecentPurges(backing.log)

@@ -63,6 +63,10 @@ class TestReadme:
                 assert {word for word in words if word.startswith("-")} <= flags
             case "pip":
                 assert words == ["install", "."]
+            case "export":
+                assert words == ["WARMFRONT_ADMIN_TOKEN=$(warmfront", "token)"]
+            case "prometheus":
+                assert (ROOT / words[0].removeprefix("--config.file=")).is_file()
             case "curl":
                 assert words[-1].startswith(tuple(f"http://{listen}/" for listen in LISTENS))
             case _:

@@ -34,7 +34,7 @@ from proxy.explain.parts import (
 from proxy.explain.words import told
 from proxy.gateway import Decisions, Gateway
 from proxy.gateway.decisions import Decision
-from proxy.gateway.delivery import drain
+from proxy.gateway.delivery import deliver, drain
 from proxy.gateway.steps import (
     Answer,
     Bypass,
@@ -54,6 +54,7 @@ from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.poisoning import is_doubtful
 from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.reuse import Fresh, ServeStale
 from proxy.rfc9111.stored import StoredResponse
 from proxy.stores import CacheKey, Entry, MemoryStore
 from proxy.stores.entry import softened
@@ -73,6 +74,7 @@ class Explainer:
         memory: Where it looks without a trace.
         shared: The store behind it; None without.
         clock: POSIX time.
+        serves: Whether requests for this host are let in.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Explainer:
         shared: RedisStore | None,
         log: PurgeLog,
         clock: Callable[[], float],
+        serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._gateway = gateway
         self._decisions = decisions
@@ -91,6 +94,7 @@ class Explainer:
         self._shared = shared
         self._log = log
         self._clock = clock
+        self._serves = serves
 
     async def simulate(self, request: Request) -> Explanation:
         """What would be done for a request now. Nothing is sent, and nothing changes."""
@@ -104,7 +108,11 @@ class Explainer:
         )
         exchange.verdict = verdict
         storing = self._storing_before(exchange, found, now)
-        return told(self._explained(exchange, Mode.SIMULATE, seen, storing))
+        explanation = self._explained(exchange, Mode.SIMULATE, seen, storing)
+        if found is not None and isinstance(verdict, Fresh | ServeStale):
+            status = deliver(request, found.entry, found.selection, now=now).status
+            explanation = replace(explanation, status=status)
+        return told(explanation)
 
     async def send(self, request: Request, *, probe: bool) -> Explanation:
         """Answer a GET or HEAD like every other, and explain that; with `probe` the second time."""
@@ -183,12 +191,21 @@ class Explainer:
         )
 
     def _purges(self, exchange: Exchange, rests_on: StoredResponse | None) -> tuple[PurgePart, ...]:
+        """Of what is stored, else of what is known to have been."""
         url = exchange.key.url
-        tags = () if rests_on is None else rests_on.tags
-        groups = () if rests_on is None else rests_on.groups
-        after = 0 if rests_on is None else rests_on.born
-        found = self._log.state.remembered(url, scopes_of(url, tags, groups), after=after)
+        if rests_on is not None:
+            scopes, after = scopes_of(url, rests_on.tags, rests_on.groups), rests_on.born
+        else:
+            last = self._last_fetched(exchange)
+            scopes, after = scopes_of(url, () if last is None else last[1].tags, ()), 0
+            if last is not None and last[1].freshness is not None:
+                after = last[1].born
+        found = self._log.state.remembered(url, scopes, after=after)
         return purge_parts(found[-_MOST_PURGES:])
+
+    def _last_fetched(self, exchange: Exchange) -> tuple[float, Decision] | None:
+        decisions = self._decisions()
+        return None if decisions is None else decisions.last_fetched(exchange.key_hash)
 
     # What was decided of storing.
 
@@ -206,8 +223,7 @@ class Explainer:
                 at=freshness.response_time,
                 freshness=freshness_part(freshness, now),
             )
-        decisions = self._decisions()
-        last = None if decisions is None else decisions.last_fetched(exchange.key_hash)
+        last = self._last_fetched(exchange)
         return StoringPart() if last is None else _storing_then(*last)
 
     def _storing_of(self, exchange: Exchange, answer: Answer, *, kept: bool) -> StoringPart:
@@ -259,6 +275,7 @@ class Explainer:
             uri=request.uri,
             at=now,
             trusted=self._log.trusted,
+            served=self._serves(request.authority),
             ambiguous_path=is_doubtful(request.target) and _gives_lifetimes(exchange.policy),
             route=route_part(self._gateway().routes, request, exchange.matched),
             key=key_part(exchange),

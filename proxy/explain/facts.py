@@ -266,12 +266,14 @@ class Explanation:
         request_id: What a past request is called; "" for others.
         at: POSIX time that it is of.
         trusted: All purges are known; else what is stored is not used unasked.
+        served: The host is one of allowed_hosts; else the request is answered 421.
         ambiguous_path: Readers may take the path for another one: the route gives it no lifetime.
         stored: What is stored now; None for a past request.
+        status: Of the answer, where what is stored would give it; None else.
         answer: None where nothing was sent.
         vary: Request fields that what answers, or would, was selected by.
         tags: By which it can be purged.
-        purges: Those that this process remembers, the last one last.
+        purges: Of what is stored, or was, those that this process remembers, the last one last.
         purges_on_success: What a successful write purges; () for a request that writes nothing.
         summary: One sentence.
         advice: What would have to change for a hit; () where it is one.
@@ -284,6 +286,7 @@ class Explanation:
     request_id: str = ""
     at: float
     trusted: bool = True
+    served: bool = True
     ambiguous_path: bool = False
     route: RoutePart
     key: KeyPart
@@ -291,6 +294,7 @@ class Explanation:
     reuse: ReusePart
     storing: StoringPart
     freshness: FreshnessPart | None = None
+    status: int | None = None
     answer: AnswerPart | None = None
     vary: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

@@ -32,6 +32,14 @@ _ASKED: Final = {
     Mode.PROBE: "as it has just been answered the second time",
     Mode.PAST: "as it was answered then",
 }
+_STATUSES: Final = {
+    206: "the part that the request wants (RFC 9110 §14)",
+    304: "the client has it already (RFC 9110 §13)",
+    416: "it has no such part (RFC 9110 §14)",
+}
+"""What a stored response is made to, by what the request says."""
+
+_HARD: Final = "hard"
 _STORED_NOW: Final = "Nothing: it is stored now. Ask again, or probe."
 _TELLS_NOTHING: Final = frozenset({Reason.URI_MISS.value, Reason.STORED.value})
 
@@ -45,15 +53,32 @@ def told(explanation: Explanation) -> Explanation:
 
 def _summary(explanation: Explanation) -> str:
     reuse = explanation.reuse
+    if not explanation.served:
+        return "Would be answered 421: the host is not one of allowed_hosts."
     verb = "Would be" if explanation.mode is Mode.SIMULATE else "Was"
     summary = f"{verb} {_DONE[reuse.outcome]}. {_reason(reuse.why)}"
     storing = explanation.storing
     if reuse.outcome is Outcome.MISS and storing.stored is False and storing.why is not None:
         summary += f" The answer is not stored: {_reason(storing.why)}"
+    elif _was_purged(explanation):
+        summary += " It was stored, and purged since."
     return summary
 
 
+def _was_purged(explanation: Explanation) -> bool:
+    """What was stored is not there, and has been purged since."""
+    gone = explanation.mode is Mode.SIMULATE and explanation.storing.stored
+    return bool(
+        gone
+        and explanation.reuse.why.reason == Reason.URI_MISS.value
+        and any(purge.mode == _HARD for purge in explanation.purges)
+    )
+
+
 def _advice(explanation: Explanation) -> Iterator[str]:
+    if not explanation.served:
+        yield "Ask by a host that is served, or name this one in allowed_hosts, and restart."
+        return
     outcome, storing = explanation.reuse.outcome, explanation.storing
     detail = None if explanation.answer is None else explanation.answer.detail
     if detail is not None and detail != explanation.reuse.why:
@@ -75,6 +100,8 @@ def _advice(explanation: Explanation) -> Iterator[str]:
     if outcome is Outcome.MISS and storing.stored and explanation.mode is not Mode.SIMULATE:
         past = explanation.mode is Mode.PAST
         yield "Nothing: it was stored, for whoever asked next." if past else _STORED_NOW
+    elif _was_purged(explanation):
+        yield "Nothing: the next request fetches and stores it anew."
     elif not (storing.stored is False and explanation.reuse.why.reason in _TELLS_NOTHING):
         yield explanation.reuse.why.advice
 
@@ -87,7 +114,7 @@ def _sections(explanation: Explanation) -> Iterator[Section]:
         "Route": _route(explanation.route),
         "Key": _key(explanation.key, explanation.vary),
         "Stored now": () if explanation.stored is None else _stored(explanation.stored),
-        "Reuse": [_reason(explanation.reuse.why)],
+        "Reuse": _reuse(explanation),
         "Answer": _answer(explanation),
         "Storing": _storing(explanation),
         freshness: () if explanation.freshness is None else _freshness(explanation.freshness),
@@ -158,6 +185,12 @@ def _variant(variant: VariantPart) -> Iterator[str]:
         asked = f"without {name}" if value is None else f"with {name}: {value}"
         differs = " (this request differs)" if name in variant.differs else ""
         yield f"  for requests {asked}{differs}"
+
+
+def _reuse(explanation: Explanation) -> Iterator[str]:
+    yield _reason(explanation.reuse.why)
+    if told_status := _STATUSES.get(explanation.status or 0):
+        yield f"answered {explanation.status}: {told_status}"
 
 
 def _answer(explanation: Explanation) -> Iterator[str]:

@@ -37,6 +37,7 @@ class Decision:
         verdict: What was to be done.
         freshness: Of what the answer was given from, or stored with; None for neither.
         vary: Request fields that this was selected by.
+        born: Number of the last purge before it was fetched.
         fate: What became of an answer that was to be stored as its body passed.
         refused: Why it was not to be.
     """
@@ -51,6 +52,7 @@ class Decision:
     freshness: Freshness | None
     vary: tuple[str, ...]
     tags: tuple[str, ...]
+    born: int
     fate: Fate | None
     refused: Reason | None
 
@@ -75,6 +77,7 @@ class Decision:
             freshness=None if stored is None else stored.freshness,
             vary=() if stored is None else _bounded(name for name, _ in stored.variant),
             tags=() if stored is None else _bounded(stored.tags),
+            born=0 if stored is None else stored.born,
             fate=answer.fate,
             refused=answer.not_stored,
         )

@@ -41,3 +41,8 @@ class ServerOptions:
     connections_per_client: int | None = None
     requests_per_connection: int | None = None
     allowed_hosts: tuple[HostPattern, ...] = ()
+
+    def serves(self, authority: str) -> bool:
+        """Whether requests for `host[:port]` are let in."""
+        hosts = self.allowed_hosts
+        return not hosts or any(host.matches(authority) for host in hosts)

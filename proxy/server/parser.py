@@ -152,8 +152,7 @@ class RequestParser:
 
     def _admit(self, head: RequestHead) -> None:
         """Refuse what is clear, and yet not wanted here."""
-        hosts = self._limits.allowed_hosts
-        if hosts and not any(host.matches(head.authority) for host in hosts):
+        if not self._limits.serves(head.authority):
             raise RequestRejected(421, "This host is not served here.")
         self._check_size(head.length or 0)
 

@@ -1,6 +1,6 @@
 """A proxy with a scripted origin, and who explains it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,10 @@ class Explained:
 
 @asynccontextmanager
 async def explained(
-    policy: Policy | None = None, routes: Sequence[Route] = (), **options: Any
+    policy: Policy | None = None,
+    routes: Sequence[Route] = (),
+    serves: Callable[[str], bool] = lambda _: True,
+    **options: Any,
 ) -> AsyncIterator[Explained]:
     decisions = Decisions(100, 1.0)
     async with proxied(policy, routes, decisions=decisions, **options) as proxy:
@@ -45,6 +48,7 @@ async def explained(
             shared=None,
             log=proxy.log,
             clock=proxy.clock,
+            serves=serves,
         )
         yield Explained(proxy, explainer, decisions)
 

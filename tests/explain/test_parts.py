@@ -168,6 +168,47 @@ async def test_purges_that_concern_it() -> None:
         assert found.reuse.why.reason == "expired"
 
 
+async def test_what_was_purged_is_told_though_it_is_gone() -> None:
+    async with explained(routes=[Route(name="r", tags=("t",))]) as it:
+        await it.proxy.log.append(["tag:t"], PurgeMode.HARD)  # before: of no account
+        it.proxy.origin.will(Reply(headers=[MINUTE], body=b"x"))
+        await it.proxy.get("/p")
+        await it.proxy.log.append(["tag:t"], PurgeMode.HARD)
+        found = await it.simulate()
+        assert [(one.scope, one.seq) for one in found.purges] == [("tag:t", 2)]
+        assert found.summary.endswith("[uri-miss] It was stored, and purged since.")
+        assert found.advice == ("Nothing: the next request fetches and stores it anew.",)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        (("Range", "bytes=0-0"), 206, ["answered 206: the part that the request wants"]),
+        (("Range", "bytes=9-"), 416, ["answered 416: it has no such part"]),
+        (("If-None-Match", '"a"'), 304, ["answered 304: the client has it already"]),
+        (("Accept", "*/*"), 200, []),
+    ],
+    ids=["206", "416", "304", "200"],
+)
+async def test_what_the_request_makes_of_what_is_stored(
+    line: tuple[str, str], status: int, says: list[str]
+) -> None:
+    async with explained() as it:
+        it.proxy.origin.will(Reply(headers=[MINUTE, ("ETag", '"a"')], body=b"xyz"))
+        await it.proxy.get("/p")
+        found = await it.simulate("/p", line)
+        assert found.status == status
+        told = [one.partition(" (RFC")[0] for one in lines_of(found, "Reuse")[1:]]
+        assert told == says
+
+
+async def test_a_host_that_is_not_served() -> None:
+    async with explained(serves=lambda host: host == "other.example") as it:
+        found = await it.simulate()
+        assert (found.served, found.summary[:20]) == (False, "Would be answered 42")
+        assert "allowed_hosts" in found.advice[0]
+
+
 async def test_of_a_write_nothing_is_foretold_but_where_it_goes() -> None:
     async with explained() as it:
         it.proxy.origin.will(Reply(headers=[("Cache-Control", "no-store")], body=b"x"))

@@ -27,6 +27,7 @@ def decision(verdict: object = reuse.Fresh(1.0), **more: object) -> Decision:
         "freshness": None,
         "vary": (),
         "tags": (),
+        "born": 0,
         "fate": None,
         "refused": None,
     }
