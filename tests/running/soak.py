@@ -126,6 +126,7 @@ async def soak(
     """Run one.
 
     Args:
+        seconds: How long; longer where the origin has not had every fault by then.
         rate: Requests a second.
         healthy: Seconds before each fault.
         ill: Seconds that a fault lasts.
@@ -144,14 +145,14 @@ async def soak(
         ]
         stack.callback(lambda: [chore.cancel() for chore in chores])
         end = time.monotonic() + seconds
-        for fault in itertools.cycle(FAULTS):
+        for count, fault in enumerate(itertools.cycle(FAULTS), 1):
             await asyncio.sleep(healthy)
             origin.version += 1
             verdict.faults[fault] = verdict.faults.get(fault, 0) + 1
             await origin.suffer(fault)
             await asyncio.sleep(ill)
             await origin.suffer(Fault.NONE)
-            if time.monotonic() > end:
+            if count >= len(FAULTS) and time.monotonic() > end:
                 break
         for chore in chores:
             chore.cancel()

@@ -90,7 +90,7 @@ async def test_sockets_that_are_handed_down_outlive_processes(
 
 async def test_readiness_turns_first(origin: ScriptedOrigin, tmp_path: Path) -> None:
     admin = free_port()
-    rest = f"admin: {{listen: '127.0.0.1:{admin}'}}\ndrain_delay: 3s\n"
+    rest = f"admin: {{listen: '127.0.0.1:{admin}'}}\ndrain_delay: 8s\n"  # to look at it in
     async with running(tmp_path, yaml(origin, 0, rest)) as proxy:
         assert await head(admin, "/readyz") == (200, None)
         assert await head(proxy.port, "/passed/1") == (200, None)
