@@ -6,14 +6,14 @@
 - No pool that waits: `RedisLink` lets no more commands in than there are connections.
 """
 
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, cast
 
 from redis.asyncio import Redis, Sentinel
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from proxy.redis_link.cluster import ClusterClient, Word
+from proxy.redis_link.cluster import ClusterClient, NodeClient, Word, piped
 from proxy.redis_link.ending import shut
 from proxy.redis_link.options import Mode, RedisOptions
 
@@ -97,6 +97,13 @@ def pubsub(client: Client) -> PubSubClient:
     """What listens, of a client that `listener` made."""
     made: PubSubClient = client.pubsub()  # type: ignore[attr-defined]
     return made
+
+
+async def ask_together(client: Client, commands: Sequence[Sequence[Word]]) -> list[Any]:
+    """Replies to commands for keys of one node, in one round trip; error answers are among them."""
+    if isinstance(client, ClusterClient):
+        return await client.execute_together(commands)
+    return await piped(cast("NodeClient", client), commands)
 
 
 def node_name(client: Client, key: str) -> str:

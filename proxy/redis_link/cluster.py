@@ -10,7 +10,7 @@ Here nodes do not know each other:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from redis.crc import key_slot
@@ -83,6 +83,27 @@ class ClusterClient:
                 self._learn_soon()
                 raise
         raise ClusterDownError(f"slot {slot} moves in circles")
+
+    async def execute_together(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """Send commands for keys of one node, as far as is known, in one round trip.
+
+        Returns:
+            Replies, error answers among them; what has moved has been asked for where it is.
+        """
+        if not self._slots:
+            await self._learn()
+        address = self._slots.get(_slot_of(commands[0]))
+        if address is None:
+            return [await self.execute_command(*words) for words in commands]
+        try:
+            replies = await piped(self._client(address), commands)
+        except (ConnectionError, TimeoutError, OSError):
+            self._learn_soon()
+            raise
+        for position, reply in enumerate(replies):
+            if isinstance(reply, AskError | ClusterDownError):
+                replies[position] = await self.execute_command(*commands[position])
+        return replies
 
     def node_of(self, key: str) -> str:
         """Which node has `key`, "" while that is not known."""
@@ -163,7 +184,16 @@ class ClusterClient:
             await shut(self._clients.pop(address))
 
 
-def _slot_of(words: tuple[Word, ...]) -> int:
+async def piped(client: NodeClient, commands: Iterable[Sequence[Word]]) -> list[Any]:
+    """Replies to commands that one server is sent at once; error answers are among them."""
+    async with client.pipeline(transaction=False) as pipeline:
+        for words in commands:
+            pipeline.execute_command(*words)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    return replies
+
+
+def _slot_of(words: Sequence[Word]) -> int:
     """The slot of a command's first key; of its name where it has none, as any node will do."""
     name = str(words[0]).upper()
     if name in {"EVAL", "EVALSHA"}:

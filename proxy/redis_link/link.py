@@ -42,6 +42,7 @@ from proxy.redis_link.outcomes import (
     in_words,
     speaks_of_absence,
 )
+from proxy.redis_link.reads import Reads
 
 T = TypeVar("T")
 
@@ -85,6 +86,7 @@ class RedisLink:
         self._leaving: set[asyncio.Task[None]] = set()
         self._refusals = {a: Breaker(1, _REFUSAL_PAUSE, _REFUSAL_PAUSE_LIMIT) for a in Access}
         self._cause = ""
+        self._reads = Reads(self.run, lambda key: node_name(self._client, key))
         self._on_up: list[Callable[[], None]] = []
 
     def on_up(self, callback: Callable[[], None]) -> None:
@@ -131,6 +133,16 @@ class RedisLink:
         self.durations.observe(self._clock() - began)
         return self._outcome(task, node, key, access, limit)
 
+    async def read(self, command: str, key: str) -> Any:
+        """The reply to a command that reads `key`, None where that is of another type.
+
+        It shares its way with all that is read at the same moment, and waits as requests do.
+
+        Raises:
+            LinkError: And nothing else for whatever is wrong with Redis.
+        """
+        return await self._reads.ask(command, key)
+
     def together(self, keys: Iterable[str]) -> list[list[int]]:
         """Positions of keys that one script may take at once: of one hash slot in a cluster."""
         groups: dict[int, list[int]] = {}
@@ -152,6 +164,7 @@ class RedisLink:
         """Let go of everything; commands that run are given up with their connections."""
         probes = [node.probe for node in self._nodes.values() if node.probe is not None]
         await end([*self._running, *probes])
+        await self._reads.finish()
         if self._leaving:
             await asyncio.wait(set(self._leaving))  # not for long, as nothing runs any more
         await shut(self._client)
@@ -171,6 +184,9 @@ class RedisLink:
             raise LinkRefused(self._cause)
 
     async def _take_slot(self, limit: float) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()  # without a wait
+            return
         try:
             async with asyncio.timeout(limit):
                 await self._slots.acquire()

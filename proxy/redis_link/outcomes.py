@@ -66,6 +66,11 @@ def speaks_of_absence(error: ResponseError) -> bool:
     return isinstance(error, ClusterDownError | TryAgainError)
 
 
+def speaks_of_types(error: ResponseError) -> bool:
+    """Whether an error answer means that a key holds something of another type."""
+    return str(error).startswith("WRONGTYPE")
+
+
 def in_words(error: BaseException) -> str:
     """What went wrong, for operators."""
     return f"{type(error).__name__}: {error}"[:_CAUSE_LENGTH].strip()

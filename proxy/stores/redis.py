@@ -14,8 +14,6 @@ from hashlib import sha1
 from math import ceil
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from proxy.redis_link import Access, Client, LinkError, RedisLink, Script
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import VariantKey
@@ -99,8 +97,8 @@ class RedisStore:
             LinkError: Redis is of no help now.
         """
         name = self._names.entries(key)
-        frames = await self._link.run(lambda client: _read_hash(client, name), key=name)
-        if frames is None:
+        frames: dict[bytes, bytes] | None = await self._link.read("HGETALL", name)
+        if frames is None:  # something else goes by its name
             await self._discard(name, {})
             return ()
         now = self._clock()
@@ -259,17 +257,6 @@ def renews(old: Entry, new: Entry) -> bool:
     """Whether keeping `new` alone already takes `old` away."""
     before, after = old.response, new.response
     return before.variant == after.variant and before.request_time <= after.request_time
-
-
-async def _read_hash(client: Client, name: str) -> dict[bytes, bytes] | None:
-    """The hash; None where something else goes by its name."""
-    try:
-        found: dict[bytes, bytes] = await client.execute_command("HGETALL", name)
-    except ResponseError as error:
-        if str(error).startswith("WRONGTYPE"):
-            return None
-        raise
-    return found
 
 
 def _unframe(key: CacheKey, field: bytes, frame: bytes) -> Record:

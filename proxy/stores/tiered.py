@@ -8,11 +8,10 @@
 """
 
 import asyncio
-import inspect
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
 from proxy.purging.scopes import scopes_of
 from proxy.purging.state import Invalid, Judgement, Softened, Unknown, Valid
@@ -25,8 +24,6 @@ from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, renews
 from proxy.stores.write_behind import WriteBehind
 
-T = TypeVar("T")
-
 Judge: TypeAlias = Callable[[int, str, Sequence[str]], Awaitable[Judgement]]
 """(born, URL, scopes) to what the purge log says of an entry."""
 
@@ -34,12 +31,12 @@ _REMEMBERED_REMOVALS = 4096
 _RECLAIMED_AT_ONCE = 16
 
 
-class Memory(Protocol):
-    """What is asked of the store in memory, whose methods may be coroutines or not."""
+_Read: TypeAlias = Sequence[Entry] | LinkError | None
+"""What has come of a read; None for nothing, as it was cancelled."""
 
-    def lookup(self, key: CacheKey) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
-        """See Store."""
-        ...
+
+class Memory(Protocol):
+    """What is asked of the store in memory."""
 
     def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
         """See Store."""
@@ -52,11 +49,11 @@ class Memory(Protocol):
         *,
         replaces: Entry | None = None,
         through: int | None = None,
-    ) -> Awaitable[Reason | None] | Reason | None:
+    ) -> Awaitable[Reason | None]:
         """See MemoryStore."""
         ...
 
-    def remove(self, key: CacheKey, entry: Entry) -> Awaitable[None] | None:
+    def remove(self, key: CacheKey, entry: Entry) -> Awaitable[None]:
         """See Store."""
         ...
 
@@ -118,7 +115,7 @@ class TieredStore:
         self._clock = clock
         self._index = index
         self._locks = locks
-        self._reads: dict[CacheKey, asyncio.Task[Sequence[Entry]]] = {}
+        self._reads: dict[CacheKey, list[asyncio.Future[_Read]]] = {}
         self._removed: OrderedDict[_Identity, None] = OrderedDict()
 
     async def lookup(self, key: CacheKey, enough: Enough = bool) -> Sequence[Entry]:
@@ -126,8 +123,8 @@ class TieredStore:
 
         Memory's answer will do where it is `enough`: by default, where there is any.
         """
-        held = await _settled(self._memory.lookup(key))
-        if enough(held):
+        held = self._held(key)
+        if held and enough(held):
             self.counts.memory += 1
             return held
         return await self.lookup_shared(key)
@@ -145,13 +142,14 @@ class TieredStore:
             read = await self._read(key)
         except LinkError:
             self.counts.helpless += 1
-            return await self._promote(key, ())
-        found = [
-            judged
-            for entry in (*read, *on_their_way)
-            if _identity(key, entry) not in self._removed
-            and (judged := await self._judged(key, entry, entry.response.born)) is not None
-        ]
+            return self._held(key)
+        found = []
+        for entry in (*read, *on_their_way):
+            if self._removed and _identity(key, entry) in self._removed:
+                continue
+            outlived = await self._judged(key, entry, entry.response.born)
+            if outlived is not None:
+                found.append(outlived)
         if found:
             self.counts.shared += 1
         else:
@@ -162,7 +160,7 @@ class TieredStore:
         self, key: CacheKey, entry: Entry, *, replaces: Entry | None = None
     ) -> Reason | None:
         """See Store: in memory at once, in Redis soon."""
-        outcome = await _settled(self._memory.put(key, entry, replaces=replaces))
+        outcome = await self._memory.put(key, entry, replaces=replaces)
         queued = outcome in (None, Reason.TOO_LARGE) and self._put_soon(key, entry)
         if replaces is not None:
             self._forget(key, replaces, in_redis=not (queued and renews(replaces, entry)))
@@ -170,7 +168,7 @@ class TieredStore:
 
     async def remove(self, key: CacheKey, entry: Entry) -> None:
         """See Store: from memory at once and from Redis soon; until then it is not found."""
-        await _settled(self._memory.remove(key, entry))
+        await self._memory.remove(key, entry)
         self._forget(key, entry)
 
     async def begin_fill(
@@ -256,30 +254,36 @@ class TieredStore:
         """Give the queue `limit` seconds, then let go."""
         await self.writes.drain(limit)
         await self.writes.close()
-        reads = set(self._reads.values())
-        for task in reads:
-            task.cancel()
-        if reads:
-            await asyncio.wait(reads)
         if self._locks is not None:
             await self._locks.close()
 
     async def _read(self, key: CacheKey) -> Sequence[Entry]:
         """Read from Redis, together with all who want to read the same now."""
-        task = self._reads.get(key)
-        if task is None:
-            loop = asyncio.get_running_loop()
-            task = self._reads[key] = loop.create_task(self._shared_entries(key), name="redis read")
-            task.add_done_callback(lambda done: self._has_read(key, done))
-        return await asyncio.shield(task)
+        while (waiting := self._reads.get(key)) is not None:
+            turn: asyncio.Future[_Read] = asyncio.get_running_loop().create_future()
+            waiting.append(turn)
+            read = await turn
+            if isinstance(read, LinkError):
+                raise type(read)(*read.args) from read
+            if read is not None:
+                return read
+        return await self._read_for_all(key)
 
-    async def _shared_entries(self, key: CacheKey) -> Sequence[Entry]:
-        return await self._shared.lookup(key)
-
-    def _has_read(self, key: CacheKey, task: "asyncio.Task[Sequence[Entry]]") -> None:
-        del self._reads[key]
-        if not task.cancelled():
-            task.exception()  # marked as seen: whoever waited may have left
+    async def _read_for_all(self, key: CacheKey) -> Sequence[Entry]:
+        """Read, and hand it to whoever comes meanwhile; where this is cancelled, they read."""
+        waiting = self._reads[key] = []
+        read: _Read = None
+        try:
+            read = await self._shared.lookup(key)
+        except LinkError as error:
+            read = error
+            raise
+        finally:
+            del self._reads[key]
+            for turn in waiting:
+                if not turn.done():
+                    turn.set_result(read)
+        return read
 
     async def _judged(self, key: CacheKey, entry: Entry, since: int) -> _Outlived | None:
         """The entry as the purge log leaves it, None where it must not be used.
@@ -309,17 +313,22 @@ class TieredStore:
         Memory judges anew, as purges may have come while Redis was asked; what is too large for
         memory is judged once more at the end.
         """
-        known = {_identity(key, entry) for entry in await _settled(self._memory.lookup(key))}
+        known = {_identity(key, entry) for entry in self._held(key)}
         large = []
         for one in found:
-            if _identity(key, one.entry) in known:
+            if known and _identity(key, one.entry) in known:
                 continue
-            outcome = await _settled(self._memory.put(key, one.entry, through=one.through))
+            outcome = await self._memory.put(key, one.entry, through=one.through)
             if outcome is Reason.TOO_LARGE:
                 large.append(one)
+        if not large:
+            return self._held(key)
         again = [await self._judged(key, one.entry, one.through) for one in large]
-        held = await _settled(self._memory.lookup(key))
-        return _newest(key, [*held, *(one.entry for one in again if one is not None)])
+        left = [one.entry for one in again if one is not None]
+        return _newest(key, [*self._held(key), *left])
+
+    def _held(self, key: CacheKey) -> list[Entry]:
+        return [one.entry for one in self._memory.lookup_now(key)]
 
     async def _put_shared(self, key: CacheKey, entry: Entry) -> None:
         refused = await self._shared.put(key, entry)
@@ -370,9 +379,3 @@ def _newest(key: CacheKey, entries: Sequence[Entry]) -> list[Entry]:
         best.pop(variant, None)
         best[variant] = entry
     return list(best.values())
-
-
-async def _settled(value: Awaitable[T] | T) -> T:
-    if inspect.isawaitable(value):
-        return await value
-    return value

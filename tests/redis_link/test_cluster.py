@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
-from redis.exceptions import AskError, ClusterDownError, MovedError
+from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError
+from redis.exceptions import ConnectionError as Unreachable
 
 from proxy.redis_link import Access, LinkState, RedisLink, RedisOptions, Script, connect
 from proxy.redis_link.client import node_name
@@ -55,8 +56,16 @@ class FakePipeline:
     def execute_command(self, *words: Any, **_options: Any) -> None:
         self._commands.append(words)
 
-    async def execute(self) -> list[Any]:
-        return [await self._node.execute_command(*words) for words in self._commands]
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
+        replies = []
+        for words in self._commands:
+            try:
+                replies.append(await self._node.execute_command(*words))
+            except ResponseError as error:
+                if raise_on_error:
+                    raise
+                replies.append(error)
+        return replies
 
 
 def scripted(answers: dict[Address, list[Any]], seen: list[Any]) -> ClusterClient:
@@ -105,6 +114,59 @@ async def test_a_slot_that_moves_in_circles_ends() -> None:
     client = scripted({ONE: [*moves]}, [])
     with pytest.raises(ClusterDownError, match="circles"):
         await client.execute_command("GET", "k")
+    await client.aclose()
+
+
+BOTH = (("GET", "k"), ("GET", "{k}2"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "replies", "asked"),
+    [
+        pytest.param({}, ["one", "one"], [ONE, ONE], id="both there"),
+        pytest.param(
+            {ONE: [MovedError(f"{SLOT_OF_K} two:2"), MovedError(f"{SLOT_OF_K} two:2")]},
+            ["one", "one"],
+            [ONE, ONE, ONE, ONE],
+            id="moved, and back again",
+        ),
+        pytest.param(
+            {ONE: ["one", *(MovedError(f"{SLOT_OF_K} two:2") for _ in range(2))]},
+            ["one", "two"],
+            [ONE, ONE, ONE, TWO],
+            id="one moved",
+        ),
+        pytest.param(
+            {ONE: ["one", *(AskError(f"{SLOT_OF_K} two:2") for _ in range(2))]},
+            ["one", "two"],
+            [ONE, ONE, ONE, TWO, TWO],
+            id="one is moving",
+        ),
+    ],
+)
+async def test_what_goes_together_is_followed_one_by_one(
+    answers: dict[Address, list[Any]], replies: list[str], asked: list[Address]
+) -> None:
+    seen: list[Any] = []
+    client = scripted(answers, seen)
+    assert await client.execute_together(BOTH) == replies
+    assert [address for address, *_ in seen] == asked
+    await client.aclose()
+
+
+async def test_what_goes_together_and_is_refused_is_told_of_one_by_one() -> None:
+    client = scripted({ONE: [ResponseError("WRONGTYPE"), "one"]}, [])
+    refused, found = await client.execute_together(BOTH)
+    assert isinstance(refused, ResponseError)
+    assert found == "one"
+    await client.aclose()
+
+
+@pytest.mark.parametrize("error", [Unreachable("away"), ClusterDownError("down")])
+async def test_what_goes_together_fails_together(error: Exception) -> None:
+    client = scripted({ONE: [error, error, error, error]}, [])
+    with pytest.raises(type(error)):
+        await client.execute_together(BOTH)
     await client.aclose()
 
 
