@@ -86,8 +86,8 @@ class App:
         self._tracing = _tracing(settings)
         self._decisions: Decisions | None = None
         self._tls: ssl.SSLContext | None = None
-        answer = self._tracing.respond(self._respond)
-        self._listener = Listener(answer, server_options(settings), self._emit)
+        self._answer = self._tracing.respond(self._respond)
+        self._listener = Listener(self._answer, server_options(settings), self._emit)
         self._key_policies: Iterable[KeyPolicy] = ()
         self._draining = False
         self.reread: Callable[[], Awaitable[Reloaded]] | None = None
@@ -212,7 +212,7 @@ class App:
     def _refill_after_purges(self, settings: Settings, backing: Backing) -> None:
         refresh = settings.purge.refresh
         if refresh is not None:
-            refill = Refill(RefillOptions(refresh.top, refresh.rate), self._respond)
+            refill = Refill(RefillOptions(refresh.top, refresh.rate), self._answer)
             backing.on_purged.append(refill.note)
             backing.on_reclaimed.append(refill.begin)
             self._background.keep("refill", refill.run)
@@ -226,7 +226,7 @@ class App:
         control = ProxyControl(
             backing,
             origins=self._origins,
-            respond=self._respond,
+            respond=self._answer,
             gateway=self._current,
             decisions=lambda: self._decisions,
             key_policies=lambda: self._key_policies,
@@ -255,7 +255,7 @@ class App:
                 timeout=warm.timeout,
                 at_once=warm.ready is WarmReady.AT_ONCE,
             )
-            start = WarmStart(options, control.warm, self._respond, self._emit)
+            start = WarmStart(options, control.warm, self._answer, self._emit)
             control.warm_start = start
             self._background.start("warm up", start.run())
 
@@ -367,7 +367,7 @@ def _tracing(settings: Settings) -> Tracing:
         problem = Problem(
             path="tracing",
             message=f"OpenTelemetry is not installed ({error})",
-            suggestion="pip install 'warmfront[otel]'",
+            suggestion="pip install '.[otel]' where Warmfront was installed from",
         )
         raise SettingsError([problem]) from error
 

@@ -282,7 +282,7 @@ class Settings(Section):
     """Exceptions from `defaults`; the first route that matches a request applies."""
     log: Log = Log()
     tracing: Flag = False
-    """Send OpenTelemetry spans where OTEL_EXPORTER_OTLP_ENDPOINT says; needs warmfront[otel]."""
+    """Send OpenTelemetry spans where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra `otel`."""
     explain: Explain = Explain()
     drain_delay: Duration = 0.0
     """After SIGTERM, answer for so long as before while /readyz says no, for load balancers."""

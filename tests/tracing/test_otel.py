@@ -78,6 +78,20 @@ async def test_a_miss_is_a_trace_that_goes_on_at_the_origin(
     assert "secret" not in "".join(span.to_json() for span in found.values())
 
 
+async def test_what_is_fetched_at_the_start_has_its_trace_too(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    async def ended() -> bool:
+        return "GET" in told(spans)
+
+    async with running(tmp_path, f"{ON}warm: {{on_start: ['http://a.example/1']}}\n"):
+        await eventually(ended)
+    found = told(spans)
+    assert {parent_of(span) for name, span in found.items() if name != "GET"} == {
+        id_of(found["GET"])
+    }
+
+
 async def test_an_origin_that_fails_is_an_error_with_its_reason(
     tmp_path: Path, spans: InMemorySpanExporter
 ) -> None:
@@ -156,7 +170,7 @@ def test_what_is_missing_is_said_with_what_to_install(
         start_tracing(wanted=True)
     file = tmp_path / "warmfront.yaml"
     file.write_text("origin: {url: 'http://127.0.0.1:1'}\ntracing: on\n")
-    with pytest.raises(settings.SettingsError, match=r"warmfront\[otel\]"):
+    with pytest.raises(settings.SettingsError, match=r"\.\[otel\]"):
         App(settings.load(file, {}))
 
 

@@ -74,7 +74,7 @@ async function purge() {
     const all = done.acked >= done.nodes && !done.pending.length;
     show("purge-result",
       h("p", { class: `verdict ${all ? "good" : "warn"}` },
-        all ? `Purged: no. ${done.seq}, acknowledged by ${done.acked} of ${done.nodes}.`
+        all ? `Purge ${done.seq}: acknowledged by ${done.acked} of ${done.nodes}.`
           : `Recorded as no. ${done.seq}; ${done.acked} of ${done.nodes} have applied it so far.`),
       done.pending.length ? h("p", {}, `Still waiting for ${done.pending.join(", ")}.`) : null,
       faults(done.refused));
