@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, cast
 from aiohttp import StreamReader, web
 
 from proxy.events import Emit, Refused
-from proxy.server.clients import Clients, address_of
+from proxy.server.clients import Clients, address_of, close_write
 from proxy.server.feeding import CLOSE, KEEP_ALIVE
 from proxy.server.heads import RequestHead
 from proxy.server.hot import HotPath
@@ -168,8 +168,7 @@ class _TurnedAway(asyncio.Protocol):
             return
         self._leaving.add(self)
         self._timer = asyncio.get_running_loop().call_later(_FAREWELL, self.cut)
-        if transport.can_write_eof():
-            transport.write_eof()
+        close_write(transport)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Gone."""

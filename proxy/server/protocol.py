@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.server.clients import address_of
+from proxy.server.clients import address_of, close_write
 from proxy.server.feeding import CLOSE, READ_BUFFER, Feeder, Refusal, TunnelFeed
 from proxy.server.heads import RequestHead
 from proxy.server.options import ServerOptions
@@ -170,9 +170,8 @@ class Connection(RequestHandler):
 
     def close_write(self) -> None:
         """Tell the client that nothing more comes, where the transport can (TLS cannot)."""
-        transport = self.transport
-        if transport is not None and transport.can_write_eof() and not transport.is_closing():
-            transport.write_eof()
+        if self.transport is not None:
+            close_write(self.transport)
 
     def abort(self, *, reset: bool = False) -> None:
         """Cut the connection; with `reset` so that what was sent cannot pass for complete."""

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -254,6 +255,25 @@ async def test_clients_that_leave_in_the_middle_of_a_head(listen: Listen, end: s
             peer.writer.transport.abort()
     async with await Peer.connect(listener) as peer:
         assert (await peer.ask()).status == 200
+
+
+async def test_a_client_that_leaves_as_its_answer_ends(
+    listen: Listen, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it does is not the server's failure, and no line in its log."""
+    client = socket.socket()
+
+    async def reset_at_its_end() -> AsyncIterator[bytes]:
+        yield b"ok"
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+    listener = await listen(always(lambda: ok(reset_at_its_end(), 2)))
+    client.connect(("127.0.0.1", listener.port))
+    client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+    await eventually(lambda: client.fileno() < 0)
+    await eventually(lambda: not listener.connections)
+    assert not caplog.records
 
 
 async def test_a_failure_of_the_server_itself_cuts_the_connection(
