@@ -37,11 +37,10 @@ allocates no more than it was given, and ends in an entry or in CorruptRecord.
 
 import re
 import struct
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from math import isfinite
-from typing import Any, TypeVar
 from zlib import crc32
 
 from proxy.rfc9111.messages import Headers
@@ -53,8 +52,7 @@ from proxy.rfc9111.stored import (
     VariantKey,
 )
 from proxy.stores.entry import CacheKey, Entry
-
-T = TypeVar("T")
+from proxy.stores.sharing import shared_fields, shared_text, shared_variant
 
 VERSION = 1
 _MAGIC = b"WF"
@@ -63,13 +61,15 @@ _FIXED = struct.Struct(">2sBBIQIIQdd")
 _U8, _U16, _U32 = struct.Struct(">B"), struct.Struct(">H"), struct.Struct(">I")
 _F64 = struct.Struct(">d")
 _TIMES = struct.Struct(">6d")
+_DATE_AND_TIMES = struct.Struct(">7d")
 _PART = struct.Struct(">3Q")
 _NO_CACHE, _MUST_REVALIDATE, _S_MAXAGE, _PUBLIC = 1, 2, 4, 8
 _ALL_MARKS = _NO_CACHE | _MUST_REVALIDATE | _S_MAXAGE | _PUBLIC
+_SOURCES = {source.value.encode(): source for source in LifetimeSource}
 
 _BODY_SIZE_AT, _CHUNK_SIZE_AT, _BORN_AT, _USELESS_AFTER_AT = 8, 20, 24, 40
 _HEAD_CRC_AT, _HEAD_AT = 48, 52
-_NOT_IN_A_LINE = re.compile("[\r\n\0]")
+_NOT_IN_A_LINE = re.compile(b"[\r\n\0]")
 _LOWEST_STATUS, _HIGHEST_STATUS = 100, 999
 
 
@@ -77,9 +77,9 @@ class CorruptRecord(ValueError):  # noqa: N818 - the state is the name
     """These bytes are no record of this version."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """A record without its body.
+    """A record without its body, its texts shared with others (see sharing).
 
     Attributes:
         body_size: Bytes of the body.
@@ -156,25 +156,36 @@ def decode(record: bytes) -> Record:
     Raises:
         CorruptRecord: It is damaged, of another version, or something else altogether.
     """
-    reader = _Reader(record)
-    fixed = reader.take(_FIXED)
-    magic, version, flags, head_size, body_size, body_crc, chunk_size = fixed[:7]
-    born, asked, useless_after = fixed[7:]
+    if len(record) < _HEAD_AT:
+        raise CorruptRecord("cut short")
+    (
+        magic,
+        version,
+        flags,
+        head_size,
+        body_size,
+        body_crc,
+        chunk_size,
+        born,
+        asked,
+        useless_after,
+    ) = _FIXED.unpack_from(record)
     if magic != _MAGIC or version != VERSION or flags & ~_KNOWN_FLAGS:
         raise CorruptRecord("not a record of this version")
-    seal = reader.number(_U32)
-    head = reader.cut(head_size)
-    inline = reader.rest()
-    if crc32(head, crc32(record[: _FIXED.size])) != seal:
+    front = record[: _HEAD_AT + head_size]
+    head, inline = front[_HEAD_AT:], record[len(front) :]
+    if crc32(head, crc32(front[:_HEAD_CRC_AT])) != _U32.unpack_from(front, _HEAD_CRC_AT)[0]:
         raise CorruptRecord("damaged head")
     if len(inline) != (0 if chunk_size else body_size):
         raise CorruptRecord("body size")
+    if not (isfinite(asked) and isfinite(useless_after)):
+        raise CorruptRecord("not a finite number")
     key, response = _decode_head(head, born, asked)
-    front = record[: len(record) - len(inline)]
     names = (_stamp(front), _identity(front))
     return Record(key, response, body_size, body_crc, chunk_size, inline, *names, useless_after)
 
 
+@lru_cache(maxsize=1024)
 def variant_name(variant: VariantKey) -> bytes:
     """A short name for a variant, the same in every process."""
     return blake2b(_encode_variant(variant), digest_size=12).digest()
@@ -258,28 +269,41 @@ def _field(text: str) -> bytes:
 
 
 def _decode_head(head: bytes, born: int, request_time: float) -> tuple[CacheKey, StoredResponse]:
-    reader = _Reader(head)
-    key = CacheKey(reader.text(), reader.text())
-    status = reader.number(_U16)
+    """Flat, and with few calls: every hit in Redis pays for it.
+
+    Sizes and counts are believed until the head ends, which is soon, as all take bytes of it.
+    """
+    try:
+        (url, extra), at = _cut(head, 0, 2)
+        (status,) = _U16.unpack_from(head, at)
+        (reason,), at = _cut(head, at + _U16.size, 1)
+        times = _DATE_AND_TIMES.unpack_from(head, at)
+        (source,), at = _cut(head, at + _DATE_AND_TIMES.size, 1)
+        (marks,) = _U8.unpack_from(head, at)
+        part, at = _decode_part(head, at + _U8.size)
+        headers, at = _decode_fields(head, at)
+        variant, at = _decode_variant(head, at)
+        tags, at = _decode_texts(head, at)
+        groups, at = _decode_texts(head, at)
+        key, phrase = CacheKey(_decoded(url), _decoded(extra)), _decoded(reason)
+    except struct.error:
+        raise CorruptRecord("cut short") from None
+    except UnicodeDecodeError:
+        raise CorruptRecord("not UTF-8") from None
+    if at != len(head):
+        raise CorruptRecord("cut short, or bytes after the head")
     if not _LOWEST_STATUS <= status <= _HIGHEST_STATUS:
         raise CorruptRecord("impossible status")
-    reason = _line(reader.text())
-    (date,) = reader.take(_F64)
-    freshness = _decode_freshness(reader)
-    part = _decode_part(reader)
-    headers = Headers(reader.fields())
-    variant = tuple(reader.items(lambda: (reader.text(), reader.text() if reader.flag() else None)))
-    tags, groups = tuple(reader.items(reader.text)), tuple(reader.items(reader.text))
-    if reader.rest():
-        raise CorruptRecord("bytes after the head")
+    if _NOT_IN_A_LINE.search(reason):
+        raise CorruptRecord("a line break in a line")
     response = StoredResponse(
         status=status,
-        reason=reason,
+        reason=shared_text(phrase),
         headers=headers,
         request_time=request_time,
-        freshness=freshness,
+        freshness=_freshness(times, source, marks),
         variant=variant,
-        date=date,
+        date=times[0],
         part=part,
         tags=tags,
         groups=groups,
@@ -288,27 +312,87 @@ def _decode_head(head: bytes, born: int, request_time: float) -> tuple[CacheKey,
     return key, response
 
 
-def _decode_part(reader: "_Reader") -> ByteRange | None:
-    if not reader.flag():
-        return None
-    first, last, complete_length = reader.take(_PART)
+def _cut(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+    """So many texts or fields from `at` on, and where they end: perhaps behind all the data.
+
+    Raises:
+        struct.error: The data has ended before.
+    """
+    size_at, pieces = _U32.unpack_from, []
+    for _ in range(count):
+        begin = at + 4
+        at = begin + size_at(data, at)[0]
+        pieces.append(data[begin:at])
+    return pieces, at
+
+
+def _count(head: bytes, at: int) -> tuple[int, int]:
+    return _U32.unpack_from(head, at)[0], at + _U32.size
+
+
+def _flag(head: bytes, at: int) -> tuple[int, int]:
+    (value,) = _U8.unpack_from(head, at)
+    if value > 1:
+        raise CorruptRecord("neither yes nor no")
+    return value, at + _U8.size
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogatepass")
+
+
+def _decode_part(head: bytes, at: int) -> tuple[ByteRange | None, int]:
+    given, at = _flag(head, at)
+    if not given:
+        return None, at
+    first, last, complete_length = _PART.unpack_from(head, at)
     if not first <= last < complete_length:
         raise CorruptRecord("impossible part")
-    return ByteRange(first, last, complete_length)
+    return ByteRange(first, last, complete_length), at + _PART.size
 
 
-def _decode_freshness(reader: "_Reader") -> Freshness:
-    lifetime, initial_age, response_time, revalidate, error, grace = reader.take(_TIMES)
-    try:
-        source = LifetimeSource(reader.text())
-    except ValueError:
-        raise CorruptRecord("unknown lifetime source") from None
-    marks = reader.number(_U8)
+def _decode_fields(head: bytes, at: int) -> tuple[Headers, int]:
+    """What goes out as lines is never more than that, whoever wrote the record."""
+    count, at = _count(head, at)
+    pieces, at = _cut(head, at, 2 * count)
+    if _NOT_IN_A_LINE.search(b"".join(pieces)):
+        raise CorruptRecord("a line break in a line")
+    return shared_fields(pieces[::2], pieces[1::2]), at
+
+
+def _decode_variant(head: bytes, at: int) -> tuple[VariantKey, int]:
+    count, at = _count(head, at)
+    if not count:
+        return (), at
+    items: list[tuple[str, str | None]] = []
+    for _ in range(count):
+        (name,), at = _cut(head, at, 1)
+        given, at = _flag(head, at)
+        values, at = _cut(head, at, given)
+        items.append((_decoded(name), _decoded(values[0]) if values else None))
+    return shared_variant(tuple(items)), at
+
+
+def _decode_texts(head: bytes, at: int) -> tuple[tuple[str, ...], int]:
+    count, at = _count(head, at)
+    if not count:
+        return (), at
+    pieces, at = _cut(head, at, count)
+    return tuple([shared_text(_decoded(piece)) for piece in pieces]), at
+
+
+def _freshness(times: tuple[float, ...], source: bytes, marks: int) -> Freshness:
+    """Of the date, which is none of it, and what follows."""
+    _, lifetime, initial_age, response_time, revalidate, error, grace = times
     if marks & ~_ALL_MARKS:
         raise CorruptRecord("unknown marks")
+    if source not in _SOURCES:
+        raise CorruptRecord("unknown lifetime source")
+    if not all(map(isfinite, times)):
+        raise CorruptRecord("not a finite number")
     return Freshness(
         lifetime=lifetime,
-        source=source,
+        source=_SOURCES[source],
         initial_age=initial_age,
         response_time=response_time,
         public=bool(marks & _PUBLIC),
@@ -319,81 +403,3 @@ def _decode_freshness(reader: "_Reader") -> Freshness:
         stale_if_error=error,
         grace=grace,
     )
-
-
-def _line(text: str) -> str:
-    """What goes out as part of a line is never more than that, whoever wrote the record."""
-    if _NOT_IN_A_LINE.search(text):
-        raise CorruptRecord("a line break in a line")
-    return text
-
-
-def _is_float(value: object) -> bool:
-    return isinstance(value, float)
-
-
-class _Reader:
-    """Takes bytes from the front, never more than there are."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def cut(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            raise CorruptRecord("cut short")
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
-
-    def rest(self) -> bytes:
-        return self.cut(len(self._data) - self._at)
-
-    def take(self, layout: struct.Struct) -> tuple[Any, ...]:
-        values = layout.unpack(self.cut(layout.size))
-        if not all(map(isfinite, filter(_is_float, values))):
-            raise CorruptRecord("not a finite number")
-        return values
-
-    def number(self, layout: struct.Struct) -> int:
-        try:
-            number: int = layout.unpack_from(self._data, self._at)[0]
-        except struct.error:
-            raise CorruptRecord("cut short") from None
-        self._at += layout.size
-        return number
-
-    def flag(self) -> bool:
-        value = self.number(_U8)
-        if value > 1:
-            raise CorruptRecord("neither yes nor no")
-        return bool(value)
-
-    def text(self) -> str:
-        try:
-            return self.cut(self.number(_U32)).decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:
-            raise CorruptRecord("not UTF-8") from None
-
-    def fields(self) -> Iterable[tuple[str, str]]:
-        """All names with their values, in one go: they are most of a head."""
-        data, at, texts = self._data, self._at + _U32.size, []
-        size_at = _U32.unpack_from
-        try:
-            # A false count ends at the end of the data, as every size takes bytes of it.
-            for _ in range(2 * self.number(_U32)):
-                begin = at + 4
-                at = begin + size_at(data, at)[0]
-                texts.append(data[begin:at].decode("latin-1"))
-        except struct.error:
-            raise CorruptRecord("cut short") from None
-        if at > len(data):
-            raise CorruptRecord("cut short")
-        self._at = at
-        _line("".join(texts))
-        return zip(texts[::2], texts[1::2], strict=True)
-
-    def items(self, one: Callable[[], T]) -> list[T]:
-        # Every item takes bytes, so a false count ends at the end of the data.
-        return [one() for _ in range(self.number(_U32))]

@@ -9,6 +9,7 @@ entries it concerns; their memory is reclaimed afterwards.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
@@ -20,7 +21,7 @@ from proxy.stores.entry import CacheKey, Enough, Entry, Filled, Lease, is_same, 
 from proxy.stores.eviction import MOST_USES, S3Fifo
 from proxy.stores.expiry import Expiry
 from proxy.stores.resource import Held, Resource
-from proxy.stores.sharing import shared
+from proxy.stores.sharing import shared_entry
 
 _MOST_VARIANTS = 128
 """Under one key: every lookup compares with all of them, and clients can make up any number."""
@@ -37,6 +38,20 @@ _TAG_SCOPE = tag_scope("")
 
 Purged: TypeAlias = tuple[CacheKey, Held]
 """An entry that a purge concerned, and where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """What is known of an entry that comes from another tier, where it shares texts already.
+
+    Attributes:
+        through: Number of the last purge that it has outlived, by the log's own word.
+        judged: The state's `changes` when that was asked: it need not be asked again before that
+            has grown.
+    """
+
+    through: int
+    judged: int
 
 
 class MemoryStore:
@@ -61,6 +76,11 @@ class MemoryStore:
     def __len__(self) -> int:
         """How many entries are stored."""
         return self._entries
+
+    @property
+    def changes(self) -> int:
+        """Grows whenever what purges have left may be judged otherwise than before."""
+        return self._state.changes
 
     @property
     def size(self) -> int:
@@ -94,7 +114,7 @@ class MemoryStore:
         entry: Entry,
         *,
         replaces: Entry | None = None,
-        through: int | None = None,
+        promoted: Promoted | None = None,
     ) -> Reason | None:
         """See Store; room is made by dropping what is needed least.
 
@@ -102,16 +122,17 @@ class MemoryStore:
             key: See Store.
             entry: See Store.
             replaces: See Store.
-            through: Number of the last purge that the entry has outlived by the log's own word,
-                where that is more than `born`.
+            promoted: What is known of it, where it comes from another tier.
         """
         if replaces is not None:
             self._drop(key, lambda old: is_same(old.entry, replaces))
         cost = _cost(key, entry)
         if cost > self.max_size:
             return Reason.TOO_LARGE
-        born = entry.response.born
-        coming = Held(entry, born if through is None else through, judged=-1)
+        if promoted is None:
+            coming = Held(shared_entry(entry), entry.response.born, judged=-1)
+        else:
+            coming = Held(entry, promoted.through, promoted.judged)
         if not self._judge(key.url, coming) or self._is_outdone(key, entry):
             return Reason.OUTDATED
         self._drop(key, lambda old: old.entry.response.variant == entry.response.variant)
@@ -260,8 +281,8 @@ class MemoryStore:
     # Coming and going.
 
     def _add(self, key: CacheKey, coming: Held, cost: int) -> None:
-        """Share, hold and enter in the books what there is room for."""
-        entry = coming.entry = Entry(shared(coming.entry.response), coming.entry.body)
+        """Hold and enter in the books what there is room for."""
+        entry = coming.entry
         resource = self._resources.get(key.url)
         if resource is None:
             resource = self._resources[key.url] = Resource(key.url)

@@ -21,7 +21,9 @@ from proxy.rfc9111.stored import StoredResponse, VariantKey
 from proxy.stores.entry import CacheKey, Enough, Entry, Filled, Kept, Lease, softened
 from proxy.stores.fill_lock import FillLocks, Waited
 from proxy.stores.index import TagIndex
+from proxy.stores.memory import Promoted
 from proxy.stores.redis import RedisStore, renews
+from proxy.stores.sharing import shared_entry
 from proxy.stores.write_behind import WriteBehind
 
 Judge: TypeAlias = Callable[[int, str, Sequence[str]], Awaitable[Judgement]]
@@ -38,6 +40,11 @@ _Read: TypeAlias = Sequence[Entry] | LinkError | None
 class Memory(Protocol):
     """What is asked of the store in memory."""
 
+    @property
+    def changes(self) -> int:
+        """See MemoryStore."""
+        ...
+
     def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
         """See Store."""
         ...
@@ -48,7 +55,7 @@ class Memory(Protocol):
         entry: Entry,
         *,
         replaces: Entry | None = None,
-        through: int | None = None,
+        promoted: Promoted | None = None,
     ) -> Awaitable[Reason | None]:
         """See MemoryStore."""
         ...
@@ -79,10 +86,10 @@ class TierCounts:
 
 @dataclass(frozen=True, slots=True)
 class _Outlived:
-    """An entry, and the number of the last purge that it has outlived."""
+    """An entry that purges have left, and what memory is to know of that."""
 
     entry: Entry
-    through: int
+    known: Promoted
 
 
 class TieredStore:
@@ -137,7 +144,7 @@ class TieredStore:
 
     async def lookup_shared(self, key: CacheKey) -> Sequence[Entry]:
         """What memory has when it has been given what Redis has."""
-        on_their_way = self.writes.pending(key)
+        on_their_way = [shared_entry(entry) for entry in self.writes.pending(key)]
         try:
             read = await self._read(key)
         except LinkError:
@@ -295,11 +302,13 @@ class TieredStore:
         """
         response = entry.response
         scopes = scopes_of(key.url, response.tags, response.groups)
+        changes = self._memory.changes  # before: what comes meanwhile is judged by memory
         match await self._judge(since, key.url, scopes):
             case Valid(through=through):
-                return _Outlived(entry, through)
+                return _Outlived(entry, Promoted(through, changes))
             case Softened(at=at, through=through):
-                return _Outlived(softened(entry, min(at, self._clock())), through)
+                stale = softened(entry, min(at, self._clock()))
+                return _Outlived(stale, Promoted(through, changes))
             case Invalid():
                 self.counts.purged += 1
                 self._remove_soon(key, entry)
@@ -318,12 +327,12 @@ class TieredStore:
         for one in found:
             if known and _identity(key, one.entry) in known:
                 continue
-            outcome = await self._memory.put(key, one.entry, through=one.through)
+            outcome = await self._memory.put(key, one.entry, promoted=one.known)
             if outcome is Reason.TOO_LARGE:
                 large.append(one)
         if not large:
             return self._held(key)
-        again = [await self._judged(key, one.entry, one.through) for one in large]
+        again = [await self._judged(key, one.entry, one.known.through) for one in large]
         left = [one.entry for one in again if one is not None]
         return _newest(key, [*self._held(key), *left])
 

@@ -12,6 +12,7 @@ from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse
 from proxy.stores import CacheKey, Entry
 from proxy.stores.codec import CorruptRecord, Record, decode, encode, variant_name
+from proxy.stores.sharing import shared_entry
 from tests.stores.conftest import NOW, make_entry
 
 KEY = CacheKey("http://api.example/a?b=1", "x-tenant=a")
@@ -265,3 +266,13 @@ def test_the_stamp_tells_records_apart() -> None:
 def test_variants_have_names_of_their_own() -> None:
     variants = [(), (("a", None),), (("a", ""),), (("a", "b"),), (("a", "b"), ("c", "d"))]
     assert len({variant_name(variant) for variant in variants}) == len(variants)
+
+
+def test_what_is_read_shares_its_texts_with_others() -> None:
+    one, other = decode(GOLDEN).response, decode(GOLDEN).response
+    shared = zip(one.headers.items(), other.headers.items(), strict=True)
+    assert all(ours is theirs for pair in shared for ours, theirs in zip(*pair, strict=True))
+    assert one.variant is other.variant
+    assert all(ours is theirs for ours, theirs in zip(one.tags, other.tags, strict=True))
+    kept = shared_entry(make_entry(headers={"ETag": '"1"'})).response
+    assert next(iter(kept.headers.keys())) is next(iter(one.headers.keys()))

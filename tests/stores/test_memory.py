@@ -19,6 +19,7 @@ from proxy.purging import (
 )
 from proxy.rfc9111.reasons import Reason
 from proxy.stores import CacheKey, Entry, MemoryStore, memory
+from proxy.stores.memory import Promoted
 from proxy.stores.resource import Resource
 from tests.stores.conftest import NOW, Clock, make_entry
 
@@ -333,11 +334,25 @@ async def test_what_the_log_itself_has_vouched_for_counts_from_there(clock: Cloc
     store = MemoryStore(1 << 20, clock, state)
     old = make_entry(born=3)
     assert await store.put(key(0), old) is Reason.OUTDATED
-    assert await store.put(key(0), old, through=10) is None
+    assert await store.put(key(0), old, promoted=Promoted(through=10, judged=-1)) is None
     state.apply(Purge(11, (tag_scope("other"),), Mode.HARD, NOW))
     assert list(await store.lookup(key(0))) == [old]
     state.apply(Purge(12, (url_scope(key(0).url),), Mode.HARD, NOW))
     assert list(await store.lookup(key(0))) == []
+
+
+@pytest.mark.parametrize("purges_since", [0, 1])
+async def test_what_was_judged_a_moment_ago_is_judged_again_if_anything_was_purged_since(
+    clock: Clock, purges_since: int
+) -> None:
+    state = PurgeState()
+    store = MemoryStore(1 << 20, clock, state)
+    known = Promoted(through=0, judged=store.changes)
+    for number in range(purges_since):
+        state.apply(Purge(number + 1, (url_scope(key(0).url),), Mode.HARD, NOW))
+    refused = await store.put(key(0), make_entry(), promoted=known)
+    assert refused is (Reason.OUTDATED if purges_since else None)
+    assert len(await store.lookup(key(0))) == 1 - purges_since
 
 
 async def test_peeking_finds_what_a_lookup_would_and_counts_as_no_use(clock: Clock) -> None:
