@@ -46,11 +46,11 @@ def stacks(case: str, seconds: int, *, native: bool) -> str:
         peers.origin(folder, cores) as origin,
         peers.redis(folder, cores) if case == "redis" else nullcontext() as redis,
         peers.peer(
-            "warmfront",
+            "warmfront" if redis is None else "warmfront-redis",
             folder,
             [cores.proxy],
             origin_port=origin.port,
-            redis_port=redis and redis.port,
+            redis=redis and redis.port,
         ) as proxy,
     ):
         stage = Stage(folder, cores, origin, ["warmfront"], seconds)
