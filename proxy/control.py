@@ -25,6 +25,7 @@ from proxy.purging import (
     Softened,
     Valid,
     host_scope,
+    is_found,
     prefix_scope,
     scopes_of,
     tag_scope,
@@ -348,7 +349,7 @@ def _concerns(named: set[str], pattern: re.Pattern[str] | None, url: str, entry:
     response = entry.response
     if named.intersection(scopes_of(url, response.tags, response.groups)):
         return True
-    return pattern is not None and pattern.search(url) is not None
+    return pattern is not None and is_found(pattern, url)
 
 
 def _warmed(outgoing: Outgoing) -> admin.Warmed:

@@ -11,8 +11,9 @@ one. So what could take long is refused by its form:
                        an upper bound may try every length, each `?`, `{m,n}` and `|` every choice,
                        and what has no `^` every place to begin
 
-The cost of what is accepted grows with the square of a URL's length, never faster. Patterns that
-match the empty string would match every URL; who wants that says `all`.
+The cost of what is accepted grows with the square of a URL's length, never faster, and longer URLs
+are not searched (see purging.is_found). Patterns that match the empty string would match every URL;
+who wants that says `all`.
 """
 
 import re
@@ -21,10 +22,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from proxy.purging import LONGEST_SEARCHED
+
 MAX_LENGTH: Final = 512
 MAX_BOUND: Final = 100
 MAX_STEPS: Final = 1 << 24
-URL_LENGTH: Final = 2048
+URL_LENGTH: Final = LONGEST_SEARCHED
 
 _TOKEN: Final = re.compile(
     r"""

@@ -19,6 +19,7 @@ from proxy.purging.scopes import (
     url_scope,
 )
 from proxy.purging.state import (
+    LONGEST_SEARCHED,
     Gap,
     Invalid,
     Judgement,
@@ -30,11 +31,13 @@ from proxy.purging.state import (
     Softened,
     Unknown,
     Valid,
+    is_found,
 )
 from proxy.purging.worker_log import WorkerPurgeLog
 
 __all__ = [
     "ALL",
+    "LONGEST_SEARCHED",
     "TAIL_TIMEOUT",
     "Acknowledgement",
     "Gap",
@@ -59,6 +62,7 @@ __all__ = [
     "check_pattern",
     "group_scope",
     "host_scope",
+    "is_found",
     "prefix_scope",
     "scopes_of",
     "tag_scope",

@@ -19,6 +19,16 @@ from typing import TypeAlias
 
 from proxy.purging.scopes import ALL
 
+LONGEST_SEARCHED = 2048
+"""Characters of a URL in which patterns are searched: what one search may cost grows with their
+square, and clients make URLs of 8 KiB.
+"""
+
+
+def is_found(pattern: re.Pattern[str], url: str) -> bool:
+    """Whether a pattern concerns a URL; one that is too long to be searched is concerned."""
+    return len(url) > LONGEST_SEARCHED or pattern.search(url) is not None
+
 
 class Mode(StrEnum):
     """How thoroughly to forget."""
@@ -269,7 +279,7 @@ class PurgeState:
         return (
             ban
             for (of_mode, _), ban in self._bans.items()
-            if of_mode is mode and ban.seq > born and ban.expression.search(url)
+            if of_mode is mode and ban.seq > born and is_found(ban.expression, url)
         )
 
     def _remember(self, purge: Purge) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.purging import (
     ALL,
+    LONGEST_SEARCHED,
     Gap,
     Invalid,
     Limits,
@@ -187,6 +188,14 @@ class TestBounds:
         state = state_of(*purges, limits=Limits(scopes=2))
         assert state.known_from == 2
         assert state.judge(2, URL, ["tag:x"]) == Invalid()
+
+    def test_what_is_too_long_to_be_searched_is_forgotten(self) -> None:
+        """A search in 8 KiB that a client has made up could take longer than all else."""
+        state = state_of(hard(1, pattern="a.*b"))
+        longest = f"http://h/{'a' * (LONGEST_SEARCHED - 9)}"
+        assert state.judge(0, longest, [ALL]) == Valid()
+        assert state.judge(0, f"{longest}a", [ALL]) == Invalid()
+        assert state.judge(1, f"{longest}a", [ALL]) == Valid()
 
     def test_a_dropped_pattern_raises_the_floor(self) -> None:
         purges = [hard(seq, pattern=f"p{seq}") for seq in range(1, 4)]
