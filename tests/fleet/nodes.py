@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proxy.redis_link import RedisOptions
+from proxy.stores import CacheKey
+from proxy.stores.names import Names
 from tests.apparatus import Answer, Origin, Reply, Seen, read_answer
-from tests.redis_server import free_port
+from tests.purging.unhurried import TIMING, settle_at
+from tests.redis_server import RedisServer, free_port
 
 TOKEN = "a-token-for-the-fleet-0123456789"  # noqa: S105 - of servers that live for a test
 LIMIT = 15.0
@@ -83,6 +87,11 @@ def version_of(answer: Answer) -> int:
     found = _VERSION.search(answer.body)
     assert found is not None, (answer.status, answer.body[:200])
     return int(found[1])
+
+
+def lock_of(page: Page) -> str:
+    """Under which name processes agree who fills it, and wait for that."""
+    return Names(RedisOptions().prefix).lock(CacheKey(f"http://{page.host}{page.target}"))
 
 
 class Shop(Origin):
@@ -238,6 +247,7 @@ async def running(directory: Path, text: str, admin: int) -> AsyncIterator[Node]
         except TimeoutError:
             process.kill()
             await process.communicate()
+    assert "Traceback" not in log.read_text(), log.read_text().partition("Traceback")[2]
 
 
 @asynccontextmanager
@@ -257,6 +267,21 @@ async def fleet(
         made = Fleet(await asyncio.gather(*starts), origin)
         stack.callback(_terminate, made)  # all at once
         await _met(made)
+        yield made
+
+
+@asynccontextmanager
+async def unhurried(
+    directory: Path, redis: RedisServer, urls: Sequence[str]
+) -> AsyncIterator[Fleet]:
+    """The same where it is not about time, on a Redis that they all begin to use.
+
+    A machine that is busy, or stands still for a moment, is no Redis that is away.
+    """
+    await settle_at(redis.url)
+    limits = f", timeout: {LIMIT:g}s, connect_timeout: {LIMIT:g}s"
+    lag = f"purge: {{max_lag: {TIMING.max_lag:g}s}}\n"
+    async with fleet(directory, urls, store=limits, rest=lag) as made:
         yield made
 
 

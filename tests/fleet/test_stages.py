@@ -14,11 +14,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from proxy.redis_link import RedisOptions
-from proxy.stores import CacheKey
-from proxy.stores.names import Names
 from tests.apparatus import Answer, Reply, Seen
-from tests.fleet.nodes import LIMIT, Fleet, Page, fleet, version_of
+from tests.fleet.nodes import LIMIT, Fleet, Page, lock_of, unhurried, version_of
 from tests.fleet.wire import Wire
 from tests.redis_server import start_redis
 
@@ -27,7 +24,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 KINDS = ["tag", "url", "prefix", "host", "all", "pattern", "soft tag", "soft all", "soft pattern"]
 HARD = [kind for kind in KINDS if not kind.startswith("soft")]
 SOFT = [kind for kind in KINDS if kind not in HARD]
-SHORT_LAG = "purge: {max_lag: 2s}\n"  # what a new log waits for before it acknowledges
 FRESH = ("Cache-Control", "s-maxage=600")
 ON_TRIAL = ("Cache-Control", "max-age=0, stale-while-revalidate=600")
 STALE_FOR_LONG = ("Cache-Control", "max-age=600, stale-while-revalidate=600")
@@ -53,9 +49,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
             stack.push_async_callback(wire.stop)
         urls = [wire.url for wire in wires]
         # What is held on purpose is not to count as a Redis that is slow.
-        made = await stack.enter_async_context(
-            fleet(directory, urls, store=", timeout: 5s", rest=SHORT_LAG)
-        )
+        made = await stack.enter_async_context(unhurried(directory, redis, urls))
         yield Scene(made, wires)
         # After everything has landed.
         await asyncio.gather(*(made.look(page, rounds=1) for page in made.origin.pages.values()))
@@ -114,8 +108,7 @@ def gated(page: Page, gate: asyncio.Event, *lines: tuple[str, str]) -> asyncio.E
 
 def look_at_lock(page: Page) -> bytes:
     """What a process sends that waits for another's fill."""
-    url = f"http://{page.host}{page.target}"
-    name = Names(RedisOptions().prefix).lock(CacheKey(url)).encode()
+    name = lock_of(page).encode()
     return b"GET\r\n$%d\r\n%b\r\n" % (len(name), name)
 
 

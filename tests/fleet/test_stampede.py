@@ -8,27 +8,29 @@ import pytest
 import pytest_asyncio
 
 from tests.apparatus import Answer, Reply, Seen
-from tests.fleet.nodes import LIMIT, Fleet, Page, fleet, version_of
-from tests.redis_server import start_redis
+from tests.fleet.nodes import LIMIT, Fleet, Page, lock_of, unhurried, version_of
+from tests.redis_server import RedisServer, eventually, start_redis
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNCACHEABLE = ("Cache-Control", "no-store")
-SHORT_LAG = "purge: {max_lag: 2s}\n"  # what a new log waits for before it acknowledges
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
-    async with start_redis() as redis:
-        # A busy machine is no reason to think that Redis is away.
-        urls, store = [redis.url] * 4, ", timeout: 3s, connect_timeout: 3s"
-        async with fleet(
-            tmp_path_factory.mktemp("stampede"), urls, store=store, rest=SHORT_LAG
-        ) as made:
-            yield made
+async def redis() -> AsyncIterator[RedisServer]:
+    async with start_redis() as server:
+        yield server
 
 
-async def test_one_asks_the_origin_for_all(made: Fleet) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def made(
+    redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Fleet]:
+    async with unhurried(tmp_path_factory.mktemp("stampede"), redis, [redis.url] * 4) as made:
+        yield made
+
+
+async def test_one_asks_the_origin_for_all(made: Fleet, redis: RedisServer) -> None:
     """The origin answers when those who ask have had time to make a mistake."""
     page, gate = made.origin.page(), asyncio.Event()
     reply = page.reply()
@@ -36,7 +38,13 @@ async def test_one_asks_the_origin_for_all(made: Fleet) -> None:
     page.script.append(lambda _: reply)
     asking = asyncio.create_task(ask_all(made, page, 500))
     await made.origin.asked(len(made.origin.seen) + 1)
-    await asyncio.sleep(0.5)
+    async with redis.client() as raw:
+
+        async def all_others_wait() -> bool:
+            ((_, listeners),) = await raw.pubsub_numsub(lock_of(page))
+            return bool(listeners == len(made.nodes) - 1)
+
+        await eventually(all_others_wait, "nobody waits for the fill")
     assert not asking.done()
     gate.set()
     await asking
