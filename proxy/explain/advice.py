@@ -54,6 +54,7 @@ _ADVICE: Final = {
         "key.headers of the route."
     ),
     Reason.REQUEST_WITHHOLDS: "List in Connection only fields that are about the connection.",
+    Reason.REQUEST_WITHOUT_HOST: "Send Host.",
     Reason.MAX_FORWARDS: "Leave out Max-Forwards.",
     Reason.REQUEST_UPGRADE: "Ask without Upgrade.",
     Reason.PURGES_UNKNOWN: (

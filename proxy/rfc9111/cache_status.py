@@ -76,6 +76,7 @@ _OUTCOME = {
     Reason.REQUEST_PRECONDITION: Outcome.BYPASS,
     Reason.REQUEST_UPGRADE: Outcome.BYPASS,
     Reason.REQUEST_WITHHOLDS: Outcome.BYPASS,
+    Reason.REQUEST_WITHOUT_HOST: Outcome.BYPASS,
 }
 """Of the reasons that leave no doubt."""
 

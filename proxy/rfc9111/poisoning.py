@@ -8,6 +8,7 @@ apart that an origin may well tell apart, the answer is not shared:
     the request                                          its answer
     names another resource or method (`OVERRIDES`)       passes, past the store in both directions
     has Connection withhold fields from the origin       the same
+    names no host (HTTP/1.0): no purge could name it     the same
     says how it came (`CLAIMS`)                          has those fields in its key
     has a field with an underscore in its name           the same: see `claims`
     has a path that readers may resolve differently      gets no lifetime from the route
@@ -100,6 +101,8 @@ def unshareable(request: Request, policy: KeyPolicy) -> Reason | None:
     An override that the route has in its key is a proxy's own, set for every request.
     """
     headers = request.headers
+    if not request.authority:
+        return Reason.REQUEST_WITHOUT_HOST
     if not headers.keys().isdisjoint(OVERRIDES) and any(
         name in headers and name not in policy.headers for name in OVERRIDES
     ):

@@ -65,6 +65,10 @@ class Reason(StrEnum):
         "request-withholds",
         "Connection lists a field that the origin does not get to see, and others send it.",
     )
+    REQUEST_WITHOUT_HOST = (
+        "request-without-host",
+        "An HTTP/1.0 request without Host: no purge could name what would be stored for it.",
+    )
     MAX_FORWARDS = "max-forwards", "The request was to go no further than here (RFC 9110 §7.6.2)."
     REQUEST_UPGRADE = "request-upgrade", "The client asks to switch protocols."
     PURGES_UNKNOWN = (

@@ -1,6 +1,7 @@
 """Requests whose answers others must not get, and what keeps an origin's confusion to itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from multidict import CIMultiDict
@@ -40,6 +41,12 @@ class TestUnshareable:
         bypass = bypass_reason(request, Policy(), has_body=False, upgrade=False)
         assert bypass is Reason.REQUEST_OVERRIDE
         assert why_not_stored(request) is Reason.REQUEST_OVERRIDE
+
+    def test_a_host_that_is_missing(self) -> None:
+        """No purge by URL or host could reach what is stored for it, nor a write by others."""
+        request = replace(request_for(), authority="")
+        assert poisoning.unshareable(request, KeyPolicy()) is Reason.REQUEST_WITHOUT_HOST
+        assert why_not_stored(request) is Reason.REQUEST_WITHOUT_HOST
 
     def test_an_override_that_is_in_the_key(self) -> None:
         request = request_for(("X-Original-URL", "/a"))
