@@ -150,6 +150,7 @@ class PurgeState:
         self._hard: dict[int, int] = {}
         self._soft: dict[int, tuple[int, float]] = {}
         self._bans: dict[tuple[Mode, str], _Ban] = {}
+        self._last = 0  # the highest number among all these
 
     @property
     def patterns(self) -> int:
@@ -204,8 +205,14 @@ class PurgeState:
         self._hard.clear()
         self._soft.clear()
         self._bans.clear()
+        self._last = 0
         for purge in patterns:
             self._remember(purge)
+
+    def nothing_since(self, born: int) -> bool:
+        """Whether `judge` finds all that was born then valid, through `position`."""
+        oldest = max(self._last, self.floor, self.known_from)
+        return oldest <= born <= self.position
 
     def judge(self, born: int, url: str, scopes: Sequence[str]) -> Judgement:
         """What is known of an entry.
@@ -284,6 +291,7 @@ class PurgeState:
 
     def _remember(self, purge: Purge) -> None:
         self.changes += 1
+        self._last = max(self._last, purge.seq)
         scopes: Iterable[str] = purge.scopes
         if purge.pattern is not None:
             try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
@@ -30,8 +30,7 @@ entries but the names of fields (see sharing), rounded up: a bound on memory, no
 """
 
 
-@dataclass(frozen=True, slots=True)
-class CacheKey:
+class CacheKey(NamedTuple):
     """Where an entry belongs.
 
     Attributes:

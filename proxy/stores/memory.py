@@ -133,10 +133,13 @@ class MemoryStore:
             coming = Held(shared_entry(entry), entry.response.born, judged=-1)
         else:
             coming = Held(entry, promoted.through, promoted.judged)
-        if not self._judge(key.url, coming) or self._is_outdone(key, entry):
+        if not self._judge(key.url, coming):
             return Reason.OUTDATED
-        self._drop(key, lambda old: old.entry.response.variant == entry.response.variant)
-        self._thin_out(key)
+        resource = self._resources.get(key.url)
+        if resource is not None:
+            if _is_outdone(resource, key, entry):
+                return Reason.OUTDATED
+            self._replace(resource, key, entry)
         self._make_room(cost, key.url)
         self._add(key, coming, cost)
         return None
@@ -224,6 +227,9 @@ class MemoryStore:
         state = self._state
         if held.judged == state.changes:
             return True
+        if state.nothing_since(held.through):
+            held.through, held.judged = state.position, state.changes
+            return True
         response = held.entry.response
         scopes = scopes_of(url, response.tags, response.groups)
         judgement = state.judge(held.through, url, scopes)
@@ -233,16 +239,6 @@ class MemoryStore:
             held.entry = softened(held.entry, min(judgement.at, self._clock()))
         held.through, held.judged = judgement.through, state.changes
         return True
-
-    def _is_outdone(self, key: CacheKey, entry: Entry) -> bool:
-        """Whether a newer answer was stored since it was asked for."""
-        response = entry.response
-        resource = self._resources.get(key.url)
-        return resource is not None and any(
-            old.entry.response.variant == response.variant
-            and old.entry.response.request_time > response.request_time
-            for old in resource.under(key.extra)
-        )
 
     def _reclaim(self, url: str) -> Sequence[Purged]:
         """Judge all that is held for a URL; what purges have concerned."""
@@ -296,11 +292,10 @@ class MemoryStore:
         for tag in entry.response.tags:
             self._carriers.add(tag, resource)
 
-    def _thin_out(self, key: CacheKey) -> None:
-        """Drop the oldest where there is one too many, when another comes under `key`."""
-        resource = self._resources.get(key.url)
-        if resource is None:
-            return
+    def _replace(self, resource: Resource, key: CacheKey, entry: Entry) -> None:
+        """Drop the variant that `entry` renews, or the oldest where there is one too many."""
+        variant = entry.response.variant
+        self._drop_from(resource, key.extra, lambda old: old.entry.response.variant == variant)
         if len(resource.under(key.extra)) >= _MOST_VARIANTS:
             self._drop_oldest(resource, key.extra)
         elif resource.entries >= _MOST_ENTRIES:
@@ -354,6 +349,16 @@ class MemoryStore:
         if not resource.entries:
             self._expiry.remove(resource)
             del self._resources[resource.name]
+
+
+def _is_outdone(resource: Resource, key: CacheKey, entry: Entry) -> bool:
+    """Whether a newer answer was stored since it was asked for."""
+    response = entry.response
+    return any(
+        old.entry.response.variant == response.variant
+        and old.entry.response.request_time > response.request_time
+        for old in resource.under(key.extra)
+    )
 
 
 def _cost(key: CacheKey, entry: Entry) -> int:

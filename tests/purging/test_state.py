@@ -125,6 +125,16 @@ class TestApplyLocally:
         assert state.judge(1, URL, ["tag:x"]) == Invalid()
         assert state.judge(2, URL, ["tag:x"]) == Valid()
 
+    def test_until_then_not_all_is_valid(self) -> None:
+        state = state_of(hard(1, "tag:y"))
+        assert not state.nothing_since(0)
+        assert state.nothing_since(1)
+        assert not state.nothing_since(2)
+        state.apply_locally(["tag:x"])
+        assert not state.nothing_since(1)
+        state.apply(hard(2, "tag:z"))
+        assert state.nothing_since(2)
+
 
 class TestChanges:
     def test_news_that_change_no_judgement_make_nothing_judge_anew(self) -> None:
@@ -247,6 +257,8 @@ def test_it_never_says_more_than_the_rule(
     for purge in purges[start:]:
         state.apply(purge)
     scopes = ("*", *own)
+    if state.nothing_since(born):
+        assert state.judge(born, URL, scopes) == Valid()
     above = [purge for purge in purges if purge.seq > born and concerns(purge, scopes)]
     harder = any(purge.mode is Mode.HARD for purge in above)
     match state.judge(born, URL, scopes):
