@@ -19,7 +19,7 @@ one that was lost. Cache-Groups are not tags, see rfc9111.groups.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import chain, product
@@ -81,6 +81,8 @@ _NAMES = {
 
 def tags_of(headers: Headers) -> Tags | InvalidTags:
     """The tags that a response's own fields name."""
+    if headers.keys().isdisjoint(TAG_FIELDS):
+        return ()
     found: list[str] = []
     for field in TAG_FIELDS:
         lines = headers.getall(field, ())
@@ -96,12 +98,14 @@ def tags_of(headers: Headers) -> Tags | InvalidTags:
 
 
 def response_tags(
-    templates: Iterable[str], variables: Mapping[str, str], query: str, headers: Headers
+    templates: Collection[str], variables: Mapping[str, str], query: str, headers: Headers
 ) -> Tags | InvalidTags:
     """All tags to store a response under: its route's, then those of its own fields.
 
     Arguments are as for `expand_tag`.
     """
+    if not templates:
+        return tags_of(headers)
     found: list[str] = []
     expanded = (expand_tag(template, variables, query, headers) for template in templates)
     for tags in chain(expanded, [tags_of(headers)]):
@@ -113,12 +117,11 @@ def response_tags(
 
 def strip(headers: Headers) -> Headers:
     """`headers` without tag fields: a copy, or the same object when there are none."""
-    present = [field for field in TAG_FIELDS if field in headers]
-    if not present:
+    if headers.keys().isdisjoint(TAG_FIELDS):
         return headers
     stripped = headers.copy()
-    for field in present:
-        stripped.popall(field)
+    for field in TAG_FIELDS:
+        stripped.popall(field, None)
     return stripped
 
 

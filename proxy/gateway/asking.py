@@ -152,15 +152,14 @@ class Asking:
             reason: Why the origin was asked.
             replaces: The stored response in place of which the answer came.
         """
-        decision = self._landing.decide(exchange, fetched)
-        if isinstance(decision, storing.NotStorable):
+        stored = self._landing.decide(exchange, fetched)
+        if isinstance(stored, storing.NotStorable):
             if fetched.response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                provoked = decision.reason is Reason.REQUEST_TO_BLAME
+                provoked = stored.reason is Reason.REQUEST_TO_BLAME
                 self._not_for_others(exchange, of_all=not provoked)
             if replaces is not None:
                 await self._freshening.supersede(exchange, replaces, fetched)
-            return self.relay_unstored(exchange, fetched, reason, decision.reason)
-        stored = self._landing.stored(exchange, fetched, decision)
+            return self.relay_unstored(exchange, fetched, reason, stored.reason)
         shareable = is_shareable(stored, fetched.response_time)
         if not shareable:
             self._not_for_others(exchange)
@@ -168,9 +167,7 @@ class Asking:
             self._unshareable.note(exchange.key, exchange.request, shareable=True)
             if fetched.origin.content is not None:
                 _tell(exchange, Shared(stored, fetched.origin.content))
-        body = await self._landing.fill(
-            exchange, fetched, stored, announced=decision.part, replaces=replaces
-        )
+        body = await self._landing.fill(exchange, fetched, stored, replaces=replaces)
         if isinstance(body, Reason):
             return self.relay_unstored(exchange, fetched, reason, body)
         outgoing = _relayed(exchange.request, fetched)

@@ -33,31 +33,29 @@ class Landing:
         self._background = background
         self._emit = emit
 
-    def decide(self, exchange: Exchange, fetched: Fetched) -> storing.StorageDecision:
-        """What §3 says, whether an announced length fits, and whether the tags make sense."""
+    def decide(self, exchange: Exchange, fetched: Fetched) -> StoredResponse | storing.NotStorable:
+        """What §3 says, whether an announced length fits, and whether the tags make sense.
+
+        Returns:
+            The head of what is to be stored, where it may be.
+        """
         decision = storing.decide(
             exchange.request, fetched.response, exchange.policy, **fetched.times
         )
-        if isinstance(decision, storing.Storable):
-            length = fetched.origin.length
-            if length is not None and length > self._max_object_size:
-                return storing.NotStorable(Reason.TOO_LARGE)
-            tags = tags_to_store(exchange, fetched.response.headers)
-            if isinstance(tags, InvalidTags):
-                self._emit(TagsRefused(exchange.uri, tags.reason))
-                return storing.NotStorable(Reason.INVALID_TAGS)
-        return decision
-
-    def stored(
-        self, exchange: Exchange, fetched: Fetched, storable: storing.Storable
-    ) -> StoredResponse:
-        """The head of what is to be stored."""
+        if isinstance(decision, storing.NotStorable):
+            return decision
+        length = fetched.origin.length
+        if length is not None and length > self._max_object_size:
+            return storing.NotStorable(Reason.TOO_LARGE)
         tags = tags_to_store(exchange, fetched.response.headers)
+        if isinstance(tags, InvalidTags):
+            self._emit(TagsRefused(exchange.uri, tags.reason))
+            return storing.NotStorable(Reason.INVALID_TAGS)
         return storing.stored_response(
             fetched.response,
-            storable,
+            decision,
             **fetched.times,
-            tags=() if isinstance(tags, InvalidTags) else tags,
+            tags=tags,
             groups=groups.parse_groups(fetched.response.headers),
             born=fetched.born,
         )
@@ -68,7 +66,6 @@ class Landing:
         fetched: Fetched,
         stored: StoredResponse,
         *,
-        announced: ByteRange | None = None,
         replaces: Entry | None = None,
     ) -> Filling | Reason | None:
         """Store an answer: as its body passes, or at once where that is here.
@@ -76,8 +73,7 @@ class Landing:
         Args:
             exchange: The request.
             fetched: Its answer.
-            stored: Its head.
-            announced: The part that its body is.
+            stored: Its head, with the part that its body is announced to be.
             replaces: A stored response that goes when this one lands, and not before: as long as
                 it may be used, others are better off with it than with nothing.
 
@@ -85,16 +81,13 @@ class Landing:
             The body for the client, if it is still to come; else why the answer was not stored,
             None where it was.
         """
-        land = partial(
-            self._land, exchange, fetched, stored, announced=announced, replaces=replaces
-        )
         whole = b"" if fetched.origin.length == 0 else fetched.origin.content
         if whole is not None:
-            return await land(whole)
+            return await self._land(exchange, fetched, stored, replaces, whole)
         return Filling(
             fetched.origin,
             self._max_object_size,
-            land=land,
+            land=partial(self._land, exchange, fetched, stored, replaces),
             not_landed=partial(self._not_landed, exchange),
             finish_later=partial(self._finish_later, exchange),
         )
@@ -106,8 +99,8 @@ class Landing:
 
         None if they do not fit.
         """
-        decision = self.decide(exchange, fetched)
-        if not isinstance(decision, storing.Storable) or decision.part is None:
+        stored = self.decide(exchange, fetched)
+        if isinstance(stored, storing.NotStorable) or stored.part is None:
             await fetched.origin.aclose()
             return None
         try:
@@ -116,8 +109,7 @@ class Landing:
             return None
         if body is None:
             return None
-        stored = self.stored(exchange, fetched, decision)
-        entry = self._combined(fetched, stored, decision.part, body=body, held=[held])
+        entry = self._combined(fetched, stored, stored.part, body=body, held=[held])
         if entry is None or entry.response.part is not None:
             return None
         refused = await self._store.put(exchange.key, entry, replaces=held)
@@ -128,21 +120,19 @@ class Landing:
         exchange: Exchange,
         fetched: Fetched,
         stored: StoredResponse,
-        body: bytes,
-        *,
-        announced: ByteRange | None,
         replaces: Entry | None,
+        body: bytes,
     ) -> Reason | None:
         """Store a whole body with its head, combined with a stored part where they fit (§3.4).
 
         Why it was not, None where it was.
         """
         entry: Entry | None
-        if announced is None:
+        if stored.part is None:
             entry = Entry(stored, body)
         else:
             held = [one for one in await self._store.lookup(exchange.key) if one is not replaces]
-            entry = self._combined(fetched, stored, announced, body=body, held=held)
+            entry = self._combined(fetched, stored, stored.part, body=body, held=held)
             if entry is not None and any(_has_more(one, entry, fetched) for one in held):
                 _end_flight(exchange, Filled.STORED)
                 return None

@@ -71,14 +71,11 @@ class Refresher:
             if await self._freshening.freshen(exchange, entry, fetched) is None:
                 await self._store.remove(exchange.key, entry)
             return
-        decision = self._landing.decide(exchange, fetched)
-        if isinstance(decision, storing.NotStorable):
+        stored = self._landing.decide(exchange, fetched)
+        if isinstance(stored, storing.NotStorable):
             await self._freshening.supersede(exchange, entry, fetched)
             return
-        stored = self._landing.stored(exchange, fetched, decision)
-        body = await self._landing.fill(
-            exchange, fetched, stored, announced=decision.part, replaces=entry
-        )
+        body = await self._landing.fill(exchange, fetched, stored, replaces=entry)
         if isinstance(body, Filling):
             await body.finish()
 

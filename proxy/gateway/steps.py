@@ -1,7 +1,7 @@
 """What the gateway's steps hand to each other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TypeAlias, TypedDict
 
@@ -41,6 +41,8 @@ class Exchange:
         flight: What others may share of its way to the origin; None where nobody may.
         verdict: What was decided to do; None until then.
         origin_time: Seconds that the origin took to its answer's head; None where nobody asked.
+        request: Its head.
+        policy: Its route's.
     """
 
     incoming: Incoming
@@ -50,16 +52,14 @@ class Exchange:
     flight: Flight | None = None
     verdict: Verdict | None = None
     origin_time: float | None = None
+    request: Request = field(init=False)
+    policy: Policy = field(init=False)
+    _key_hash: str = field(init=False, default="")
 
-    @property
-    def request(self) -> Request:
-        """Its head."""
-        return self.incoming.request
-
-    @property
-    def policy(self) -> Policy:
-        """Its route's."""
-        return self.matched.route.policy
+    def __post_init__(self) -> None:
+        """Have at hand what every step asks for."""
+        self.request = self.incoming.request
+        self.policy = self.matched.route.policy
 
     @property
     def uri(self) -> str:
@@ -69,8 +69,10 @@ class Exchange:
     @property
     def key_hash(self) -> str:
         """Its key in 16 digits: tells keys apart, and not what is in them."""
-        key = f"{self.key.url}\n{self.key.extra}".encode("utf-8", "surrogateescape")
-        return blake2b(key, digest_size=8).hexdigest()
+        if not self._key_hash:
+            key = f"{self.key.url}\n{self.key.extra}".encode("utf-8", "surrogateescape")
+            self._key_hash = blake2b(key, digest_size=8).hexdigest()
+        return self._key_hash
 
 
 @dataclass(frozen=True, slots=True)
