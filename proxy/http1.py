@@ -23,6 +23,7 @@ MAX_TRAILERS: Final = 8 * 1024
 """Bytes of trailer fields in one message."""
 
 _FIELD_LINE = re.compile(f"{TCHARS}:{FIELD_TEXT}")
+_FIELD = re.compile(rf"({TCHARS}):[ \t]*+({FIELD_TEXT})\r\n")
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
 _EXTENSION = rf"[ \t]*+;[ \t]*+{TCHARS}(?:[ \t]*+=[ \t]*+(?:{TCHARS}|{_QUOTED}))?+"
 _PLAIN_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16}+)\r\n")
@@ -154,6 +155,17 @@ class ChunkedDecoder:
         self._trailers += len(line) + 2
         if self._trailers > MAX_TRAILERS or not is_field_line(line):
             raise ChunkedError("Malformed or too large trailer fields.")
+
+
+def fields_of(lines: str) -> list[tuple[str, str]]:
+    """Names and values of whole field lines that are known to fit the grammar (RFC 9112 §5).
+
+    White space around values is left out.
+    """
+    fields = _FIELD.findall(lines)
+    if " \r" in lines or "\t" in lines:
+        fields = [(name, value.rstrip(" \t")) for name, value in fields]
+    return fields
 
 
 def is_field_line(line: str) -> bool:

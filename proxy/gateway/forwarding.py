@@ -4,8 +4,9 @@ Everything else passes as it came: order, case, repeats and bytes.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 from multidict import istr
@@ -65,6 +66,8 @@ class ForwardingOptions:
 def end_to_end(headers: Headers) -> Headers:
     """A copy without hop-by-hop fields and those that Connection lists (RFC 9110 §7.6.1)."""
     kept = headers.copy()
+    if headers.keys().isdisjoint(_HOP_BY_HOP):
+        return kept
     for line in headers.getall(_CONNECTION, ()):
         for option in line.split(","):
             name = option.strip(" \t")
@@ -88,8 +91,7 @@ def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) 
     if incoming.upgrade:
         forwarded.extend(("Upgrade", line) for line in headers.getall("Upgrade", ()))
     _set_host(forwarded, request, options)
-    hops = _max_forwards(forwarded)
-    if hops and request.method in {"OPTIONS", "TRACE"}:
+    if request.method in {"OPTIONS", "TRACE"} and (hops := _max_forwards(forwarded)):
         forwarded["Max-Forwards"] = str(hops - 1)
     if options.via:
         major, minor = incoming.client.http_version
@@ -105,8 +107,9 @@ def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) 
         if "X-Forwarded-Port" in forwarded:
             _replace(forwarded, "X-Forwarded-Port", _port(request))
     if options.forwarded:
+        own = _forwarded_element(incoming.client.address, request.authority, request.scheme)
         others = _less_target(forwarded.getall("Forwarded", ()))
-        _replace(forwarded, "Forwarded", ", ".join([*others, _forwarded_element(incoming)]))
+        _replace(forwarded, "Forwarded", ", ".join([*others, own]))
     return forwarded
 
 
@@ -123,6 +126,8 @@ def _set_host(headers: Headers, request: Request, options: ForwardingOptions) ->
         # As it is spelled: a signature may cover it. In absolute-form the target's authority
         # wins over Host (RFC 9112 §3.2.2).
         received = headers.get("Host")
+        if received and received == request.authority:
+            return
         if received and normalise_authority(received, request.scheme) == request.authority:
             return
         # An HTTP/1.0 request may name no host at all; the HTTP/1.1 one made of it has to.
@@ -161,12 +166,14 @@ _PAIR_OR_COMMA = re.compile(rf"{_PAIR}|,")
 _FORWARDED = re.compile(rf"(?:{_PAIR})?+(?:[ \t]*+[;,][ \t]*+(?:{_PAIR})?+)*+")
 
 
-def _less_target(lines: Iterable[str]) -> list[str]:
+def _less_target(lines: Sequence[str]) -> list[str]:
     """The elements of Forwarded that came in, less `host` and `proto`; none if it is malformed.
 
     The key knows the request's own host and scheme only. From others that anybody may send, the
     origin could make links that everybody is then served.
     """
+    if not lines:
+        return []
     value = ", ".join(lines)
     if not _FORWARDED.fullmatch(value):
         return []
@@ -179,13 +186,13 @@ def _less_target(lines: Iterable[str]) -> list[str]:
     return [";".join(pairs) for pairs in elements if pairs]
 
 
-def _forwarded_element(incoming: Incoming) -> str:
-    """One element of Forwarded (RFC 7239 §4)."""
-    address = incoming.client.address
-    pairs: Iterable[tuple[str, str]] = (
+@lru_cache(maxsize=128)  # few, since anybody may make up long names of hosts
+def _forwarded_element(address: str, authority: str, scheme: str) -> str:
+    """One element of Forwarded (RFC 7239 §4); who sends one request sends more."""
+    pairs = (
         ("for", f"[{address}]" if ":" in address else address or "unknown"),
-        ("host", incoming.request.authority),
-        ("proto", incoming.request.scheme),
+        ("host", authority),
+        ("proto", scheme),
     )
     return ";".join(
         f"{name}={value}" if _TOKEN.fullmatch(value) else f'{name}="{value}"'

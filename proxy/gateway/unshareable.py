@@ -23,8 +23,10 @@ _FOR_ITSELF = ("Range", "If-None-Match", "If-Modified-Since", "If-Range")
 def stands_for_others(request: Request) -> bool:
     """Whether its answer can be of use to others."""
     headers = request.headers
-    return request.method == "GET" and not (
-        any(name in headers for name in _FOR_ITSELF) or request_directives(headers).no_store
+    return (
+        request.method == "GET"
+        and headers.keys().isdisjoint(_FOR_ITSELF)
+        and not request_directives(headers).no_store
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict
 
-from proxy.http1 import FIELD_TEXT, TCHARS
+from proxy.http1 import FIELD_TEXT, TCHARS, fields_of
 from proxy.origin.errors import OriginError
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
@@ -25,7 +25,6 @@ _HEAD = re.compile(
 _STATUS_LINE = re.compile(rf"HTTP/1\.[01] [1-9][0-9]{{2}}(?: {FIELD_TEXT})?+")
 _NAME = re.compile(TCHARS)
 _FIELD_LINE = re.compile(rf"{TCHARS}:{FIELD_TEXT}")
-_FIELD = re.compile(rf"({TCHARS}):[ \t]*+({FIELD_TEXT})\r\n")
 
 # Control bytes (RFC 9110 §5.5), CR or LF alone (RFC 9112 §2.2), folded lines (§5.2), and white
 # space before the first field (§2.2).
@@ -73,11 +72,9 @@ def parse_head(raw: bytes, *, head_only: bool, max_fields: int) -> Head:
     if match is None:
         raise malformed(_fault(raw.decode("latin-1")))
     minor, status, reason, lines = match.groups("")
-    fields = _FIELD.findall(lines)
+    fields = fields_of(lines)
     if len(fields) > max_fields:
         raise malformed(f"more than {max_fields} field lines")
-    if " \r" in lines or "\t" in lines:
-        fields = [(name, value.rstrip(" \t")) for name, value in fields]
     headers: Headers = CIMultiDict(fields)
     code, modern = int(status), minor == "1"
     length = _body_length(code, headers, modern=modern, head_only=head_only)

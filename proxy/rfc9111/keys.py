@@ -113,6 +113,7 @@ def uri_key(uri: str, policy: KeyPolicy) -> str:
     return f"{path}?{'&'.join(parameters)}" if parameters else path
 
 
+@lru_cache(maxsize=128)  # few, since anybody may make up long ones
 def normalise_authority(host: str, scheme: str) -> str:
     """Lower-case `host[:port]` without an empty or default port (RFC 9110 §4.2.3).
 

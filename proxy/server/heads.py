@@ -9,9 +9,11 @@ Text is latin-1: one character is one byte of the wire. Whatever passes is passe
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
+from typing import Final
 
-from proxy.http1 import FIELD_TEXT, TCHARS
+from proxy.http1 import FIELD_TEXT, TCHARS, fields_of
 from proxy.rfc9111.messages import Headers
 from proxy.server.options import ServerOptions
 from proxy.server.rejection import RequestRejected
@@ -35,6 +37,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 # may (RFC 9110 §7.8); RFC 9113 §3.1 has done away with it.
 _OTHER_HTTP = re.compile(r"h2c|(?:HTTP|TLS)(?:/.*)?", re.IGNORECASE)
 _END = b"\r\n\r\n"
+_NO_OPTIONS: Final[frozenset[str]] = frozenset()
 
 _VERSIONS = {"1.0": (1, 0)} | {f"1.{minor}": (1, 1) for minor in range(1, 10)}
 """What is understood, and as what: a higher minor version is read as 1.1 (RFC 9110 §6.2)."""
@@ -108,10 +111,10 @@ def parse_head(data: bytes, limits: ServerOptions) -> RequestHead:
     version = _VERSIONS.get(version_text)
     if version is None:
         raise RequestRejected(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
-    pairs = [line.partition(":") for line in fields.split("\r\n")[:-1]]
+    pairs = fields_of(fields)
     if len(pairs) > limits.headers:
         raise RequestRejected(431, "There are too many header fields.")
-    headers = Headers([(name, value.strip(_OWS)) for name, _, value in pairs])
+    headers = Headers(pairs)
     host = _host(headers, version)
     authority, target = _target(method, target, host)
     options = _connection_options(headers)
@@ -166,6 +169,7 @@ def _host(headers: Headers, version: tuple[int, int]) -> str:
     raise RequestRejected(400, "Exactly one valid Host is required.")
 
 
+@lru_cache(maxsize=128)  # few, since anybody may make up long ones
 def _is_host(value: str) -> bool:
     """`uri-host [":" port]`, not empty (RFC 9110 §4.2.1)."""
     match = _HOST.fullmatch(value)
@@ -205,7 +209,9 @@ def _content_length(headers: Headers, *, modern: bool) -> int | None:
 
 def _connection_options(headers: Headers) -> frozenset[str]:
     """Lower-case members of Connection (RFC 9110 §7.6.1)."""
-    lines = headers.getall("Connection", ())
+    lines = headers.getall("Connection", None)
+    if lines is None:
+        return _NO_OPTIONS
     return frozenset(option.strip(_OWS).lower() for line in lines for option in line.split(","))
 
 

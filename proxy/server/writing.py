@@ -116,12 +116,10 @@ def chunk(data: bytes) -> bytes:
 
 
 def _field_lines(headers: Headers, dropped: Sequence[str]) -> list[str]:
-    if any(name in headers for name in dropped):
-        lowered = {name.lower() for name in dropped}
-        return [
-            f"{name}: {value}" for name, value in headers.items() if name.lower() not in lowered
-        ]
-    return [f"{name}: {value}" for name, value in headers.items()]
+    if headers.keys().isdisjoint(dropped):
+        return list(map(": ".join, headers.items()))
+    lowered = {name.lower() for name in dropped}
+    return [f"{name}: {value}" for name, value in headers.items() if name.lower() not in lowered]
 
 
 def _serialise(status: int, reason: str, lines: list[str]) -> bytes:
