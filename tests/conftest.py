@@ -17,4 +17,4 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config,  # noqa: ARG001 - the hook's
     item: pytest.Item,  # noqa: ARG001
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"steady": SteadyLoop}
+    return {"asyncio": SteadyLoop}

@@ -10,6 +10,11 @@ import selectors
 import time
 from typing import Final
 
+import pytest
+
+ON_A_STEADY_LOOP: Final = pytest.mark.asyncio(loop_factories=["asyncio"])
+"""For tests of limits that are not to be reached, where others run on uvloop as well."""
+
 MOMENT: Final = 0.02
 """Seconds that a turn may take in the clock of the loop, besides its waiting."""
 

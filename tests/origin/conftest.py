@@ -11,11 +11,12 @@ from proxy.exchange import BodyAborted
 from proxy.origin import OriginClient, OriginOptions, OriginResponse, Outbound
 from tests.certificates import Certify, certificate_for
 from tests.scripted_origin import Script, ScriptedOrigin
+from tests.steady_loop import SteadyLoop
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every asynchronous test in this folder on both loops."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": SteadyLoop, "uvloop": uvloop.new_event_loop}
 
 
 class Serve(Protocol):

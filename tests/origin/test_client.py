@@ -25,6 +25,7 @@ from tests.origin.conftest import (
     read,
 )
 from tests.scripted_origin import PATIENCE, HungUpError, Script, Wire, answering, once, reply
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 
 @pytest.fixture(params=[True, False], ids=["lean", "aiohttp"])
@@ -529,6 +530,7 @@ async def test_an_unreachable_origin(connect: Connect, url: str) -> None:
     assert raised.value.status == 502
 
 
+@ON_A_STEADY_LOOP
 async def test_a_full_pool_is_a_connect_timeout(connect: Connect, serve: Serve) -> None:
     origin = await serve(once(reply(b"x")[:-1], silence))
     client = connect(origin, connections=1, connect_timeout=0.1)

@@ -5,6 +5,7 @@ import pytest
 from proxy.origin.deadline import HeadDeadline
 from proxy.origin.errors import OriginError
 from proxy.rfc9111.reasons import Reason
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 
 async def test_time_runs_out() -> None:
@@ -21,6 +22,7 @@ async def test_no_time_runs_while_paused() -> None:
         await asyncio.sleep(0.05)
 
 
+@ON_A_STEADY_LOOP
 async def test_a_restart_gives_the_whole_time_again() -> None:
     async with HeadDeadline(0.1) as deadline:
         for _ in range(4):
@@ -28,6 +30,7 @@ async def test_a_restart_gives_the_whole_time_again() -> None:
             deadline.restart()
 
 
+@ON_A_STEADY_LOOP
 async def test_it_can_be_moved_by_another_task() -> None:
     async with HeadDeadline(0.02) as deadline:
         await asyncio.create_task(pause(deadline))

@@ -30,6 +30,7 @@ from proxy.origin.watching import WatchedBody
 from proxy.rfc9111.reasons import Reason
 from tests.apparatus import PATIENCE, Origin, Reply, Seen
 from tests.origin.conftest import Pieces, aborted, read
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 LONG = 60.0
 
@@ -491,6 +492,7 @@ class TestLimit:
 
 
 class TestTotal:
+    @ON_A_STEADY_LOOP
     async def test_before_the_head_it_is_an_error_of_the_origin(self) -> None:
         async with rig(2, total_timeout=0.05, breaker=breaker(failures=1)) as one:
             one.origins[0].will(Reply(wait=asyncio.Event()))

@@ -9,6 +9,7 @@ from proxy.exchange import BodyAborted
 from proxy.rfc9111.reasons import Reason
 from tests.origin.conftest import Connect, Serve, aborted, fetch, get, read
 from tests.scripted_origin import PATIENCE, HungUpError, Wire, answering, once, reply
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -279,6 +280,7 @@ async def test_a_stall_is_a_timeout(connect: Connect, serve: Serve, head: bytes)
     await origin.idle()
 
 
+@ON_A_STEADY_LOOP
 async def test_the_idle_clock_starts_anew_with_each_piece(connect: Connect, serve: Serve) -> None:
     async def drip(wire: Wire) -> None:
         await wire.request()
@@ -290,6 +292,7 @@ async def test_the_idle_clock_starts_anew_with_each_piece(connect: Connect, serv
     assert await fetch(connect(await serve(drip), idle_timeout=0.2)) == b"x" * 10
 
 
+@ON_A_STEADY_LOOP
 async def test_a_slow_reader_is_no_stall(connect: Connect, serve: Serve) -> None:
     body = b"x" * 2**20
     response = await connect(await serve(answering(reply(body))), idle_timeout=0.05).fetch(get())

@@ -10,6 +10,9 @@ import pytest
 from proxy.origin import BreakerOptions, GroupOptions, MemberOptions, OriginOptions
 from proxy.rfc9111.policy import Policy
 from tests.apparatus import Clock, Origin, Proxied, Reply, fronted
+from tests.steady_loop import ON_A_STEADY_LOOP
+
+pytestmark = ON_A_STEADY_LOOP
 
 CLIENTS, REQUESTS, RESOURCES = 4, 6, 3
 FRESH = ("Cache-Control", "max-age=1")

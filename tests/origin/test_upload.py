@@ -12,6 +12,7 @@ from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from tests.origin.conftest import Connect, Pieces, Serve, fetch, get, read
 from tests.scripted_origin import PATIENCE, HungUpError, Wire, answering, once, reply
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 
 def post(body: Pieces, **more: object) -> Outbound:
@@ -102,6 +103,7 @@ async def test_a_slow_origin_slows_the_client(connect: Connect, serve: Serve) ->
 # The clock for the response head.
 
 
+@ON_A_STEADY_LOOP
 async def test_a_slow_client_is_not_the_origins_fault(connect: Connect, serve: Serve) -> None:
     body = Pieces()
     client = connect(await serve(echo), header_timeout=0.1)

@@ -11,11 +11,12 @@ import uvloop
 from proxy.server import Listener, Respond, ServerOptions
 from tests.certificates import Certificate, certificate_for
 from tests.server.wire import Listen
+from tests.steady_loop import SteadyLoop
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every asynchronous test in this folder on both loops."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": SteadyLoop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from proxy.rfc9111.messages import Headers, Request
 from proxy.server import Listener, ServerOptions
 from proxy.server.hot import HotPath
 from tests.server.wire import Listen, Peer, eventually, ok
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 HEAD = b"HTTP/1.1 200 OK\r\nX: y\r\nAge: %d\r\nVia: v\r\nCache-Status: hit; ttl=%d\r\n%b\r\n"
 LENGTH = b"Content-Length: %d\r\n"
@@ -385,6 +386,7 @@ class TestConnections:
             assert (reply.body, reply.get(b"Connection")) == (b"plain /", b"close")
             await peer.closed()
 
+    @ON_A_STEADY_LOOP
     async def test_every_hit_extends_the_life_of_an_idle_connection(self, warm: Any) -> None:
         server = await warm(keepalive_timeout=0.5)
         loop = asyncio.get_running_loop()
@@ -397,6 +399,7 @@ class TestConnections:
             await peer.closed()
             assert loop.time() - last > 0.4
 
+    @ON_A_STEADY_LOOP
     async def test_the_first_hit_ends_the_wait_for_the_first_head(self, warm: Any) -> None:
         server = await warm(header_timeout=0.2)
         async with await server.connect() as peer:
@@ -468,6 +471,7 @@ def stalled(server: Warm) -> Iterator[Stalled]:
 class TestSlowReaders:
     BODY = b"x" * (256 * 1024)
 
+    @ON_A_STEADY_LOOP
     async def test_one_that_does_not_read_is_not_answered_at_once(self, warm: Any) -> None:
         """Else its answers would pile up in memory as fast as it can ask."""
         server = await warm(FakeAnswers(body=self.BODY))

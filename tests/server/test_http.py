@@ -16,6 +16,7 @@ from proxy.exchange import BodyAborted, Incoming, Outgoing
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from tests.server.wire import GET, Listen, Peer, always, echo, eventually, ok
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 MIB = 1024 * 1024
 
@@ -326,6 +327,7 @@ class TestStreaming:
             assert reply.body == b"onetwo"
             await peer.closed()
 
+    @ON_A_STEADY_LOOP
     async def test_a_client_that_has_closed_its_side_may_take_its_time(
         self, listen: Listen
     ) -> None:
@@ -361,6 +363,7 @@ class TestStreaming:
             sock.sendall(GET)
             await asyncio.wait_for(stream.closed.wait(), 5)
 
+    @ON_A_STEADY_LOOP
     async def test_a_slow_but_steady_reader_is_not_cut(self, listen: Listen) -> None:
         listener = await listen(always(lambda: ok(bytes(4 * MIB))), send_timeout=0.2)
         async with await Peer.connect(listener, limit=65536) as peer:

@@ -13,6 +13,7 @@ from proxy.routes import HostPattern
 from proxy.server import Listener, ServerOptions
 from tests.server.conftest import Certified
 from tests.server.wire import GET, PATIENCE, Listen, Peer, echo, eventually, ok
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -90,6 +91,7 @@ class TestBodyRate:
         assert status == 408
         assert sent < 100
 
+    @ON_A_STEADY_LOOP
     async def test_any_rate(self, listen: Listen) -> None:
         status, _ = await self.trickle(await listen(self.forty, body_idle=2.0, body_rate=0))
         assert status == 200
@@ -104,6 +106,7 @@ class TestBodyRate:
                 break
         return ok()
 
+    @ON_A_STEADY_LOOP
     async def test_what_others_wait_for_is_not_the_clients_time(self, listen: Listen) -> None:
         async def slow(incoming: Incoming) -> Outgoing:
             body = b""

@@ -15,6 +15,7 @@ from proxy.server import Listener, ServerOptions
 from proxy.server.sockets import bind
 from tests.server.conftest import Certified
 from tests.server.wire import GET, Listen, Peer, always, echo, eventually, ok
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 
 async def test_several_addresses(listen: Listen, tmp_path: Path) -> None:
@@ -289,6 +290,7 @@ class TestDrain:
             assert (await peer.reply()).get(b"Connection") == b"close"
             await asyncio.wait_for(draining, 5)
 
+    @ON_A_STEADY_LOOP
     async def test_who_was_told_to_go_on_may(self, listen: Listen) -> None:
         go = asyncio.Event()
 

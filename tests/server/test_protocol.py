@@ -21,6 +21,7 @@ from proxy.server.acceptor import Acceptor
 from proxy.server.heads import RequestHead
 from proxy.server.protocol import Connection
 from tests.server.wire import GET, Listen, Peer, always, echo, eventually, ok
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 
@@ -166,6 +167,7 @@ class TestClocks:
                 await asyncio.sleep(0.03)
             assert (await peer.reply()).status == 408
 
+    @ON_A_STEADY_LOOP
     async def test_a_slow_second_head_is_a_408(self, listen: Listen) -> None:
         async with await Peer.connect(await listen(echo, header_timeout=0.1)) as peer:
             await peer.ask()
@@ -174,6 +176,7 @@ class TestClocks:
             peer.send(GET[:-1])
             assert (await peer.reply()).status == 408
 
+    @ON_A_STEADY_LOOP
     async def test_a_head_that_waits_for_us_is_not_late(self, listen: Listen) -> None:
         async def respond(incoming: Incoming) -> Outgoing:
             await asyncio.sleep(0.3)
@@ -195,6 +198,7 @@ class TestClocks:
             await peer.ask()
             await peer.closed()
 
+    @ON_A_STEADY_LOOP
     async def test_keep_alive_does_not_cut_a_head_that_has_begun(self, listen: Listen) -> None:
         listener = await listen(echo, keepalive_timeout=0.1, header_timeout=5)
         async with await Peer.connect(listener) as peer:

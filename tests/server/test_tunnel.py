@@ -8,7 +8,8 @@ import pytest
 from proxy.exchange import Incoming, Outgoing
 from proxy.rfc9111.messages import Headers
 from proxy.server import Respond
-from tests.server.wire import GET, PATIENCE, Listen, Peer, echo, eventually, ok
+from tests.server.wire import GET, LONG, PATIENCE, Listen, Peer, echo, eventually, ok
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 UPGRADE = b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 MIB = 1024 * 1024
@@ -234,7 +235,7 @@ async def test_a_slow_origin_slows_the_client(listen: Listen) -> None:
         done, _ = await asyncio.wait([sending], timeout=0.3)
         assert not done
         tunnel.slow.set()
-        await asyncio.wait_for(sending, PATIENCE)
+        await asyncio.wait_for(sending, LONG)
         await eventually(lambda: len(tunnel.got) == 32 * MIB)
 
 
@@ -257,6 +258,7 @@ async def test_a_slow_client_slows_the_origin(listen: Listen) -> None:
             got += len(await asyncio.wait_for(peer.reader.read(MIB), PATIENCE))
 
 
+@ON_A_STEADY_LOOP
 async def test_a_tunnel_outlives_every_timeout(listen: Listen) -> None:
     listener = await listen(
         switching(Tunnel()), header_timeout=0.05, keepalive_timeout=0.05, body_idle=0.05

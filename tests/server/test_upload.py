@@ -7,6 +7,7 @@ import pytest
 from proxy.exchange import BodyAborted, Incoming, Outgoing
 from proxy.rfc9111.messages import Headers
 from tests.server.wire import GET, Listen, Peer, always, echo, ok
+from tests.steady_loop import ON_A_STEADY_LOOP
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 EXPECT = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
@@ -205,6 +206,7 @@ class TestBroken:
             assert reply.status == 408
             await peer.closed()
 
+    @ON_A_STEADY_LOOP
     async def test_a_slow_but_steady_body_is_not_stalled(self, listen: Listen) -> None:
         async with await Peer.connect(await listen(echo, body_idle=0.2, body_rate=5)) as peer:
             peer.send(sized(4))
@@ -214,6 +216,7 @@ class TestBroken:
             assert (await peer.reply()).body == b"POST / body"
 
     @pytest.mark.parametrize("reset", [False, True])
+    @ON_A_STEADY_LOOP
     async def test_a_client_that_leaves(self, listen: Listen, *, reset: bool) -> None:
         aborted = asyncio.Event()
         reading = asyncio.Event()

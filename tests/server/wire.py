@@ -12,6 +12,8 @@ from proxy.rfc9111.messages import Headers
 from proxy.server import Listener, Respond
 
 PATIENCE = 5.0
+LONG = 30.0
+"""Seconds for much to be moved on a busy machine."""
 """Seconds after which a test that waits is a test that failed."""
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"

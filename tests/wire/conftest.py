@@ -14,6 +14,7 @@ from tests.apparatus import Clock, Front, fronted
 from tests.certificates import Certify, certificate_for
 from tests.scripted_origin import PATIENCE, Received, Script, ScriptedOrigin
 from tests.server.wire import Peer, Reply, eventually
+from tests.steady_loop import SteadyLoop
 
 MIB = 1 << 20
 
@@ -26,7 +27,7 @@ STALL = 0.3
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every asynchronous test in this folder on both loops."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": SteadyLoop, "uvloop": uvloop.new_event_loop}
 
 
 @dataclass

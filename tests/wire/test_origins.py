@@ -12,6 +12,7 @@ from proxy.gateway import ForwardingOptions
 from tests.certificates import Certify
 from tests.scripted_origin import Script, Wire, answering, once, reply
 from tests.server.wire import Reply
+from tests.steady_loop import ON_A_STEADY_LOOP
 from tests.wire.conftest import Chain, Through, request, until_cut
 
 FRESH = b"Cache-Control: max-age=60"
@@ -214,6 +215,7 @@ class TestSilent:
         chain.origin.script = answering(reply(b"whole"))
         assert (await chain.ask(request())).body == b"whole"
 
+    @ON_A_STEADY_LOOP
     async def test_the_clock_does_not_run_for_a_slow_uploader(self, through: Through) -> None:
         chain = await through(answering(reply(b"ok")), origin={"header_timeout": 0.3})
         async with await chain.connect() as client:
