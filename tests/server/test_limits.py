@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import pytest
 
@@ -156,7 +157,8 @@ class TestConnections:
         self, listen: Listen, limit: str, status: int
     ) -> None:
         """Closed with the request unread, the connection would be reset, and the answer with it."""
-        listener = await listen(echo, **{limit: 1})
+        limits: dict[str, Any] = {limit: 1}
+        listener = await listen(echo, **limits)
         async with await Peer.connect(listener) as one:
             assert (await one.ask()).status == 200
             with socket.create_connection(("127.0.0.1", listener.port)) as two:

@@ -12,9 +12,9 @@ from proxy.rfc9111.messages import Headers
 from proxy.server import Listener, Respond
 
 PATIENCE = 5.0
-LONG = 30.0
-"""Seconds for much to be moved on a busy machine."""
 """Seconds after which a test that waits is a test that failed."""
+LONG = 30.0
+"""The same where a busy machine has much to do."""
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
@@ -46,11 +46,16 @@ class Reply:
 
 
 class Peer:
-    """One client connection; every wait is bounded."""
+    """One client connection; every wait is bounded.
+
+    Attributes:
+        patience: In seconds.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.patience = PATIENCE
 
     @classmethod
     async def connect(cls, listener: Listener, **options: Any) -> Self:
@@ -74,7 +79,7 @@ class Peer:
             await asyncio.sleep(0)
 
     async def head(self) -> Reply:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             raw = await self.reader.readuntil(b"\r\n\r\n")
         line, *lines = raw[:-4].split(b"\r\n")
         pairs = (field.partition(b": ") for field in lines)
@@ -85,7 +90,7 @@ class Peer:
         reply = await self.head()
         if method == "HEAD" or reply.status in {204, 304} or reply.status < 200:
             return reply
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             reply.body = await self._body(reply)
         return reply
 
@@ -100,7 +105,7 @@ class Peer:
         return body
 
     async def chunk(self) -> bytes:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             data = await self.reader.readexactly(size + 2)
         assert data.endswith(b"\r\n")
@@ -112,7 +117,7 @@ class Peer:
 
     async def rest(self) -> bytes:
         """What comes until the connection ends."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             return await self.reader.read()
 
     async def closed(self) -> None:

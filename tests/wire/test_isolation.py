@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.scripted_origin import PATIENCE, Script, Wire, answering, reply
-from tests.server.wire import Peer, Reply
+from tests.server.wire import LONG, Peer, Reply
 from tests.wire.conftest import Chain, Through, lines, request
 
 FRESH = b"Cache-Control: max-age=60"
@@ -204,6 +204,7 @@ class TestManyAtATime:
 
         async def user(seed: int) -> None:
             async with await chain.connect() as client:
+                client.patience = LONG
                 for number, body in enumerate(bodies(seed)):
                     target = b"/%d/%d" % (seed, number)
                     length = b"Content-Length: %d" % len(body)
@@ -212,7 +213,7 @@ class TestManyAtATime:
                     assert answer.get(b"X-Target") == target
                     assert answer.body == body
 
-        async with asyncio.timeout(4 * PATIENCE):
+        async with asyncio.timeout(LONG):
             await asyncio.gather(*(user(seed) for seed in range(CLIENTS)))
         assert len(chain.origin.requests) == CLIENTS * 10
 
@@ -232,6 +233,7 @@ class TestManyAtATime:
             draw = random.Random(seed)  # noqa: S311
             for _ in range(5):
                 async with await chain.connect() as client:
+                    client.patience = LONG
                     for _ in range(3):
                         target = b"/%d" % draw.randrange(40)
                         client.send(request(b"GET %b HTTP/1.1" % target))
@@ -241,7 +243,7 @@ class TestManyAtATime:
                         assert answer.get(b"X-Target") == target
                         assert answer.body == target * 500
 
-        async with asyncio.timeout(4 * PATIENCE):
+        async with asyncio.timeout(LONG):
             await asyncio.gather(*(user(seed) for seed in range(CLIENTS // 2)))
         await asyncio.wait_for(chain.front.background.drain(), PATIENCE)
 
