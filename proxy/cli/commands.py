@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from proxy import __version__, logs, settings
+from proxy.admin import TokenFileError, token_file
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
 from proxy.cli.explaining import explain
 from proxy.cli.looking import entries, tags
@@ -160,7 +161,9 @@ def told_of_admin(admin: settings.Admin, url: str) -> Iterator[str]:
     if admin.dashboard and not url.startswith("unix:"):
         yield f"Dashboard on {url}/dashboard"
     if not admin.all_tokens() and admin.token_file is None:
-        yield "Its token, and the admin API's: warmfront token"
+        with suppress(TokenFileError):  # there is no home: the proxy has said so
+            path = token_file.default_path()
+            yield f"Its token, and the admin API's: warmfront token, or cat {path}"
 
 
 def _url(address: str, *, tls: bool) -> str:

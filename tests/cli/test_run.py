@@ -181,7 +181,7 @@ class TestServing:
         assert re.match(r"Dashboard on http://127\.0\.0\.1:[1-9]\d*/dashboard$", warmfront.line())
         warmfront = run("--origin", origin, ANYWHERE, "--admin", "127.0.0.1:0")
         assert warmfront.line().startswith("Dashboard on")
-        assert warmfront.line().endswith("warmfront token")
+        assert "warmfront token" in warmfront.line()
 
     def test_flags_win_over_the_file(
         self, run: Run, origin: str, other_origin: str, tmp_path: Path
