@@ -8,10 +8,10 @@ import pytest
 from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError
 from redis.exceptions import ConnectionError as Unreachable
 
-from proxy.redis_link import Access, LinkState, RedisLink, RedisOptions, Script, connect
+from proxy.redis_link import Access, LinkState, RedisLink, Script, connect
 from proxy.redis_link.client import node_name
 from proxy.redis_link.cluster import Address, ClusterClient
-from tests.redis_server import Cluster, eventually, start_cluster
+from tests.redis_server import Cluster, eventually, patient, start_cluster
 
 ONE, TWO = ("one", 1), ("two", 2)
 SLOT_OF_K = 7629
@@ -173,7 +173,7 @@ async def test_what_goes_together_fails_together(error: Exception) -> None:
 async def test_scripts_and_many_keys_reach_all_nodes() -> None:
     script = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
     async with start_cluster() as cluster:
-        link = RedisLink(RedisOptions.from_url(cluster.url, timeout=2.0), lambda _: None)
+        link = RedisLink(patient(cluster.url), lambda _: None)
         names = [f"n:{number}" for number in range(50)]
         results = await asyncio.gather(
             *(link.run(lambda c, n=name: script.run(c, (n,), (5,)), key=name) for name in names)  # type: ignore[misc]
@@ -189,7 +189,7 @@ async def test_scripts_and_many_keys_reach_all_nodes() -> None:
 
 async def _a_real_move(cluster: Cluster) -> None:
     """Slot by slot, as operators do it: no command fails before, while or after it moves."""
-    client = connect(RedisOptions.from_url(cluster.url))
+    client = connect(patient(cluster.url))
     await client.execute_command("SET", "k", "before")
     source, target = cluster.nodes[1], cluster.nodes[2]
     async with (
@@ -243,7 +243,7 @@ class SlowToClose(FakeNode):
 
 async def test_one_dead_node_is_told_and_stops_no_other() -> None:
     async with start_cluster() as cluster:
-        link = RedisLink(RedisOptions.from_url(cluster.url, timeout=0.5), lambda _: None)
+        link = RedisLink(patient(cluster.url), lambda _: None)
         names = [f"n:{number}" for number in range(60)]
 
         async def write(name: str) -> bool:

