@@ -90,6 +90,11 @@ class Feeder:
     def feed_data(self, data: bytes) -> tuple[_Messages, bool, bytes]:
         """Take bytes; returns new requests, whether HTTP ends here, and the bytes behind that."""
         messages: _Messages = []
+        if self.untouched and (head := self._parser.read_whole(data)) is not None:
+            self._begin(head, messages)
+            self._connection.watch_head()
+            self.untouched = False
+            return messages, head.upgrade, b""
         self._parser.receive(data)
         try:
             upgraded = self._pull(messages)

@@ -96,6 +96,21 @@ class RequestParser:
             self._buffer = data
         self._start = 0
 
+    def read_whole(self, data: bytes) -> RequestHead | None:
+        """The head of a request that these bytes are, no more and no less; None for all others.
+
+        Most requests come so, in one piece and without content. It is only for a parser that is
+        `untouched`, and leaves it so: what it refuses, `next_event` will refuse.
+        """
+        try:
+            if data.startswith(b"\r\n") or find_end(data, 0, 0, self._limits) != len(data):
+                return None
+            head = parse_head(data, self._limits)
+            self._admit(head)
+        except RequestRejected:
+            return None
+        return None if head.has_content else head
+
     def next_event(self) -> Event | None:
         """The next event, or None until more bytes arrive. Raises RequestRejected once."""
         try:

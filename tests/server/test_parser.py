@@ -167,3 +167,44 @@ def test_a_large_body_passes_through_without_being_held() -> None:
         assert parser.next_event() is piece
         assert parser.buffered == 0
     assert parser.next_event() is END
+
+
+WHOLE = GET % 1
+
+
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        pytest.param(WHOLE, True, id="a request"),
+        pytest.param(b"OPTIONS * HTTP/1.0\r\nHost: a\r\n\r\n", True, id="of another kind"),
+        pytest.param(b"", False, id="nothing"),
+        pytest.param(WHOLE[:-1], False, id="less than one"),
+        pytest.param(WHOLE + b"G", False, id="more than one"),
+        pytest.param(WHOLE + WHOLE, False, id="two"),
+        pytest.param(b"\r\n" + WHOLE, False, id="with an empty line before it"),
+        pytest.param(b"\r\n\r\n", False, id="empty lines alone"),
+        pytest.param(SIZED, False, id="with its content"),
+        pytest.param(SIZED.removesuffix(b"GET /"), False, id="with content to come"),
+        pytest.param(CHUNKED, False, id="chunked"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", False, id="without Host"),
+        pytest.param(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 9000), False, id="too long"),
+    ],
+)
+def test_a_whole_request_is_read_at_once_as_in_pieces(data: bytes, *, whole: bool) -> None:
+    parser = RequestParser(ServerOptions())
+    head = parser.read_whole(data)
+    assert (head is not None) == whole
+    assert parser.untouched
+    if head is not None:
+        parser.receive(data)
+        assert [parser.next_event() for _ in range(3)] == [head, END, None]
+        assert parser.untouched
+
+
+@given(st.sampled_from((b"", WHOLE, SIZED)), st.binary())
+def test_what_is_read_at_once_is_what_the_parser_reads(start: bytes, garbage: bytes) -> None:
+    data = start + garbage
+    parser = RequestParser(ServerOptions())
+    if (head := parser.read_whole(data)) is not None:
+        parser.receive(data)
+        assert [parser.next_event() for _ in range(3)] == [head, END, None]
