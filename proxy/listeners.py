@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -10,6 +11,9 @@ from proxy.admin import AdminOptions, Role, TokenSpec
 from proxy.routes import HostPattern
 from proxy.server import ServerOptions
 from proxy.settings import Admin, ListenAddress, Settings, TcpAddress
+
+_LEAST_UNSENT: Final = 64 << 20
+"""Bytes of answers that slow clients may hold, where the store has less."""
 
 
 def server_options(settings: Settings) -> ServerOptions:
@@ -22,6 +26,7 @@ def server_options(settings: Settings) -> ServerOptions:
         body_size=limits.body_size,
         keepalive_timeout=limits.keepalive,
         send_timeout=limits.send_timeout,
+        unsent=max(settings.store.memory.max_size, _LEAST_UNSENT),
         request_line=limits.request_line,
         header_size=limits.header_size,
         headers=limits.headers,

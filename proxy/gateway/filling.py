@@ -66,6 +66,13 @@ class Reader:
         self.offset = 0
         self.cut = False
 
+    @property
+    def held(self) -> tuple[object, int]:
+        """What stays in memory for as long as somebody reads, and its bytes."""
+        filling = self._filling
+        whole = filling.whole
+        return (filling, filling.kept) if whole is None else (whole, len(whole))
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
@@ -128,6 +135,11 @@ class Filling:
     def whole(self) -> bytes | None:
         """All of it, once it is here and was not too large."""
         return self._whole
+
+    @property
+    def kept(self) -> int:
+        """Bytes that are here, and of use to the store or to somebody who reads."""
+        return self._kept
 
     @property
     def keeping(self) -> bool:

@@ -11,6 +11,7 @@ hot         what is answered as soon as it is read
 feeding     what aiohttp is told of requests and answers
 protocol    one connection; with `feeding` all that knows aiohttp's inner parts
 acceptor    all connections: let in, counted, drained
+unsent      what slow clients may hold of answers
 http        one request and its answer
 tunnel      what follows a 101
 sockets     listening sockets: bound, or handed down

@@ -14,6 +14,7 @@ from proxy.server.hot import HotPath
 from proxy.server.options import ServerOptions
 from proxy.server.protocol import Connection
 from proxy.server.rejection import RequestRejected
+from proxy.server.unsent import Unsent
 from proxy.server.writing import problem_bytes
 
 _FAREWELL: Final = 1.0
@@ -42,6 +43,7 @@ class Acceptor(web.Server):
 
     Attributes:
         serve: Answers all others.
+        unsent: What clients are slow to take.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Acceptor(web.Server):
         self._emit = emit
         self._open: set[Connection] = set()
         self._clients = Clients(options.connections_per_client)
+        self.unsent = Unsent(options.unsent)
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet: asyncio.Future[None] | None = None
         self._leaving: set[_TurnedAway] = set()

@@ -155,11 +155,11 @@ class _Exchange:
     async def _send(self, head: bytes, body: bytes) -> None:
         """A body that is there as a whole leaves with its head, the most of it uncopied."""
         self._connection.write(head + body[:_JOINED])
-        await self._connection.drained()
+        await self._connection.drained(body)
         rest = memoryview(body)
         for start in range(_JOINED, len(body), _SLICE):
             self._connection.write(rest[start : start + _SLICE])
-            await self._connection.drained()
+            await self._connection.drained(body)
 
     async def _stream(
         self, body: AsyncIterator[bytes], framing: Framing, length: int | None
@@ -190,7 +190,7 @@ class _Exchange:
             if length is not None and sent > length:
                 raise ValueError(f"a body is longer than the {length} bytes announced")
             self._connection.write(writing.chunk(piece) if framing is Framing.CHUNKED else piece)
-            await self._connection.drained()
+            await self._connection.drained(body)
         if length is not None and sent < length:
             raise ValueError(f"a body ended after {sent} of {length} bytes")
         if framing is Framing.CHUNKED:

@@ -17,6 +17,7 @@ class ServerOptions:
         body_size: Of one request; a larger one is answered 413.
         keepalive_timeout: Between an answer and the next request.
         send_timeout: Within which a client that is being sent to must take something.
+        unsent: Bytes of answers that are held for slow clients; beyond, the slowest are cut.
         request_line: Longest request line; 414 beyond.
         header_size: All field lines of a head together; 431 beyond.
         headers: Field lines in a head; 431 beyond.
@@ -33,6 +34,7 @@ class ServerOptions:
     body_size: int | None = None
     keepalive_timeout: float = 75.0
     send_timeout: float = 60.0
+    unsent: int | None = None
     request_line: int = 8192
     header_size: int = 32768
     headers: int = 200

@@ -163,9 +163,10 @@ class Connection(RequestHandler):
         self._written += len(data)
         transport.write(data)
 
-    async def drained(self) -> None:
-        """Wait while the client is slow to read."""
+    async def drained(self, body: object = b"") -> None:
+        """Wait while the client is slow to read; `body` is what stays in memory meanwhile."""
         if self._paused:
+            self._note_unsent(body)
             await self._drain_helper()
 
     def close_write(self) -> None:
@@ -255,6 +256,7 @@ class Connection(RequestHandler):
         """Wake or cancel whatever waits for the client."""
         super().connection_lost(exc)
         self._acceptor.closed(self)
+        self._acceptor.unsent.end(self)
         if not self._lost.done():
             self._lost.set_result(None)
         for timer in (self._grace, self._head_timer, self._stall_timer):
@@ -288,6 +290,11 @@ class Connection(RequestHandler):
         """The client reads more slowly than we send."""
         super().pause_writing()
         self._watch_flush()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        super().resume_writing()
+        self._acceptor.unsent.end(self)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -385,10 +392,16 @@ class Connection(RequestHandler):
             transport.write(head + body)
         if transport.get_write_buffer_size():
             self._watch_flush()
+            self._note_unsent(body)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._head_timer is not None:
             self.watch_head()
         return True
+
+    def _note_unsent(self, body: object) -> None:
+        """Tell whoever bounds it what stays in memory, if the client is slow to read."""
+        if self._paused:
+            self._acceptor.unsent.begin(self, body)
 
     def _grant(self, seconds: float) -> None:
         """Give a client that has closed its side some time, and more as long as it takes bytes."""

@@ -349,3 +349,16 @@ class TestSeveralReaders:
             assert await everything(fast) == b"".join(pieces)
         with pytest.raises(BodyAborted, match=Reason.TOO_SLOW.explanation):
             await anext(slow)
+
+
+async def test_what_readers_hold_is_told() -> None:
+    """Of a whole body that is the very bytes that the store has got: they count once."""
+    outcome = Outcome()
+    reader = reading(Arriving([b"one", b"two", b"three"], None), outcome)
+    assert reader.held[1] == 0
+    await anext(reader)
+    assert reader.held[1] == 3
+    async for _ in reader:
+        pass
+    assert reader.held[0] is outcome.landed[0]
+    assert reader.held[1] == len(b"onetwothree")
