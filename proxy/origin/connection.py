@@ -78,7 +78,10 @@ class Connection:
             if untouched and _is_broken(failure):
                 raise StaleConnectionError(str(error)) from error
             raise failure from error
-        return self._checked(message)
+        head = self._checked(message)
+        if not head.persistent:
+            self.spoil()
+        return head
 
     def _checked(self, message: RawResponseMessage) -> Head:
         head = check_head(

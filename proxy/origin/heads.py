@@ -32,6 +32,7 @@ _FOREIGN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n|
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _BODILESS = frozenset({204, 304})
 _SUPPORTED_VERSIONS = frozenset({(1, 0), (1, 1)})
+_NO_CONTENT = 204
 _FIRST_STATUS = 100
 _FIRST_FINAL = 200
 _EXCERPT = 40
@@ -78,7 +79,8 @@ def parse_head(raw: bytes, *, head_only: bool, max_fields: int) -> Head:
     headers: Headers = CIMultiDict(fields)
     code, modern = int(status), minor == "1"
     length = _body_length(code, headers, modern=modern, head_only=head_only)
-    return Head(code, reason, headers, length, _persistent(headers, modern=modern))
+    persistent = _persistent(headers, modern=modern) and not _announces_content(code, headers)
+    return Head(code, reason, headers, length, persistent)
 
 
 def check_raw_head(raw: bytes | bytearray, start: int = 0) -> None:
@@ -119,6 +121,7 @@ def check_head(
     if not all(map(_NAME.fullmatch, headers)):  # such as with white space before the colon
         raise malformed("the name of a field is no token")
     length = _body_length(status, headers, modern=version == (1, 1), head_only=head_only)
+    persistent = persistent and not _announces_content(status, headers)
     return Head(status, reason, headers, length, persistent)
 
 
@@ -129,6 +132,16 @@ def _persistent(headers: Headers, *, modern: bool) -> bool:
     lines = headers.getall("Connection")
     options = {option.strip(" \t").lower() for line in lines for option in line.split(",")}
     return "close" not in options and (modern or "keep-alive" in options)
+
+
+def _announces_content(status: int, headers: Headers) -> bool:
+    """Whether a 204, which has none, says otherwise (RFC 9110 §8.6, RFC 9112 §6.1).
+
+    What it announces may come yet: not before somebody else's answer on the same connection.
+    """
+    if status != _NO_CONTENT:
+        return False
+    return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
 
 
 def _fault(text: str) -> str:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from proxy.origin.errors import OriginError
-from proxy.origin.heads import Head, check_head, check_raw_head
+from proxy.origin.heads import Head, check_head, check_raw_head, parse_head
 from proxy.rfc9111.reasons import Reason
 
 
@@ -77,6 +77,26 @@ def test_a_head_that_two_readers_could_read_differently_is_refused(
         checked(*fields, **changes)
     assert raised.value.reason is Reason.ORIGIN_MALFORMED
     assert raised.value.status == 502
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "persistent"),
+    [
+        (204, (), True),
+        (204, ((b"Content-Length", b"0"),), True),
+        (204, (FIVE,), False),
+        (204, (CHUNKED,), False),
+        (304, (FIVE,), True),
+    ],
+)
+def test_no_content_that_announces_some(
+    status: int, fields: tuple[tuple[bytes, bytes], ...], *, persistent: bool
+) -> None:
+    """It may come yet, before the next answer on the connection."""
+    assert checked(*fields, status=status).persistent is persistent
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    raw = b"HTTP/1.1 %d No Content\r\n%b\r\n" % (status, lines)
+    assert parse_head(raw, head_only=False, max_fields=9).persistent is persistent
 
 
 def test_fields_keep_order_case_repeats_and_bytes() -> None:

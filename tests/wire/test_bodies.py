@@ -180,9 +180,12 @@ class TestBodiless:
             assert (answer.get(b"Content-Length"), answer.body) == (b"0", b"")
             await self.reused(chain, client)
 
-    async def test_a_body_behind_a_204_is_nobodys_answer(self, through: Through) -> None:
+    @pytest.mark.parametrize("at_once", [b"bad", b""], ids=["with it", "yet to come"])
+    async def test_a_body_behind_a_204_is_nobodys_answer(
+        self, through: Through, at_once: bytes
+    ) -> None:
         chain = await through(
-            answering(b"HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\nbad", reply(b"next"))
+            answering(b"HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n" + at_once, reply(b"next"))
         )
         async with await chain.connect() as client:
             answer = await client.ask(request())
