@@ -57,9 +57,11 @@ def _summary(explanation: Explanation) -> str:
         return "Would be answered 421: the host is not one of allowed_hosts."
     verb = "Would be" if explanation.mode is Mode.SIMULATE else "Was"
     summary = f"{verb} {_DONE[reuse.outcome]}. {_reason(reuse.why)}"
-    storing = explanation.storing
+    storing, answer = explanation.storing, explanation.answer
     if reuse.outcome is Outcome.MISS and storing.stored is False and storing.why is not None:
         summary += f" The answer is not stored: {_reason(storing.why)}"
+    elif answer is not None and answer.detail is not None and answer.detail != reuse.why:
+        summary += f" Then answered {answer.status}: {_reason(answer.detail)}"
     elif _was_purged(explanation):
         summary += " It was stored, and purged since."
     return summary

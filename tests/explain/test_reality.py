@@ -299,6 +299,7 @@ async def test_a_past_request_is_told_as_its_client_got_it(name: str) -> None:
         assert told.answer is not None
         assert told.answer.cache_status == answer.cache_status
         assert told.answer.status == answer.status
+        assert f"[{detail_of(case)}]" in told.summary
         check_storing(case, told, answer)
 
 
