@@ -45,12 +45,12 @@ def base_url() -> Iterator[str]:
     thread = Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result(5)
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
         yield f"http://127.0.0.1:{server.ports[0]}"
     finally:
-        asyncio.run_coroutine_threadsafe(server.close(), loop).result(5)
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        thread.join(30)
         loop.close()
 
 
@@ -66,7 +66,7 @@ def test_what_it_says_is_so(case: Any, base_url: str) -> None:
         base_url=base_url,
         headers={"Authorization": f"Bearer {ADMIN}"},
         checks=CHECKED,
-        timeout=5,
+        timeout=30,
     )
 
 
