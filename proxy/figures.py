@@ -87,7 +87,7 @@ def origins(asked: Origins) -> tuple[admin.OriginGroupStats, ...]:
             overloaded=group.admission.refused,
             retries=group.retries,
             retry_budget=group.budget.tokens,
-            origins=tuple(admin.OriginStats(**asdict(one)) for one in asked.status(name)),
+            origins=tuple(asked.status(name)),
         )
         for name, group in asked.groups.items()
     )

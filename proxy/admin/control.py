@@ -10,6 +10,7 @@ from typing import Protocol
 
 from proxy.admin.figures import BusyUrl, PastPurge, Rates, Totals
 from proxy.explain import Explanation, Mode, Tier
+from proxy.origin import MemberStatus
 from proxy.rfc9111.messages import Request
 from proxy.settings import Change
 
@@ -217,34 +218,6 @@ class LogStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OriginStats:
-    """One origin as this process sees it.
-
-    Attributes:
-        url: Where it is.
-        state: `up`, `down`, `half_open`, `slow_start`, or `draining` (it left the configuration).
-        since: Seconds for which it has been in this state.
-        cause: What brought it about; "" at first.
-        backup: It is asked only while no other may be.
-        in_flight: Requests under way.
-        requests: In all; health checks do not count.
-        failures: Those of them that failed by its fault.
-        last_failure: What the last of these met; "" for none.
-    """
-
-    url: str
-    state: str
-    since: float
-    cause: str
-    weight: int
-    backup: bool
-    in_flight: int
-    requests: int
-    failures: int
-    last_failure: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OriginGroupStats:
     """The origins that answer the same requests, as this process sees them.
 
@@ -267,7 +240,7 @@ class OriginGroupStats:
     overloaded: int
     retries: int
     retry_budget: float
-    origins: tuple[OriginStats, ...]
+    origins: tuple[MemberStatus, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,17 @@ from proxy.rfc9111.reasons import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStatus:
-    """An origin at one moment; see Member and Breaker.
+    """An origin at one moment, as this process sees it; see Member and Breaker.
 
     Attributes:
-        state: Of its breaker; `draining` once it has left its group.
+        state: `up`, `down`, `half_open`, `slow_start`, or `draining`: it has left its group.
         since: Seconds for which it has been in this state.
+        cause: What brought it about; "" at first.
+        backup: It is asked only while no other may be.
+        in_flight: Requests under way.
+        requests: In all; health checks do not count.
+        failures: Those of them that failed by its fault.
+        last_failure: What the last of these met; "" for none.
     """
 
     url: str

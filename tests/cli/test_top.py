@@ -12,7 +12,6 @@ from proxy.admin import (
     LogStats,
     NodeStats,
     OriginGroupStats,
-    OriginStats,
     PastPurge,
     RouteTotals,
     Stats,
@@ -21,6 +20,7 @@ from proxy.admin import (
 )
 from proxy.admin.figures import rates
 from proxy.cli.console import out
+from proxy.origin import MemberStatus
 from tests.cli.warmfront import warmfront
 from tests.client.fake_admin import FakeAdmin, Reply
 
@@ -33,7 +33,7 @@ TOTALS = Totals(
     durations={"hit": Durations((0.0005, 1.0), (9, 0, 0)), "origin": Durations((1.0,), (0, 4))},
     routes={"[list]": RouteTotals(2000, 1500)},
 )
-ORIGIN = OriginStats(
+ORIGIN = MemberStatus(
     url="http://api:8000",
     state="down",
     since=3.0,
