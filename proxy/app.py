@@ -310,8 +310,8 @@ class App:
             emit=self._emit,
         )
 
-    async def _respond(self, incoming: Incoming) -> Outgoing:
-        return await self._current().respond(incoming)
+    def _respond(self, incoming: Incoming) -> Awaitable[Outgoing]:
+        return self._current().respond(incoming)
 
     def _current(self) -> Gateway:
         assert self._gateway is not None  # noqa: S101 - the listener starts last

@@ -179,10 +179,12 @@ class Coalescing:
         untouched = self._flights.is_untouched(found.entry.response, exchange.key.url)
         return found if untouched else None
 
-    async def _ask_alone(self, exchange: Exchange, found: Found | None, reason: Reason) -> Answer:
+    def _ask_alone(
+        self, exchange: Exchange, found: Found | None, reason: Reason
+    ) -> Awaitable[Answer]:
         if found is None:
-            return await self._asking.fetch(exchange, reason)
-        return await self._asking.revalidate(exchange, found, reason)
+            return self._asking.fetch(exchange, reason)
+        return self._asking.revalidate(exchange, found, reason)
 
 
 def _answers(request: Request, stored: StoredResponse, policy: Policy, now: float) -> bool:

@@ -36,6 +36,8 @@ _INSEPARABLE = frozenset(
 )
 """Without one of these the rest of the response would mean something else."""
 
+_REQUEST_FIELDS = frozenset({"Cache-Control", "Pragma"})
+
 _REMEMBERED_LENGTH = 256
 """Longer values are parsed anew each time, so that nobody fills memory with odd ones."""
 
@@ -151,6 +153,8 @@ def surrogate_control(headers: Headers) -> SurrogateControl | None:
 
 def request_directives(headers: Headers) -> RequestDirectives:
     """The directives of a request; Pragma stands in where there is no Cache-Control (§5.4)."""
+    if headers.keys().isdisjoint(_REQUEST_FIELDS):
+        return NOTHING_ASKED
     value = field_value(headers, "Cache-Control")
     if value is not None:
         return _parse_request(value)

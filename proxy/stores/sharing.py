@@ -31,7 +31,13 @@ def shared(response: StoredResponse) -> StoredResponse:
     return response.with_changes(
         reason=shared_text(response.reason),
         headers=Headers(
-            [(_name(name), shared_text(value)) for name, value in response.headers.items()]
+            [
+                (
+                    _usual_name(name) if len(name) <= _LONGEST else name,
+                    _usual_text(value) if len(value) <= _LONGEST else value,
+                )
+                for name, value in response.headers.items()
+            ]
         ),
         variant=shared_variant(response.variant),
         tags=tuple(map(shared_text, response.tags)),
@@ -53,10 +59,6 @@ def shared_variant(variant: VariantKey) -> VariantKey:
     """An equal variant that is shared, unless it is long."""
     size = sum([len(value or "") for _, value in variant])
     return _usual_variant(variant) if size <= _LONGEST else variant
-
-
-def _name(name: str) -> str:
-    return _usual_name(name) if len(name) <= _LONGEST else name
 
 
 def _name_of(raw: bytes) -> str:
