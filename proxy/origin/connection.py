@@ -79,7 +79,7 @@ class Connection:
                 raise StaleConnectionError(str(error)) from error
             raise failure from error
         head = self._checked(message)
-        if not head.persistent:
+        if head.hollow or not head.persistent:
             self.spoil()
         return head
 

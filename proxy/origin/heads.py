@@ -45,6 +45,8 @@ class Head(NamedTuple):
         headers: As received, framing and hop-by-hop fields included.
         length: Bytes of body to come; None when only its end will tell.
         persistent: The connection outlives this message (RFC 9112 §9.3).
+        hollow: It tells of content that does not follow, as to HEAD and in a 304; from an origin
+            that is wrong about that, it follows all the same, perhaps a moment later.
     """
 
     status: int
@@ -52,6 +54,7 @@ class Head(NamedTuple):
     headers: Headers
     length: int | None
     persistent: bool
+    hollow: bool = False
 
     @property
     def interim(self) -> bool:
@@ -79,8 +82,8 @@ def parse_head(raw: bytes, *, head_only: bool, max_fields: int) -> Head:
     headers: Headers = CIMultiDict(fields)
     code, modern = int(status), minor == "1"
     length = _body_length(code, headers, modern=modern, head_only=head_only)
-    persistent = _persistent(headers, modern=modern) and not _announces_content(code, headers)
-    return Head(code, reason, headers, length, persistent)
+    persistent = _persistent(headers, modern=modern)
+    return _with_doubts(Head(code, reason, headers, length, persistent))
 
 
 def check_raw_head(raw: bytes | bytearray, start: int = 0) -> None:
@@ -121,8 +124,7 @@ def check_head(
     if not all(map(_NAME.fullmatch, headers)):  # such as with white space before the colon
         raise malformed("the name of a field is no token")
     length = _body_length(status, headers, modern=version == (1, 1), head_only=head_only)
-    persistent = persistent and not _announces_content(status, headers)
-    return Head(status, reason, headers, length, persistent)
+    return _with_doubts(Head(status, reason, headers, length, persistent))
 
 
 def _persistent(headers: Headers, *, modern: bool) -> bool:
@@ -134,14 +136,17 @@ def _persistent(headers: Headers, *, modern: bool) -> bool:
     return "close" not in options and (modern or "keep-alive" in options)
 
 
-def _announces_content(status: int, headers: Headers) -> bool:
-    """Whether a 204, which has none, says otherwise (RFC 9110 §8.6, RFC 9112 §6.1).
+def _with_doubts(head: Head) -> Head:
+    """The same, and what is to be held of a message without content that tells of some.
 
-    What it announces may come yet: not before somebody else's answer on the same connection.
+    A 204 must not do so (RFC 9110 §8.6, RFC 9112 §6.1): whoever sends one may send the content too.
     """
-    if status != _NO_CONTENT:
-        return False
-    return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
+    if head.length != 0:
+        return head
+    announced = head.headers.get("Content-Length", "0") != "0"
+    if not (announced or "Transfer-Encoding" in head.headers):
+        return head
+    return head._replace(hollow=True, persistent=head.persistent and head.status != _NO_CONTENT)
 
 
 def _fault(text: str) -> str:

@@ -239,7 +239,8 @@ class LeanConnection(asyncio.Protocol):
             )
         )
         if whole is not None:
-            self._release(reusable=head.persistent and len(content) == length)
+            reusable = head.persistent and len(content) == length
+            self._release(reusable=reusable, suspect=head.hollow)
             return
         self._body = weakref.ref(body, self._forgotten)
         self._left = length
@@ -285,14 +286,14 @@ class LeanConnection(asyncio.Protocol):
         self.taken()
         self._release(reusable=reusable)
 
-    def _release(self, *, reusable: bool) -> None:
-        """The exchange is over."""
+    def _release(self, *, reusable: bool, suspect: bool = False) -> None:
+        """The exchange is over; where that is `suspect`, more of it may come."""
         if reusable:
             self.idle_since = self._loop.time()
         else:
             self.closed = True
             self._transport.abort()
-        self._pool.take_back(self, reusable=reusable)
+        self._pool.take_back(self, reusable=reusable, suspect=suspect)
 
     def _break(self, error: OriginError) -> None:
         """The connection ends, and with it the exchange, if there is one."""

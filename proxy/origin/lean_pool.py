@@ -16,6 +16,12 @@ from proxy.rfc9111.reasons import Reason
 
 _CLOSE_TIME: Final = 1.0
 
+_REST: Final = 1.0
+"""Seconds without a byte after which nothing more is expected of an exchange."""
+
+_MOST_RESTING: Final = 16
+"""Connections that rest at a time; others are closed instead."""
+
 
 class LeanPool:
     """Keeps connections for reuse, the last one used first. Must be made while a loop runs.
@@ -38,6 +44,7 @@ class LeanPool:
         self._loop = asyncio.get_running_loop()
         self._idle: deque[LeanConnection] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._resting = 0
         self._open: set[LeanConnection] = set()
         self._closed = False
         self._emptied = asyncio.Event()
@@ -106,13 +113,35 @@ class LeanPool:
         if self._closed:
             raise OriginError(Reason.ORIGIN_UNREACHABLE, "the client is closed")
 
-    def take_back(self, connection: LeanConnection, *, reusable: bool) -> None:
-        """The exchange on `connection` is over; it is kept if it may be reused."""
-        if reusable:
-            self._idle.append(connection)
-            if self._sweeper is None:
-                self._sweep_at(self._loop.time() + self.options.keepalive)
+    def take_back(
+        self, connection: LeanConnection, *, reusable: bool, suspect: bool = False
+    ) -> None:
+        """The exchange on `connection` is over; it is kept if it may be reused.
+
+        Args:
+            connection: It has nothing to do any more.
+            reusable: It may be asked again.
+            suspect: Not before some time has shown that nothing more comes of this exchange.
+        """
+        if reusable and not suspect:
+            self._keep(connection)
+        elif reusable and self._resting < _MOST_RESTING:
+            self._resting += 1
+            self._loop.call_later(_REST, self._rested, connection)
+        elif reusable:
+            connection.drop()
         self._slots.give_back()
+
+    def _keep(self, connection: LeanConnection) -> None:
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweep_at(self._loop.time() + self.options.keepalive)
+
+    def _rested(self, connection: LeanConnection) -> None:
+        """Nothing has come, or that has closed it."""
+        self._resting -= 1
+        if not connection.closed:
+            self._keep(connection)
 
     def lost(self, connection: LeanConnection) -> None:
         """A connection is no more."""

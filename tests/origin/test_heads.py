@@ -80,23 +80,37 @@ def test_a_head_that_two_readers_could_read_differently_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("status", "fields", "persistent"),
+    ("status", "head_only", "fields", "persistent", "hollow"),
     [
-        (204, (), True),
-        (204, ((b"Content-Length", b"0"),), True),
-        (204, (FIVE,), False),
-        (204, (CHUNKED,), False),
-        (304, (FIVE,), True),
+        (204, False, (), True, False),
+        (204, False, ((b"Content-Length", b"0"),), True, False),
+        (204, False, (FIVE,), False, True),
+        (204, False, (CHUNKED,), False, True),
+        (304, False, (), True, False),
+        (304, False, (FIVE,), True, True),
+        (200, True, (FIVE,), True, True),
+        (200, True, (CHUNKED,), True, True),
+        (200, True, (), True, False),
+        (200, False, (FIVE,), True, False),
+        (200, False, ((b"Content-Length", b"0"),), True, False),
     ],
 )
-def test_no_content_that_announces_some(
-    status: int, fields: tuple[tuple[bytes, bytes], ...], *, persistent: bool
+def test_a_message_without_content_that_tells_of_some(
+    status: int,
+    fields: tuple[tuple[bytes, bytes], ...],
+    *,
+    head_only: bool,
+    persistent: bool,
+    hollow: bool,
 ) -> None:
     """It may come yet, before the next answer on the connection."""
-    assert checked(*fields, status=status).persistent is persistent
     lines = b"".join(b"%b: %b\r\n" % field for field in fields)
-    raw = b"HTTP/1.1 %d No Content\r\n%b\r\n" % (status, lines)
-    assert parse_head(raw, head_only=False, max_fields=9).persistent is persistent
+    raw = b"HTTP/1.1 %d Some\r\n%b\r\n" % (status, lines)
+    for head in (
+        checked(*fields, status=status, head_only=head_only),
+        parse_head(raw, head_only=head_only, max_fields=9),
+    ):
+        assert (head.persistent, head.hollow) == (persistent, hollow)
 
 
 def test_fields_keep_order_case_repeats_and_bytes() -> None:

@@ -1,5 +1,6 @@
 """Bodies and their framing: every byte passes, none is invented, and all agree where it ends."""
 
+import asyncio
 import gzip
 import random
 
@@ -140,6 +141,7 @@ class TestBodiless:
         [
             (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", b"1234"),
             (b"HEAD", CHUNKED_OK + b"\r\n", None),
+            (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"0"),
             (b"HEAD", b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\n", b"9"),
             (b"GET", b"HTTP/1.1 204 No Content\r\n\r\n", None),
             (b"DELETE", b"HTTP/1.1 204 No Content\r\nETag: x\r\n\r\n", None),
@@ -148,8 +150,14 @@ class TestBodiless:
         ],
     )
     async def test_framing_and_reuse(
-        self, through: Through, method: bytes, answer: bytes, length: bytes | None
+        self,
+        through: Through,
+        method: bytes,
+        answer: bytes,
+        length: bytes | None,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr("proxy.origin.lean_pool._REST", 0.0)
         chain = await through(answering(answer, reply(b"next")))
         async with await chain.connect() as client:
             got = await client.ask(
@@ -159,6 +167,30 @@ class TestBodiless:
             assert got.get(b"Content-Length") == length
             assert got.get(b"Transfer-Encoding") is None
             await self.reused(chain, client)
+
+    @pytest.mark.parametrize("method", [b"HEAD", b"GET"])
+    async def test_a_body_that_should_not_come_is_nobody_s_answer(
+        self, through: Through, method: bytes
+    ) -> None:
+        """Many origins send head and body apart, and some the body to HEAD, or with a 304, too."""
+        status = b"200 OK" if method == b"HEAD" else b"304 Not Modified"
+        poison = reply(b"poison", FRESH)
+        head = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (status, len(poison))
+
+        async def script(wire: Wire) -> None:
+            await wire.request()
+            if len(wire.origin.requests) > 1:
+                await wire.send(reply(b"next"))
+                return
+            await wire.send(head)
+            await asyncio.sleep(0.05)
+            await wire.send(poison)
+
+        chain = await through(script)
+        async with await chain.connect() as client:
+            line = request(method + b" / HTTP/1.1", b'If-None-Match: "a"')
+            await client.ask(line, method.decode())
+            await self.reused(chain, client, connections=2)
 
     async def test_from_the_store(self, through: Through) -> None:
         chain = await through(
