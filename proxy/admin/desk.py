@@ -39,9 +39,7 @@ class Desk:
         """Carry out an order and note who gave it; raises LogUnreachable."""
         who = caller.name if caller else "nobody"
         _logger.info("%s purges %s", who, summary(order))
-        receipt = await self.control.purge(order, wait=self.options.wait if wait is None else wait)
-        _logger.info("Purge %d: %d of %d", receipt.seq, receipt.acked, receipt.nodes)
-        return receipt
+        return await self.control.purge(order, wait=self.options.wait if wait is None else wait)
 
     async def purge_exactly(
         self, wanted: Wanted, caller: Caller | None, wait: float | None = None
@@ -78,13 +76,14 @@ def ensure_order(order: PurgeOrder) -> None:
 
 def summary(order: PurgeOrder) -> str:
     """An order for the log: how many of what, never which."""
+    urls = {url.partition("://")[2] for url in order.urls}  # each stands there in two schemes
     counts = (
-        f"{len(found)} {name}"
-        for name, found in (
-            ("tags", order.tags),
-            ("urls", order.urls),
-            ("prefixes", order.prefixes),
-            ("hosts", order.hosts),
+        f"1 {one}" if len(found) == 1 else f"{len(found)} {many}"
+        for one, many, found in (
+            ("tag", "tags", order.tags),
+            ("URL", "URLs", urls),
+            ("prefix", "prefixes", order.prefixes),
+            ("host", "hosts", order.hosts),
         )
         if found
     )
