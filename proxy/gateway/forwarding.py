@@ -14,6 +14,7 @@ from multidict import istr
 from proxy.exchange import Incoming, Outgoing
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Headers, Request
+from proxy.tags import TAG_FIELDS
 
 PSEUDONYM = "warmfront"
 """Our name in Via and Cache-Status."""
@@ -35,11 +36,17 @@ _HOP_BY_HOP = tuple(
         ),
     )
 )
-_NEVER_CONNECTION_LISTED = frozenset({"host", "content-length", "via", "cache-control"})
+_NEVER_CONNECTION_LISTED = frozenset(
+    {
+        *("host", "content-length", "via"),
+        *("cache-control", "cdn-cache-control", "surrogate-control", "pragma", "expires", "age"),
+        *("vary", "set-cookie", "content-range", "cache-groups", *map(str.lower, TAG_FIELDS)),
+    }
+)
 """Fields that a sender cannot make us drop by listing them in Connection.
 
-Host and Content-Length are ours to rewrite. Dropping Cache-Control would turn a response that
-forbids storing into one that does not.
+The first are ours to rewrite. Without the others a response could be stored that must not be, for
+longer, for others than it is meant for, or where no purge reaches it.
 """
 
 

@@ -58,8 +58,15 @@ def sent(message: Incoming, options: ForwardingOptions = PLAIN) -> list[tuple[st
             id="9110-7.6.1-several Connection lines",
         ),
         pytest.param(
-            [("Connection", "Host, Content-Length, Cache-Control"), ("Cache-Control", "private")],
-            [("Cache-Control", "private")],
+            [
+                ("Connection", "Host, Content-Length, Cache-Control, vary, Cache-Tag, Set-Cookie"),
+                *(("Cache-Control", "private"), ("Vary", "Cookie"), ("Cache-Tag", "a")),
+                ("Set-Cookie", "b=c"),
+            ],
+            [
+                *(("Cache-Control", "private"), ("Vary", "Cookie"), ("Cache-Tag", "a")),
+                ("Set-Cookie", "b=c"),
+            ],
             id="9110-7.6.1-Connection cannot drop what decides",
         ),
         pytest.param(
