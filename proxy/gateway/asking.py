@@ -25,7 +25,7 @@ from proxy.gateway.steps import Answer, Exchange, Fetched, Found
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError
 from proxy.purging import PurgeLog, Softened, Valid, scopes_of
-from proxy.rfc9111 import ranges, reuse, storing, validation
+from proxy.rfc9111 import parts, ranges, reuse, storing, validation
 from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
@@ -83,7 +83,7 @@ class Asking:
     async def fetch_missing_part(self, exchange: Exchange, found: Found) -> Answer:
         """A part is stored, not the one wanted: ask for what is missing, or for the lot (§3.3)."""
         reason = Reason.RANGE_NOT_HELD
-        completion = ranges.completion_range(found.entry.response)
+        completion = parts.completion_range(found.entry.response)
         request = exchange.request
         if completion is None or request.method != "GET" or "Range" in request.headers:
             return await self.fetch(exchange, reason)

@@ -10,7 +10,7 @@ from proxy.exchange import BodyAborted
 from proxy.gateway.filling import Filling
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.origin import OriginResponse
-from proxy.rfc9111 import groups, ranges, storing, validation
+from proxy.rfc9111 import groups, parts, storing, validation
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
@@ -158,20 +158,20 @@ class Landing:
 
         None where the part makes no sense.
         """
-        part = ranges.part_of_body(announced, len(body), fetched.response.headers)
+        part = parts.part_of_body(announced, len(body), fetched.response.headers)
         if part is None:
             return None
         for entry in held:
             if entry.response.variant != stored.variant:
                 continue
-            joined = ranges.combine(entry.response, entry.body, part, stored.headers, body)
+            joined = parts.combine(entry.response, entry.body, part, stored.headers, body)
             if joined is not None and len(joined[1]) <= self._max_object_size:
                 part, body = joined
                 # A 206 to If-Range leaves out what the client has (RFC 9110 §15.3.7).
                 headers = validation.updated_headers(entry.response.headers, stored.headers)
                 stored = stored.with_changes(headers=headers)
                 break
-        return Entry(ranges.with_part(stored, part, len(body)), body)
+        return Entry(parts.with_part(stored, part, len(body)), body)
 
     def _not_landed(self, exchange: Exchange, reason: Reason) -> None:
         too_large = reason is Reason.TOO_LARGE  # for the next one, too

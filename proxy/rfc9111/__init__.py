@@ -16,7 +16,9 @@ durations are seconds, header text is latin-1: one character is one byte of the 
     validation     conditional requests and freshening (§4.3, §3.2)
     invalidation   what an unsafe request makes invalid (§4.4)
     preconditions  the client's own conditions (RFC 9110 §13)
-    ranges         byte ranges, 206 and combining (RFC 9110 §14, §3.3, §3.4)
+    validators     what tells two representations apart (RFC 9110 §8.8.1, §8.8.2)
+    parts          what a 206 brought, what it lacks, two made one (§3.3, §3.4)
+    ranges         byte ranges, and what answers them (RFC 9110 §14)
     cache_status   the Cache-Status field (RFC 9211)
     groups         Cache-Groups (RFC 9875)
 """

@@ -1,7 +1,7 @@
-"""Byte ranges: what of a stored response answers a Range (RFC 9110 §14; RFC 9111 §3.3, §3.4).
+"""Byte ranges: what of a stored response answers a Range (RFC 9110 §14).
 
-Positions count from 0, and both ends are included, as on the wire. Below, §3.3 and §3.4 are of
-RFC 9111, all others of RFC 9110.
+Positions count from 0, and both ends are included, as on the wire. What parts are kept, and how
+two become one, is in `parts`.
 
     Range          stored whole                         stored part
     none, ignored  Whole                                NotHeld
@@ -21,24 +21,14 @@ from typing import TypeAlias, assert_never
 from proxy.rfc9111.dates import parse_http_date
 from proxy.rfc9111.etags import strong_match
 from proxy.rfc9111.messages import Headers, Request, field_value
+from proxy.rfc9111.parts import content_range, position, undescribed
 from proxy.rfc9111.stored import ByteRange, StoredResponse
+from proxy.rfc9111.validators import strong_last_modified
 
 MAX_RANGES = 16
 """More ranges than this in one request are ignored; real clients ask for one to a handful."""
 
-STRONG_DATE_GAP = 60.0
-"""Seconds by which Last-Modified must precede Date to be a strong validator (§8.8.2.2).
-
-One second is enough where both come from the same clock. An application often takes the former
-from a database on another machine, so leave room for clocks that disagree.
-"""
-
-_FAR = 10**18
-"""Stands for every larger position: no body reaches it, and it costs nothing to compute with."""
-
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)", re.IGNORECASE | re.ASCII)
-
 _OF_THE_CONTENT = frozenset(
     {
         "content-disposition",
@@ -55,9 +45,6 @@ _OF_THE_CONTENT = frozenset(
         "digest",
     }
 )
-_OF_THIS_CONTENT = ("Content-Range", "Content-Digest", "Content-MD5")
-"""What describes the bytes of one message, be they the whole or a part (RFC 9530 §2)."""
-
 _OF_ITS_CACHING = frozenset({"cache-control", "expires", "pragma", "surrogate-control"})
 
 
@@ -130,29 +117,12 @@ def _parse_spec(member: str) -> RangeSpec | None:
     if found is None or member == "-":
         return None
     if not found[1]:
-        return SuffixRange(_position(found[2]))
-    first = _position(found[1])
+        return SuffixRange(position(found[2]))
+    first = position(found[1])
     if not found[2]:
         return IntRange(first, None)
-    last = _position(found[2])
+    last = position(found[2])
     return IntRange(first, last) if first <= last else None
-
-
-def _position(digits: str) -> int:
-    """`digits` as a number, never more than _FAR: `int()` refuses thousands of digits."""
-    significant = digits.lstrip("0")
-    return int(significant or "0") if len(significant) <= len(str(_FAR)) - 1 else _FAR
-
-
-def parse_content_range(value: str) -> ByteRange | None:
-    """The part a 206 holds; None where it is invalid, or its complete length unknown (§14.4)."""
-    found = _CONTENT_RANGE.fullmatch(value)
-    if found is None:
-        return None
-    first, last, complete_length = map(_position, found.groups())
-    if not first <= last < complete_length:
-        return None
-    return ByteRange(first, last, complete_length)
 
 
 def if_range_holds(request_headers: Headers, stored_headers: Headers, *, now: float) -> bool:
@@ -166,19 +136,8 @@ def if_range_holds(request_headers: Headers, stored_headers: Headers, *, now: fl
     etag = field_value(stored_headers, "ETag")
     if etag is not None and strong_match(wanted, etag):
         return True
-    modified = _strong_last_modified(stored_headers, now=now)
+    modified = strong_last_modified(stored_headers, now=now)
     return modified is not None and parse_http_date(wanted, now=now) == modified
-
-
-def _strong_last_modified(headers: Headers, *, now: float) -> float | None:
-    """Last-Modified in seconds, where it is a strong validator (§8.8.2.2)."""
-    value, sent = field_value(headers, "Last-Modified"), field_value(headers, "Date")
-    if value is None or sent is None:
-        return None
-    modified, date = parse_http_date(value, now=now), parse_http_date(sent, now=now)
-    if modified is None or date is None or date - modified < STRONG_DATE_GAP:
-        return None
-    return modified
 
 
 def select(
@@ -230,11 +189,7 @@ def _held(stored: StoredResponse, held_length: int) -> ByteRange | None:
     part = stored.part
     if part is None:
         return ByteRange(0, held_length - 1, held_length)
-    return part if held_length == _size(part) else None
-
-
-def _size(part: ByteRange) -> int:
-    return part.last - part.first + 1
+    return part if held_length == part.size else None
 
 
 def _resolve(spec: RangeSpec, length: int) -> tuple[int, int] | None:
@@ -282,20 +237,13 @@ def partial_headers(headers: Headers, selection: Parts, boundary: str, length: i
         boundary: Between several parts; unused for one.
         length: Bytes of the 206's content.
     """
-    partial = _undescribed(headers)
+    partial = undescribed(headers)
     partial["Content-Length"] = str(length)
     if len(selection.parts) == 1:
-        partial["Content-Range"] = _content_range(selection.parts[0], selection.complete_length)
+        partial["Content-Range"] = content_range(selection.parts[0], selection.complete_length)
     else:
         partial["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
     return partial
-
-
-def _undescribed(headers: Headers) -> Headers:
-    left = headers.copy()
-    for name in _OF_THIS_CONTENT:
-        left.popall(name, None)
-    return left
 
 
 def unsatisfiable_headers(headers: Headers, selection: Unsatisfiable) -> Headers:
@@ -315,10 +263,6 @@ def unsatisfiable_headers(headers: Headers, selection: Unsatisfiable) -> Headers
     return kept
 
 
-def _content_range(part: tuple[int, int], complete_length: int) -> str:
-    return f"bytes {part[0]}-{part[1]}/{complete_length}"
-
-
 def multipart_body(
     headers: Headers, body: bytes, offset: int, selection: Parts, boundary: str
 ) -> bytes:
@@ -335,117 +279,8 @@ def multipart_body(
     described = "" if media_type is None else f"Content-Type: {media_type}\r\n"
     pieces: list[bytes] = []
     for first, last in selection.parts:
-        content_range = _content_range((first, last), selection.complete_length)
-        head = f"--{boundary}\r\n{described}Content-Range: {content_range}\r\n\r\n"
+        named = content_range((first, last), selection.complete_length)
+        head = f"--{boundary}\r\n{described}Content-Range: {named}\r\n\r\n"
         pieces += (head.encode("latin-1"), body[first - offset : last + 1 - offset], b"\r\n")
     pieces.append(f"--{boundary}--\r\n".encode("latin-1"))
     return b"".join(pieces)
-
-
-def part_of_body(part: ByteRange, length: int, headers: Headers) -> ByteRange | None:
-    """Which bytes a complete 206 really brought; None where no sense can be made of it.
-
-    A body shorter than its Content-Range may have been cut where the connection's end was its
-    only framing: it holds the first of the announced bytes (§3.3). Where Content-Length frames it
-    as it is, the origin has miscounted: the bytes are what it meant, they start where it says, and
-    what it announced to reach the end of the representation does end there.
-
-    Args:
-        part: From Content-Range.
-        length: Bytes of the body.
-        headers: Of the 206.
-    """
-    if length == _size(part):
-        return part
-    if not 0 < length < _size(part):
-        return None
-    last = part.first + length - 1
-    miscounted = field_value(headers, "Content-Length") == str(length)
-    to_the_end = part.last == part.complete_length - 1
-    return ByteRange(
-        part.first, last, last + 1 if miscounted and to_the_end else part.complete_length
-    )
-
-
-def completion_range(stored: StoredResponse) -> tuple[str, str | None] | None:
-    """Range and If-Range that ask the origin for what a stored part lacks (§3.3).
-
-    None where nothing or both ends are missing. Without a strong validator there is no If-Range:
-    the answer may then be the whole, but another part cannot be combined with this one (§3.4).
-    """
-    part = stored.part
-    if part is None:
-        return None
-    validator = _strong_validator(stored.headers, now=stored.freshness.response_time)
-    if part.first == 0:
-        return f"bytes={part.last + 1}-", validator
-    if part.last == part.complete_length - 1:
-        return f"bytes=0-{part.first - 1}", validator
-    return None
-
-
-def _strong_validator(headers: Headers, *, now: float) -> str | None:
-    """The field value of the strong entity tag, else of a strong Last-Modified (§8.8.1)."""
-    etag = field_value(headers, "ETag")
-    if etag is not None:
-        return etag if strong_match(etag, etag) else None
-    if _strong_last_modified(headers, now=now) is None:
-        return None
-    return field_value(headers, "Last-Modified")
-
-
-def combine(
-    stored: StoredResponse,
-    stored_body: bytes,
-    incoming: ByteRange,
-    incoming_headers: Headers,
-    incoming_body: bytes,
-) -> tuple[ByteRange | None, bytes] | None:
-    """A stored part and a new one of the same representation as one (§3.4).
-
-    Returns:
-        The part now held (None when it is the whole) and its bytes; None where the two may not be
-        combined: no strong validator in common, a gap between them, lengths that are not what was
-        announced, or different bytes where they overlap.
-    """
-    part = stored.part
-    if part is None or part.complete_length != incoming.complete_length:
-        return None
-    if len(stored_body) != _size(part) or len(incoming_body) != _size(incoming):
-        return None
-    now = stored.freshness.response_time
-    validator = _strong_validator(stored.headers, now=now)
-    if validator is None or validator != _strong_validator(incoming_headers, now=now):
-        return None
-    joined = _join((part.first, stored_body), (incoming.first, incoming_body))
-    if joined is None:
-        return None
-    first, body = joined
-    if len(body) == part.complete_length:
-        return None, body
-    return ByteRange(first, first + len(body) - 1, part.complete_length), body
-
-
-def _join(one: tuple[int, bytes], other: tuple[int, bytes]) -> tuple[int, bytes] | None:
-    """Two runs of bytes, each with its first position, as one; None if they do not fit."""
-    (first, body), (later, rest) = sorted((one, other))
-    shared = first + len(body) - later
-    if shared < 0 or body[later - first : later - first + len(rest)] != rest[:shared]:
-        return None
-    return first, body + rest[shared:]
-
-
-def with_part(stored: StoredResponse, part: ByteRange | None, length: int) -> StoredResponse:
-    """`stored` as the head of a body that may be combined of several (§3.4).
-
-    Args:
-        stored: Its headers already updated from the 206 that was combined into it.
-        part: What `combine` returned: None for the whole representation, which is a 200.
-        length: Bytes of the combined body.
-    """
-    headers = _undescribed(stored.headers)
-    headers["Content-Length"] = str(length)
-    if part is None:
-        return stored.with_changes(status=200, reason="OK", headers=headers, part=None)
-    headers["Content-Range"] = _content_range((part.first, part.last), part.complete_length)
-    return stored.with_changes(headers=headers, part=part)

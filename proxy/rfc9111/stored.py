@@ -84,6 +84,11 @@ class ByteRange:
     last: int
     complete_length: int
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self.last - self.first + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResponse:

@@ -22,9 +22,9 @@ from proxy.rfc9111 import freshness as freshness_rules
 from proxy.rfc9111.directives import CacheControl, request_directives
 from proxy.rfc9111.keys import primary_key, uri_key, variant_key, vary_names
 from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.parts import parse_content_range
 from proxy.rfc9111.poisoning import LARGEST_KEY, is_unusual, unshareable
 from proxy.rfc9111.policy import Policy, SetCookie
-from proxy.rfc9111.ranges import parse_content_range
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import (
     ByteRange,
