@@ -61,6 +61,8 @@ class TestReadme:
                 assert isinstance(group, TyperGroup)
                 flags = {flag for option in group.commands[words[0]].params for flag in option.opts}
                 assert {word for word in words if word.startswith("-")} <= flags
+            case "python3" | "source":
+                assert words in (["-m", "venv", ".venv"], [".venv/bin/activate"])
             case "pip":
                 assert words == ["install", "."]
             case "export":
