@@ -12,6 +12,7 @@ origin and `asking` for all that comes of it. Whatever goes wrong in the store o
 background, the client still gets the origin's answer.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -250,6 +251,9 @@ class Gateway:
         except OriginError as error:
             await self._invalidator.suspect(exchange, error)
             return await self._asking.failed(exchange, error, reason)
+        except asyncio.CancelledError:
+            self._invalidator.suspect_cut(exchange)
+            raise
         if fetched.origin.tunnel is not None:
             return _tunnel(fetched.origin, reason)
         if reason is not Reason.METHOD:

@@ -78,16 +78,19 @@ class Invalidator:
             tags = self._purged_tags(exchange, Headers())
             await self._forget(exchange.request, uris, (), tags)
 
+    def suspect_cut(self, exchange: Exchange) -> None:
+        """The same for a request that was cut off by our own end: there is no time to wait."""
+        uris = invalidation.suspect_uris(exchange.request)
+        if uris:
+            tags = self._purged_tags(exchange, Headers())
+            scopes = self._scopes(exchange.request, uris, (), tags)
+            self._log.append_later(scopes, Mode.HARD)
+
     async def _forget(
         self, request: Request, uris: Sequence[str], names: Sequence[str], tags: Sequence[str]
     ) -> int | None:
         """Purge these; the purge's number, None where only this process could be told so far."""
-        origin = f"{request.scheme}://{request.authority}"
-        scopes = [
-            *map(url_scope, self._urls(uris)),
-            *(group_scope(origin, name) for name in names),
-            *map(tag_scope, tags),
-        ]
+        scopes = self._scopes(request, uris, names, tags)
         if not self._log.trusted:  # it is away: nobody should wait to learn so again
             self._log.append_later(scopes, Mode.HARD)
             return None
@@ -98,6 +101,16 @@ class Invalidator:
             self._log.append_later(scopes, Mode.HARD)
             return None
         return seq
+
+    def _scopes(
+        self, request: Request, uris: Sequence[str], names: Sequence[str], tags: Sequence[str]
+    ) -> list[str]:
+        origin = f"{request.scheme}://{request.authority}"
+        return [
+            *map(url_scope, self._urls(uris)),
+            *(group_scope(origin, name) for name in names),
+            *map(tag_scope, tags),
+        ]
 
     def _urls(self, uris: Sequence[str]) -> set[str]:
         """A URI may be stored under a different key on each route."""

@@ -211,6 +211,9 @@ class RedisPurgeLog:
         """See PurgeLog; from now on nothing is trusted."""
         tasks, self._tasks = self._tasks, []
         await end(tasks)
+        with contextlib.suppress(LogUnreachable, TimeoutError):
+            async with asyncio.timeout(self.timing.patience):
+                await self._append_what_waits()
         self._current_at = _NEVER
         with contextlib.suppress(LogUnreachable):
             await self._run(scripts.LEAVE, self.name)

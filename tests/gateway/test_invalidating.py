@@ -8,6 +8,7 @@ from proxy.events import PurgeIncomplete
 from proxy.purging import ALL, Mode
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import PathPattern, Route
+from proxy.stores import CacheKey
 from tests.apparatus import Reply, proxied
 
 FRESH = ("Cache-Control", "s-maxage=60")
@@ -112,6 +113,21 @@ class TestInvalidation:
             await front.get("/list")
             await front.ask("PUT", "/items/1", body=b"x")
             assert not (await front.get("/list")).hit
+
+    async def test_a_write_that_is_cut_off_when_the_proxy_ends_may_have_happened(self) -> None:
+        """Others go on with the same Redis, and must not answer with what was before it."""
+        async with proxied() as front:
+            reply = Reply(wait=asyncio.Event())
+            front.origin.will(cacheable(), reply)
+            await front.get()
+            before = front.log.state.position
+            writing = asyncio.create_task(front.ask("PUT", "/", body=b"new"))
+            await front.origin.asked(2)
+            await front.listener.drain(0.0)
+            assert front.log.state.position == before + 1
+            assert not await front.store.lookup(CacheKey("http://api.example/"))
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await writing
 
     async def test_a_route_s_tag_that_cannot_be_filled_is_told_and_the_url_goes(self) -> None:
         write = Route(

@@ -608,6 +608,14 @@ class TestLater:
         assert seen[0].scopes == ("tag:x",)
         assert log.state.position > before
 
+    async def test_it_is_told_before_the_end(self, server: RedisServer, join: Join) -> None:
+        one, two = await join(server.url), await join(server.url)
+        born = await settle(one)
+        two.append_later(["tag:x"], Mode.HARD)
+        await two.close()
+        await until(lambda: one.state.position > born, "it was told")
+        assert await one.judge(born, URL, ["tag:x"]) == Invalid()
+
     async def test_too_many_become_one_of_everything(
         self, server: RedisServer, join: Join, monkeypatch: pytest.MonkeyPatch
     ) -> None:
