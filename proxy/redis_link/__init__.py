@@ -1,7 +1,7 @@
 """The way to Redis, for whoever stores or tells something there.
 
 `options` says where it is (one URL for all modes), `client` sets redis-py up for it, `cluster`
-finds a key's node, `breaker` decides when to stop asking, `reads` has what is read at one moment
+finds a key's node, `breaker` decides when to stop asking, `batches` has what is sent at one moment
 share its way, `link` is what others use,
 `outcomes` names what comes of it, `scripts` runs Lua, `ending` lets go of tasks and clients.
 """

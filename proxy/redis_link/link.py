@@ -14,7 +14,7 @@ Rules:
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -26,8 +26,10 @@ from redis.exceptions import (
 
 from proxy.events import Emit, RedisChanged
 from proxy.histogram import Histogram
+from proxy.redis_link.batches import Batches
 from proxy.redis_link.breaker import Breaker
 from proxy.redis_link.client import Client, connect, node_name
+from proxy.redis_link.cluster import Word
 from proxy.redis_link.ending import end, shut
 from proxy.redis_link.options import Mode, RedisOptions
 from proxy.redis_link.outcomes import (
@@ -42,7 +44,7 @@ from proxy.redis_link.outcomes import (
     in_words,
     speaks_of_absence,
 )
-from proxy.redis_link.reads import Reads
+from proxy.redis_link.scripts import Script
 
 T = TypeVar("T")
 
@@ -86,7 +88,7 @@ class RedisLink:
         self._leaving: set[asyncio.Task[None]] = set()
         self._refusals = {a: Breaker(1, _REFUSAL_PAUSE, _REFUSAL_PAUSE_LIMIT) for a in Access}
         self._cause = ""
-        self._reads = Reads(self.run, lambda key: node_name(self._client, key))
+        self._batches = Batches(self.run, lambda key: node_name(self._client, key))
         self._on_up: list[Callable[[], None]] = []
 
     def on_up(self, callback: Callable[[], None]) -> None:
@@ -141,7 +143,31 @@ class RedisLink:
         Raises:
             LinkError: And nothing else for whatever is wrong with Redis.
         """
-        return await self._reads.ask(command, key)
+        return await self._batches.ask((command, key), key=key)
+
+    async def write(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        words: Sequence[Word],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the work goes on after it
+    ) -> Any:
+        """What a script returns that writes `keys`, which share a hash slot.
+
+        It shares its way with all that is written at the same moment with the same `timeout`, as
+        in `run`.
+
+        Raises:
+            LinkError: And nothing else for whatever is wrong with Redis.
+        """
+        return await self._batches.ask(
+            script.by_digest(keys, words),
+            key=keys[0],
+            access=Access.WRITE,
+            timeout=timeout,
+            in_full=script.in_full(keys, words),
+        )
 
     def together(self, keys: Iterable[str]) -> list[list[int]]:
         """Positions of keys that one script may take at once: of one hash slot in a cluster."""
@@ -164,7 +190,7 @@ class RedisLink:
         """Let go of everything; commands that run are given up with their connections."""
         probes = [node.probe for node in self._nodes.values() if node.probe is not None]
         await end([*self._running, *probes])
-        await self._reads.finish()
+        await self._batches.finish()
         if self._leaving:
             await asyncio.wait(set(self._leaving))  # not for long, as nothing runs any more
         await shut(self._client)

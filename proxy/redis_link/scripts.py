@@ -25,6 +25,14 @@ class Script:
     async def run(self, client: Client, keys: Sequence[str], words: Sequence[Word] = ()) -> Any:
         """Run it; a server that has restarted or was failed over to gets the source again."""
         try:
-            return await client.execute_command("EVALSHA", self.digest, len(keys), *keys, *words)
+            return await client.execute_command(*self.by_digest(keys, words))
         except NoScriptError:
-            return await client.execute_command("EVAL", self.source, len(keys), *keys, *words)
+            return await client.execute_command(*self.in_full(keys, words))
+
+    def by_digest(self, keys: Sequence[str], words: Sequence[Word]) -> Sequence[Word]:
+        """The command for a server that knows it."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *words)
+
+    def in_full(self, keys: Sequence[str], words: Sequence[Word]) -> Sequence[Word]:
+        """The command for any."""
+        return ("EVAL", self.source, len(keys), *keys, *words)

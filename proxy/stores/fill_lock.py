@@ -21,7 +21,6 @@ from time import monotonic
 from redis.exceptions import RedisError
 
 from proxy.redis_link import (
-    Access,
     LinkError,
     PubSubClient,
     RedisLink,
@@ -83,9 +82,7 @@ class FillLocks:
         words = (born, token, int(self.ttl * 1000))
         lease = Lease(key, f"{born}:{token}")
         try:
-            taken, stored = await self._link.run(
-                lambda client: TAKE.run(client, names, words), key=name, access=Access.WRITE
-            )
+            taken, stored = await self._link.write(TAKE, names, words)
         except LinkError:
             return Lease(key)
         except asyncio.CancelledError:
@@ -127,13 +124,9 @@ class FillLocks:
             return
         name = self._names.lock(lease.key)
         words = (lease.token, outcome, int(_MARK_TTL * 1000))
+        timeout = self._link.options.background_timeout
         with contextlib.suppress(LinkError):
-            await self._link.run(
-                lambda client: RELEASE.run(client, (name,), words),
-                key=name,
-                access=Access.WRITE,
-                timeout=self._link.options.background_timeout,
-            )
+            await self._link.write(RELEASE, (name,), words, timeout=timeout)
 
     async def close(self) -> None:
         """Stop listening."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from proxy.redis_link import Access, RedisLink, Word
+from proxy.redis_link import RedisLink, Word
 from proxy.stores.entry import CacheKey, Entry
 from proxy.stores.lua import INDEX, UNINDEX
 from proxy.stores.names import Names
@@ -111,12 +111,8 @@ class TagIndex:
         """
         name = self._names.index(f"tag:{tag}")
         words = [word for mark in marks for word in (mark.member, mark.score)]
-        await self._link.run(
-            lambda client: UNINDEX.run(client, (name,), words),
-            key=name,
-            access=Access.WRITE,
-            timeout=self._link.options.background_timeout,
-        )
+        timeout = self._link.options.background_timeout
+        await self._link.write(UNINDEX, (name,), words, timeout=timeout)
 
     async def _note(self, pairs: Sequence[tuple[str, str]], useless_after: float) -> None:
         now = self._clock()
@@ -124,12 +120,8 @@ class TagIndex:
         ttl = ceil(max(0.0, useless_after - now) * 1000)
         words: list[Word] = [repr(useless_after), repr(now), max(1, ttl)]
         words += [member.encode("utf-8", "surrogatepass") for _, member in pairs]
-        await self._link.run(
-            lambda client: INDEX.run(client, names, words),
-            key=names[0],
-            access=Access.WRITE,
-            timeout=self._link.options.background_timeout,
-        )
+        timeout = self._link.options.background_timeout
+        await self._link.write(INDEX, names, words, timeout=timeout)
 
     async def _range(self, scope: str, limit: int, offset: int) -> list[str]:
         name = self._names.index(scope)

@@ -223,13 +223,8 @@ class RedisStore:
         return self._options.chunk_size if len(entry.body) > self._options.inline_size else 0
 
     async def _write(self, script: Script, key: CacheKey, *words: Any) -> Any:
-        name = self._names.entries(key)
-        return await self._link.run(
-            lambda client: script.run(client, (name,), words),
-            key=name,
-            access=Access.WRITE,
-            timeout=self._link.options.background_timeout,
-        )
+        timeout = self._link.options.background_timeout
+        return await self._link.write(script, (self._names.entries(key),), words, timeout=timeout)
 
     async def _discard(self, name: str, bad: dict[bytes, bytes]) -> None:
         """Delete frames that cannot be read, unless they have been renewed since."""
@@ -237,13 +232,7 @@ class RedisStore:
         words: list[bytes | str] = []
         for field, frame in bad.items():
             words += (field, sha1(frame, usedforsecurity=False).hexdigest())
-        await self._quietly(
-            self._link.run(
-                lambda client: lua.DISCARD.run(client, (name,), words),
-                key=name,
-                access=Access.WRITE,
-            )
-        )
+        await self._quietly(self._link.write(lua.DISCARD, (name,), words))
 
     async def _quietly(self, chore: Awaitable[object]) -> None:
         """What was read is of no use whether or not Redis lets it be deleted."""

@@ -15,6 +15,11 @@ from proxy.stores.entry import CacheKey, Entry
 
 Step: TypeAlias = Callable[[], Awaitable[object]]
 
+_WORKERS = 64
+"""They mostly wait; what many of them send at one moment goes together, and keeps up with a crowd
+of misses.
+"""
+
 
 @dataclass(slots=True)
 class _Work:
@@ -58,7 +63,7 @@ class WriteBehind:
         *,
         max_keys: int = 4096,
         max_size: int = 64 << 20,
-        workers: int = 4,
+        workers: int = _WORKERS,
     ) -> None:
         self.counts = WriteCounts()
         self._put = put
@@ -128,7 +133,7 @@ class WriteBehind:
 
     def _room_for(self, key: CacheKey, entry: Entry) -> _Work | None:
         """The work of `key` with room for one more entry, which is counted already."""
-        crowded = key not in self._queue and len(self._queue) >= self._max_keys
+        crowded = key not in self._queue and len(self) >= self._max_keys
         if crowded or self._size + entry.size > self._max_size:
             self.counts.dropped += 1
             return None

@@ -1,4 +1,4 @@
-"""Reads of one moment: one round trip, and to each his own answer."""
+"""Commands of one moment: one round trip, and to each his own answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from proxy.redis_link import LinkDown, LinkError, LinkRefused, RedisLink, RedisOptions
+from proxy.redis_link import (
+    LinkDown,
+    LinkError,
+    LinkRefused,
+    LinkState,
+    RedisLink,
+    RedisOptions,
+    Script,
+)
 from tests.redis_server import RedisServer, start_cluster, start_redis
 
 LIMIT = 20.0
@@ -119,6 +127,55 @@ async def test_a_bug_is_raised_where_it_is_waited_for(redis_server: RedisServer)
     async with linked(redis_server.url) as link:
         with pytest.raises(TypeError):
             await link.read(None, "k")  # type: ignore[arg-type]
+
+
+ADD = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+
+
+async def test_scripts_go_together_and_reads_by_themselves(redis_server: RedisServer) -> None:
+    async with linked(redis_server.url) as link:
+        names = await filled(link, 10)
+        async with asyncio.TaskGroup() as group:
+            reads = [group.create_task(link.read("GET", name)) for name in names]
+            writes = [group.create_task(link.write(ADD, (name,), (5,))) for name in names]
+        assert {task.result() for task in reads} & {b"0", b"5"}
+        assert [task.result() for task in writes] == [position + 5 for position in range(10)]
+        assert link.counts.commands == 10 + 2
+
+
+async def test_a_server_that_forgot_the_scripts_gets_them_again() -> None:
+    async with start_redis() as server, linked(server.url) as link:
+        added = await asyncio.gather(*(link.write(ADD, (f"{n % 2}",), (5,)) for n in range(4)))
+        assert added == [5, 5, 10, 10]
+        async with server.client() as raw:
+            await raw.script_flush()
+        assert await link.write(ADD, ("0",), (5,)) == 15
+        assert link.counts.refusals == 0
+
+
+async def test_a_refusal_is_each_ones_own_and_what_was_done_is_told() -> None:
+    async with start_redis() as server:
+        async with server.client() as raw:
+            rights = ("on", ">pw", "~mine:*", "+@all")
+            await raw.execute_command("ACL", "SETUSER", "owner", *rights)
+        async with linked(server.url.replace("//", "//owner:pw@")) as link:
+            await link.write(ADD, ("mine:0",), (1,))
+            names = ("mine:1", "other", "mine:2")
+            found = await asyncio.gather(
+                *(link.write(ADD, (name,), (1,)) for name in names), return_exceptions=True
+            )
+            assert [found[0], type(found[1]), found[2]] == [1, LinkRefused, 1]
+            assert link.state is LinkState.REFUSING
+
+
+async def test_who_leaves_at_once_sends_nothing(redis_server: RedisServer) -> None:
+    async with linked(redis_server.url) as link:
+        (name,) = await filled(link, 1)
+        leaving = asyncio.create_task(link.write(ADD, (name,), (5,)))
+        staying = asyncio.create_task(link.write(ADD, (name,), (7,)))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        assert await staying == 7
 
 
 async def test_in_a_cluster_each_node_has_its_own() -> None:
