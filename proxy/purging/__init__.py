@@ -2,13 +2,14 @@
 
 `scopes` and `state` are pure: names, and what one process knows of the log. `log` is the contract,
 `memory` the log of a single process, `worker_log` that of the workers of one machine, `redis_log`
-the log that a fleet shares, `scripts` what runs inside Redis for it.
+the log that a fleet shares: `scripts` is what runs inside Redis for it, `commands` runs them,
+`replies` reads what they answer, `timing` says how long what was read is trusted.
 """
 
 from proxy.purging.log import Acknowledgement, LogUnreachable, Node, PurgeLog, check_pattern
 from proxy.purging.memory import MemoryPurgeLog
 from proxy.purging.recent import RecentPurges
-from proxy.purging.redis_log import TAIL_TIMEOUT, RedisPurgeLog, Timing
+from proxy.purging.redis_log import TAIL_TIMEOUT, RedisPurgeLog
 from proxy.purging.scopes import (
     ALL,
     group_scope,
@@ -33,6 +34,7 @@ from proxy.purging.state import (
     Valid,
     is_found,
 )
+from proxy.purging.timing import Timing
 from proxy.purging.worker_log import WorkerPurgeLog
 
 __all__ = [

@@ -25,17 +25,17 @@ import json
 import os
 import secrets
 import socket
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError
 
 from proxy.background import kept
 from proxy.events import Emit, PurgeLogChanged
-from proxy.purging import scripts
+from proxy.purging import replies, scripts
+from proxy.purging.commands import Commands
 from proxy.purging.log import Acknowledgement, LogUnreachable, Node, check_pattern
 from proxy.purging.scopes import ALL
 from proxy.purging.state import (
@@ -46,10 +46,9 @@ from proxy.purging.state import (
     Mode,
     Purge,
     PurgeState,
-    Softened,
     Unknown,
-    Valid,
 )
+from proxy.purging.timing import Timing, steady
 from proxy.redis_link import Client, Script, Word, end
 
 TAIL_TIMEOUT = 5.0
@@ -58,7 +57,6 @@ TAIL_TIMEOUT = 5.0
 UNSETTLED = "whoever read the log before it began anew"
 """What is pending while processes from before a cut may still trust what they know."""
 
-_CONNECTIONS = 16
 _BLOCK = 2.0
 _STREAM_LENGTH = 10_000
 _BATCH = 1000
@@ -67,41 +65,6 @@ _LATER_LIMIT = 10_000
 _FIRST_POLL = 0.005
 _LONGEST_POLL = 0.1
 _NEVER = float("-inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Durations in seconds; all processes of a fleet must have the same.
-
-    Attributes:
-        max_lag: How long a process may be without news of the log and still trust what it knows.
-        blind: How much longer this process serves what it kept all the same; more than 0 gives up
-            the promise for that long, since the others no longer wait for it.
-    """
-
-    max_lag: float = 3.0
-    blind: float = 0.0
-
-    @property
-    def heartbeat(self) -> float:
-        """Between two steps without any purge."""
-        return self.max_lag / 6
-
-    @property
-    def patience(self) -> float:
-        """For one answer of Redis: some attempts must fit into `max_lag`."""
-        return self.max_lag / 3
-
-    @property
-    def expiry(self) -> float:
-        """After which a silent process is no longer waited for."""
-        return self.max_lag * 1.25
-
-
-def steady() -> float:
-    """Seconds that go on while the machine sleeps, where it can tell."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
 
 
 @dataclass(slots=True)
@@ -151,14 +114,12 @@ class RedisPurgeLog:
         self.on_reset: list[Callable[[], None]] = []
         self.on_purge: list[Callable[[Purge], None]] = []
         self.on_append: list[Callable[[Purge], None]] = []
-        self._client = client
+        keys = [f"{namespace}:{{purge}}:{key}" for key in scripts.KEYS]
+        self._commands = Commands(client, keys)
         self._tail_client = tail
         self._emit = emit
-        self._keys = [f"{namespace}:{{purge}}:{key}" for key in scripts.KEYS]
-        self._stream = self._keys[scripts.KEYS.index("log")]
+        self._stream = keys[scripts.KEYS.index("log")]
         self._clock = clock
-        self._flagged = True
-        self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._stepping = asyncio.Lock()
         self._wake = asyncio.Event()
         self._id = ""
@@ -172,7 +133,6 @@ class RedisPurgeLog:
         self._reachable: bool | None = None
         self._was_crowded = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._running: set[asyncio.Task[Any]] = set()
 
     @property
     def trusted(self) -> bool:
@@ -190,7 +150,7 @@ class RedisPurgeLog:
         """See PurgeLog; looked at twice in every `expiry`."""
         now = self._clock()
         return [
-            Node(name, _position(seen.record), now - seen.since)
+            Node(name, replies.position(seen.record), now - seen.since)
             for name, seen in sorted(self._observed.items())
         ]
 
@@ -217,7 +177,7 @@ class RedisPurgeLog:
         self._current_at = _NEVER
         with contextlib.suppress(LogUnreachable):
             await self._run(scripts.LEAVE, self.name)
-        await end(self._running)
+        await self._commands.close()
 
     async def append(self, scopes: Iterable[str], mode: Mode, pattern: str | None = None) -> int:
         """See PurgeLog."""
@@ -227,8 +187,8 @@ class RedisPurgeLog:
         limits = (self.limits.scopes, self.limits.patterns, _STREAM_LENGTH)
         words = (mode.value, pattern or "", *limits, json.dumps(scopes), *scopes)
         reply = await self._run(scripts.APPEND, self.state.position, _new_id(), *words)
-        with _malformed():
-            log_id, seq, at = _text(reply[0]), int(reply[1]), float(reply[2])
+        with replies.reading():
+            log_id, seq, at = replies.text(reply[0]), int(reply[1]), float(reply[2])
         purge = Purge(seq, scopes, mode, at, pattern)
         if log_id == self._id and seq <= self.state.position + 1:
             self._apply(purge)
@@ -287,8 +247,8 @@ class RedisPurgeLog:
         try:
             where = (asked, self.state.position, born)
             reply = await self._run(scripts.JUDGE, *where, *scopes)
-            with _malformed():
-                told = _verdict(reply)
+            with replies.reading():
+                told = replies.verdict(reply)
         except LogUnreachable:
             return Unknown()
         if told is None:
@@ -299,7 +259,7 @@ class RedisPurgeLog:
 
     async def _acknowledgement(self, seq: int) -> Acknowledgement:
         nodes, settled = await self._status()
-        ahead = [name for name, record in nodes.items() if _position(record) >= seq]
+        ahead = [name for name, record in nodes.items() if replies.position(record) >= seq]
         pending = [name for name in nodes if name not in ahead]
         if self.name not in nodes:
             pending.append(self.name)
@@ -317,12 +277,12 @@ class RedisPurgeLog:
             for word in (name, seen.record)
         ]
         reply = await self._run(scripts.STATUS, _new_id(), *silent)
-        with _malformed():
-            words = [_text(word) for word in reply[3]]
+        with replies.reading():
+            words = [replies.text(word) for word in reply[3]]
             nodes = dict(zip(words[::2], words[1::2], strict=True))
             settled = bool(int(reply[2]))
             for record in nodes.values():
-                _position(record)
+                replies.position(record)
         self._observe(nodes)
         return nodes, settled
 
@@ -354,12 +314,12 @@ class RedisPurgeLog:
         settled = int(bool(asked) and sent - self._began_at >= self.timing.expiry)
         words = (asked, seen, _new_id(), self.name, self._beat, settled, _BATCH)
         reply = await self._run(scripts.SYNC, *words)
-        with _malformed():
-            log_id, seq, floor = _text(reply[0]), int(reply[1]), int(reply[2])
+        with replies.reading():
+            log_id, seq, floor = replies.text(reply[0]), int(reply[1]), int(reply[2])
             if log_id != asked:
-                self._begin(log_id, seq, floor, [_pattern(held) for held in reply[3]])
+                self._begin(log_id, seq, floor, [replies.pattern(held) for held in reply[3]])
                 return False
-            purges = [_purge(record) for record in reply[3]]
+            purges = [replies.purge(record) for record in reply[3]]
         if not self._apply_all(purges, seq):
             # Trimmed before it was read. Nothing that is kept here can be trusted: begin again.
             self._id = ""
@@ -455,82 +415,9 @@ class RedisPurgeLog:
         self._reachable = reached
 
     async def _run(self, script: tuple[Script, Script], *words: Word) -> Any:
-        """Run a script in a task of its own: who waits may leave, the connection stays clean."""
-        work = self._run_either(script, words)
-        task = asyncio.get_running_loop().create_task(work, name="purge log command")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        await asyncio.wait((task,), timeout=self.timing.patience)
-        if not task.done() or task.cancelled():
-            raise LogUnreachable(f"no answer within {self.timing.patience:g} s")
-        try:
-            return task.result()
-        except (RedisError, RedisClusterException, OSError, EOFError) as error:
-            raise LogUnreachable(f"{type(error).__name__}: {error}") from error
-
-    async def _run_either(self, script: tuple[Script, Script], words: Sequence[Word]) -> Any:
-        """Redis before 7 does not know flags: it gets the script without."""
-        async with self._slots:
-            if self._flagged:
-                try:
-                    return await script[0].run(self._client, self._keys, words)
-                except ResponseError as error:
-                    if "ompiling" not in str(error):
-                        raise
-                    self._flagged = False
-            return await script[1].run(self._client, self._keys, words)
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # marked as seen: whoever waited may have left
-
-
-@contextlib.contextmanager
-def _malformed() -> Iterator[None]:
-    """What Redis answers is input: whatever does not read as a reply makes the log unusable."""
-    try:
-        yield
-    except (ValueError, TypeError, LookupError) as error:
-        raise LogUnreachable(f"not a purge log's answer: {error}") from error
+        return await self._commands.run(script, *words, patience=self.timing.patience)
 
 
 def _new_id() -> str:
     """For a log that has to begin anew: Redis cannot draw lots itself."""
     return secrets.token_hex(8)
-
-
-def _text(word: Any) -> str:
-    return word.decode() if isinstance(word, bytes) else str(word)
-
-
-def _position(record: str) -> int:
-    return int(record.partition(" ")[0])
-
-
-def _pattern(held: Sequence[Any]) -> Purge:
-    mode, _, pattern = _text(held[1]).partition(" ")
-    return Purge(int(held[0]), (), Mode(mode), float(held[2]), pattern)
-
-
-def _purge(record: Sequence[Any]) -> Purge:
-    """A record of the stream: id, then names and values in turn."""
-    seq = int(_text(record[0]).removesuffix("-0"))
-    words = [_text(word) for word in record[1]]
-    fields = dict(zip(words[::2], words[1::2], strict=True))
-    scopes = tuple(str(scope) for scope in json.loads(fields["scopes"]))
-    return Purge(seq, scopes, Mode(fields["mode"]), float(fields["at"]), fields["pattern"] or None)
-
-
-def _verdict(reply: Sequence[Any]) -> Valid | Softened | Invalid | None:
-    """What JUDGE says; None where it lost track."""
-    if not _text(reply[0]):
-        return None
-    through, word, at = int(reply[1]), _text(reply[2]), float(reply[3])
-    match word:
-        case "valid":
-            return Valid(through)
-        case "softened":
-            return Softened(at, through)
-        case _:
-            return Invalid()

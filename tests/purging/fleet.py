@@ -237,7 +237,7 @@ class Process:
     async def die(self) -> None:
         for client in self.clients:
             client.kill()
-        doomed = [*self.tasks, *self.log._tasks, *self.log._running]
+        doomed = [*self.tasks, *self.log._tasks, *self.log._commands._running]
         for task in doomed:
             task.cancel()
         await asyncio.gather(*doomed, return_exceptions=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proxy.events import Event
 from proxy.purging import TAIL_TIMEOUT, RedisPurgeLog, Timing
-from proxy.purging.redis_log import steady
+from proxy.purging.timing import steady
 from proxy.redis_link import Client, connect
 from tests.redis_server import patient
 
@@ -56,7 +56,7 @@ class Watch:
 
 async def settle(log: RedisPurgeLog) -> None:
     """Let the log be old enough to promise something."""
-    await _grow_old(log._client, log._tail_client, log._stream.partition(":{")[0])
+    await _grow_old(log._commands._client, log._tail_client, log._stream.partition(":{")[0])
 
 
 async def settle_at(url: str) -> None:
