@@ -37,6 +37,9 @@ _REMEMBERED: Final = 4096
 _LONGEST: Final = 2048
 """Bytes of a gist that is remembered: nobody should fill memory with long targets or ETags."""
 
+_LARGE: Final = 4096
+"""Bytes of a head that count as one answer more."""
+
 _LONGEST_PAUSE: Final = 63
 """Requests for one place that go by before it is tried again."""
 
@@ -126,7 +129,7 @@ class HotPath:
         if pieces is None:
             place.put_off()
         else:
-            self._count_one_more()
+            self._count_one_more(len(head))
             members = self._members
             agreed = frozenset(members[name] for name in recurring.depends_on if name in members)
             place.remember(gist, _Known(recurring, head, pieces), agreed)
@@ -144,8 +147,9 @@ class HotPath:
         authority = normalise_authority(head.authority, self._scheme)
         return Request(head.method, self._scheme, authority, head.target, head.headers)
 
-    def _count_one_more(self) -> None:
-        self._remembered += 1
+    def _count_one_more(self, size: int = 0) -> None:
+        """Count a place or an answer, one with a large head like several."""
+        self._remembered += 1 + size // _LARGE
         if self._remembered > _REMEMBERED:
             self._remembered = 0
             self._older, self._places = self._places, {}

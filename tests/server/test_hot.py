@@ -192,6 +192,14 @@ class TestRemembering:
                     hot.answer(get(f"X-Wanted: {again}"))
             assert sum(one() is not None for one in answers.made) <= 2 * 21
 
+    def test_large_heads_fill_no_memory_either(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("proxy.server.hot._REMEMBERED", 20)
+        answers = FakeAnswers(headers=[("X-Large", "x" * 19 * 4096)])
+        with path(answers) as hot:
+            for number in range(50):
+                hot.answer(get(f"X-Wanted: {number}"))
+            assert sum(one() is not None for one in answers.made) <= 4
+
     def test_an_end_is_not_the_end(self) -> None:
         answers = FakeAnswers()
         with path(answers) as hot:
