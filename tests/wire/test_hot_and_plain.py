@@ -346,6 +346,7 @@ def stories(draw: st.DrawFn, target: str) -> list[Step]:
     return story
 
 
+@pytest.mark.timeout(300)  # as many stories as are needed to meet what is rare
 @pytest.mark.parametrize(
     ("loop", "accelerated"),
     [(asyncio.new_event_loop, False), (uvloop.new_event_loop, True)],

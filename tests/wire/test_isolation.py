@@ -199,12 +199,13 @@ async def echo_at_random(wire: Wire) -> None:
 
 
 class TestManyAtATime:
+    @pytest.mark.timeout(180)  # two thousand of them
     async def test_uploads_never_mix(self, through: Through) -> None:
         chain = await through(echo_at_random)
 
         async def user(seed: int) -> None:
             async with await chain.connect() as client:
-                client.patience = LONG
+                client.patience = 4 * LONG
                 for number, body in enumerate(bodies(seed)):
                     target = b"/%d/%d" % (seed, number)
                     length = b"Content-Length: %d" % len(body)
@@ -213,7 +214,7 @@ class TestManyAtATime:
                     assert answer.get(b"X-Target") == target
                     assert answer.body == body
 
-        async with asyncio.timeout(LONG):
+        async with asyncio.timeout(4 * LONG):
             await asyncio.gather(*(user(seed) for seed in range(CLIENTS)))
         assert len(chain.origin.requests) == CLIENTS * 10
 
@@ -233,7 +234,7 @@ class TestManyAtATime:
             draw = random.Random(seed)  # noqa: S311
             for _ in range(5):
                 async with await chain.connect() as client:
-                    client.patience = LONG
+                    client.patience = 4 * LONG
                     for _ in range(3):
                         target = b"/%d" % draw.randrange(40)
                         client.send(request(b"GET %b HTTP/1.1" % target))
