@@ -48,11 +48,13 @@ class LeanConnection(asyncio.Protocol):
 
     Attributes:
         idle_since: Loop time of the end of the last exchange; None before it.
+        slow_since: Loop time from which on the origin waits for the reader; None where it does not.
         closed: By either end; nothing can be asked any more.
     """
 
     def __init__(self, pool: "LeanPool") -> None:
         self.idle_since: float | None = None
+        self.slow_since: float | None = None
         self._pool = pool
         self._limits = pool.options
         self._loop = asyncio.get_running_loop()
@@ -70,7 +72,6 @@ class LeanConnection(asyncio.Protocol):
         self._chunks: ChunkedDecoder | None = None
         self._left: int | None = None
         self._persistent = False
-        self._paused = False
 
     # The loop's side.
 
@@ -273,8 +274,8 @@ class LeanConnection(asyncio.Protocol):
                 return
         else:
             body.feed(data)
-        if body.held > _MAX_HELD and not self._paused:
-            self._paused = True
+        if body.held > _MAX_HELD and self.slow_since is None:
+            self.slow_since = self._loop.time()
             self._transport.pause_reading()
 
     def _end(self, *, reusable: bool) -> None:
@@ -300,6 +301,7 @@ class LeanConnection(asyncio.Protocol):
         if self.closed:
             return
         self.closed = True
+        self.slow_since = None
         self._transport.abort()
         answer, body = self._answer, self._body
         self._answer = self._on_interim = self._body = None
@@ -331,9 +333,13 @@ class LeanConnection(asyncio.Protocol):
 
     def taken(self) -> None:
         """The reader keeps up again."""
-        if self._paused:
-            self._paused = False
+        if self.slow_since is not None:
+            self.slow_since = None
             self._transport.resume_reading()
+
+    def give_up(self) -> None:
+        """Others wait, and the reader does not keep up."""
+        self._break(OriginError(Reason.TOO_SLOW))
 
     def stalled(self) -> None:
         """The origin owes bytes for too long."""

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from collections import deque
+from math import inf
+from operator import itemgetter
 from typing import Final
 
 from proxy.origin.dialling import Dialler, connect_failure, connect_timeout
@@ -10,7 +12,7 @@ from proxy.origin.errors import OriginError
 from proxy.origin.lean_body import LeanBody
 from proxy.origin.lean_connection import LeanConnection
 from proxy.origin.options import OriginOptions
-from proxy.origin.slots import Slots
+from proxy.origin.slots import PATIENCE, Slots
 from proxy.origin.waits import Waits
 from proxy.rfc9111.reasons import Reason
 
@@ -40,6 +42,7 @@ class LeanPool:
         self.bodies: Waits[LeanBody] = Waits(options.idle_timeout, LeanBody.overdue)
         self._dialler = dialler
         self._slots = slots
+        slots.make_room = self._make_room
         self._secure = options.endpoint.scheme == "https"
         self._loop = asyncio.get_running_loop()
         self._idle: deque[LeanConnection] = deque()
@@ -84,6 +87,13 @@ class LeanPool:
             raise connect_timeout(seconds) from None
         except (OSError, UnicodeError) as error:
             raise connect_failure(error, secure=self._secure) from error
+
+    def _make_room(self) -> None:
+        """Give up the exchange whose reader the origin has waited for the longest."""
+        slow = [(one.slow_since, one) for one in self._open if one.slow_since is not None]
+        since, slowest = min(slow, key=itemgetter(0), default=(inf, None))
+        if slowest is not None and self._loop.time() - since >= PATIENCE:
+            slowest.give_up()
 
     def _reuse(self, max_idle: float) -> LeanConnection | None:
         now = self._loop.time()

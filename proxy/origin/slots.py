@@ -3,6 +3,11 @@
 import asyncio
 import sys
 from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+PATIENCE: Final = 4.0
+"""Seconds after which who has a slot and is of no use loses it to those that wait."""
 
 
 class Slots:
@@ -10,14 +15,18 @@ class Slots:
 
     Args:
         limit: How many there are; 0 for no limit.
+
+    Attributes:
+        make_room: Called when somebody waits, and again after `PATIENCE`.
     """
 
-    __slots__ = ("_free", "_waiting")
+    __slots__ = ("_free", "_waiting", "make_room")
 
     def __init__(self, limit: int) -> None:
         # Nobody waits while one is free.
         self._free = limit or sys.maxsize
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self.make_room: Callable[[], None] = lambda: None
 
     def take_now(self) -> bool:
         """Take a slot if one is free."""
@@ -30,8 +39,11 @@ class Slots:
         """Take a slot, and wait for it as long as the caller lets us."""
         if self.take_now():
             return
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
         self._waiting.append(turn)
+        self.make_room()
+        later = loop.call_later(PATIENCE, self.make_room)
         try:
             await turn
         except asyncio.CancelledError:
@@ -40,6 +52,8 @@ class Slots:
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
+        finally:
+            later.cancel()
 
     def give_back(self) -> None:
         """Give back what was taken."""

@@ -2,11 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from proxy.exchange import BodyAborted
 from proxy.origin.member import Member
 from proxy.origin.response import ResponseBody
 from proxy.rfc9111.reasons import Reason
+
+_NOT_ITS_FAULT: Final = frozenset(
+    {Reason.REQUEST_INCOMPLETE, Reason.ORIGIN_TOTAL_TIMEOUT, Reason.TOO_SLOW}
+)
+"""Reasons for a body to break off that nobody blames on the origin."""
 
 
 class WatchedBody:
@@ -89,7 +95,7 @@ class WatchedBody:
         raise BodyAborted(Reason.ORIGIN_TOTAL_TIMEOUT)
 
     def _blame(self, reason: Reason) -> None:
-        if reason in {Reason.REQUEST_INCOMPLETE, Reason.ORIGIN_TOTAL_TIMEOUT}:
+        if reason in _NOT_ITS_FAULT:
             self._member.left()
         else:
             self._member.failed(self._ticket, reason)

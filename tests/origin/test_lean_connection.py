@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from proxy.exchange import BodyAborted
 from proxy.origin import OriginError, OriginResponse
 from proxy.rfc9111.reasons import Reason
 from tests.certificates import Certify
@@ -76,6 +77,26 @@ async def test_a_slow_reader_does_not_hold_a_connection(connect: Connect, serve:
     assert origin.connections == 1
     for response in responses:
         assert len(await read(response)) == 50_000
+
+
+async def test_who_is_too_slow_loses_its_connection_to_others(
+    connect: Connect, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a few clients that do not read would keep the origin from everybody."""
+    monkeypatch.setattr("proxy.origin.lean_pool.PATIENCE", 0.05)
+    monkeypatch.setattr("proxy.origin.slots.PATIENCE", 0.06)
+
+    async def script(wire: Wire) -> None:
+        large = (await wire.request()).line.split()[1] == b"/large"
+        await wire.send(reply(b"x" * (4 << 20 if large else 2)))
+
+    client = connect(await serve(script), connections=2, connect_timeout=PATIENCE)
+    slow = [await client.fetch(get("/large")) for _ in range(2)]
+    assert await fetch(client) == b"xx"
+    ends = await asyncio.gather(*map(read, slow), return_exceptions=True)
+    (cut,) = (end for end in ends if isinstance(end, BodyAborted))
+    assert cut.reason is Reason.TOO_SLOW
+    assert sum(isinstance(end, bytes) and len(end) == 4 << 20 for end in ends) == 1
 
 
 async def test_the_connection_used_last_is_used_next(connect: Connect, serve: Serve) -> None:
