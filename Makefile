@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 STAMPS := $(VENV)/.stamps
 
-NATIVE  := hatch_build.py $(wildcard proxy/server/*.c)
+NATIVE  := hatch_build.py $(wildcard proxy/*.c proxy/server/*.c)
 SOURCES := pyproject.toml README.md LICENSE $(NATIVE) $(shell find proxy -name '*.py' -o -name 'py.typed')
 
 .DEFAULT_GOAL := help
@@ -44,7 +44,7 @@ dist: $(STAMPS)/test ## build sdist and wheel into dist/
 
 clean: ## remove the environment and what the tools left behind
 	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .import_linter_cache \
-		proxy/server/*.so .mypy_cache .pytest_cache .ruff_cache
+		proxy/*.so proxy/server/*.so .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp says what an environment holds, so that a second run installs nothing.
 # `demo` installs as a user does; where the tests already installed in place, that serves as well.

@@ -1,7 +1,7 @@
 """Builds the accelerator with the package; where there is no C compiler, Python does it all.
 
-What it accelerates is `proxy/server/plain.py`. WARMFRONT_PURE_PYTHON=1 leaves it out, here and at
-run time.
+What it accelerates are `proxy/server/plain.py` and `proxy/journal.py`. WARMFRONT_PURE_PYTHON=1
+leaves it out, here and at run time.
 """
 
 import os
@@ -15,8 +15,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.errors import BaseError
 
-MODULE = "proxy.server._plain"
-SOURCE = "proxy/server/_plain.c"
+SOURCES = {
+    "proxy._journal": "proxy/_journal.c",
+    "proxy.server._plain": "proxy/server/_plain.c",
+}
+"""Each module, and what it is made of."""
 
 
 class AcceleratorHook(BuildHookInterface[Any]):
@@ -27,30 +30,34 @@ class AcceleratorHook(BuildHookInterface[Any]):
         if os.environ.get("WARMFRONT_PURE_PYTHON"):
             return
         try:
-            built = compile_accelerator(Path(self.root))
+            built = [
+                compile_accelerator(Path(self.root), module, source)
+                for module, source in SOURCES.items()
+            ]
         except (BaseError, OSError) as error:
             self.app.display_warning(f"No accelerator, which only costs speed: {error}")
             return
         if version != "editable":
-            build_data["force_include"][str(built)] = str(built.relative_to(self.root))
+            for path in built:
+                build_data["force_include"][str(path)] = str(path.relative_to(self.root))
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
 
 
-def compile_accelerator(root: Path) -> Path:
-    """Compile it into the source tree; returns where it is.
+def compile_accelerator(root: Path, module: str, source: str) -> Path:
+    """Compile one module into the source tree; returns where it is.
 
     Raises:
         BaseError: There is no compiler.
         OSError: It refused, or the file cannot be written.
     """
-    extension = Extension(MODULE, [str(root / SOURCE)], extra_compile_args=_FLAGS, optional=True)
+    extension = Extension(module, [str(root / source)], extra_compile_args=_FLAGS, optional=True)
     command = Distribution({"ext_modules": [extension]}).get_command_obj("build_ext")
     with tempfile.TemporaryDirectory() as folder:
         command.build_lib = command.build_temp = folder
         command.ensure_finalized()
         command.run()
-        name = command.get_ext_filename(MODULE)
+        name = command.get_ext_filename(module)
         target, beside = root / name, root / f"{name}.new"
         shutil.copyfile(Path(folder, name), beside)
         beside.replace(target)  # written over, it would crash whoever runs it now

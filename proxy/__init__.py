@@ -23,6 +23,7 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     gateway      the one orchestrator: lookup, fetch, validate, store, deliver
     backing      the purge log and the store: memory alone, or Redis behind it
     access_log   one line for each request
+    journal      hits that are given again, until they are told
     background   bounded, supervised work that outlives a request
     origin       the HTTP client that talks to the API
     stores       where entries live

@@ -1,21 +1,22 @@
 """One line for each request, written in batches.
 
-What is given again and again is rendered once; its lines say when that was told, which is up to a
-tenth of a second after the answers.
+Of what is given again and again most is rendered once: each line of it is that with its own time
+and name.
 """
 
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
 from http import HTTPStatus
 from random import Random
 from typing import Final, TypeAlias, assert_never
 
 from proxy.clock import wall
-from proxy.events import Answered, Refused, Repeated
+from proxy.events import Answered, Hit, Refused, Repeated
+from proxy.journal import Line, lines, some, stamp
 from proxy.rfc9111.cache_status import Outcome
 
 Fields: TypeAlias = Mapping[str, object]
@@ -23,13 +24,12 @@ Render: TypeAlias = Callable[[Fields], str]
 """Makes a line, without its end, in which the values stand in the order of the fields."""
 
 _DELAY: Final = 0.05
-_MOST_WAITING: Final = 4096
-"""Lines; a burst should not grow into a long write."""
+_MOST_WAITING: Final = 64 * 1024
+"""Bytes; a burst should not grow into a long write."""
 
-_MOST_REMEMBERED: Final = 8192
-"""Answers that are given again."""
-
-_TIME: Final = "@timestamp@"
+_TIME: Final = "#timestamp#"
+_NAME: Final = "#request_id#"
+"""Nothing that a request can say: in its target there is no such sign."""
 
 
 _random = Random().random  # noqa: S311 - nothing secret hangs on which lines are written
@@ -59,20 +59,17 @@ class AccessLog:
         self._clock = clock
         self._draw = draw
         self._logger = logging.getLogger("warmfront")
+        self._common = (b"", b"")
         self._lines: list[bytes] = []
         self._waiting = 0
-        self._remembered: dict[int, tuple[Answered, bytes, bytes]] = {}
-        self._owed = 0.0
-        self._second = -1
-        self._date = b""
 
     def __call__(self, event: Answered | Repeated | Refused) -> None:
         """Write an event, if it is one of those that are written."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         match event:
-            case Repeated(answers=answers):
-                self._write_repeated(answers)
+            case Repeated():
+                self._write_repeated(event)
             case Refused():
                 self._write(self._line(refused_fields(event)))
             case Answered():
@@ -83,36 +80,37 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write all that waits."""
-        lines, self._lines, self._waiting = self._lines, [], 0
-        if lines:
+        waiting, self._lines, self._waiting = self._lines, [], 0
+        if waiting:
             with suppress(OSError, ValueError):  # nobody reads it, or it is closed
                 sys.stderr.flush()
-                sys.stderr.buffer.write(b"".join(lines))
+                sys.stderr.buffer.write(b"".join(waiting))
                 sys.stderr.buffer.flush()
 
-    def _write_repeated(self, answers: Sequence[tuple[Answered, int]]) -> None:
-        """Write the share of them that is due; what is left of it counts with the next ones."""
-        now, owed, written = self._now(), self._owed, 0
-        lines: list[bytes] = []
-        for event, number in answers:
-            owed += number * self._sample
-            if owed >= 1.0:
-                due = int(owed)
-                owed -= due
-                written += due
-                before, after = self._remembered_of(event)
-                lines.append((before + now + after) * due)
-        self._owed = owed
-        if written:
-            self._write(b"".join(lines), written)
+    def _write_repeated(self, event: Repeated) -> None:
+        taken = (event.hits, event.times, event.names)
+        if self._sample < 1.0:
+            taken = some(taken, [self._draw() < self._sample for _ in event.hits])
+        if taken[0]:
+            self._write(lines(*taken, self._make_line))
 
-    def _write(self, lines: bytes, number: int = 1) -> None:
+    def _make_line(self, hit: Hit) -> Line:
+        before, rest = self._made(answered_fields(replace(hit.answered, request_id=_NAME)))
+        between, _, after = rest.partition(_NAME.encode())
+        # What all have in common is there once: so it is at hand when it is written.
+        common = self._common
+        if (before, after) != common:
+            common = self._common = (before, after)
+        hit.line = line = (common[0], between, common[1])
+        return line
+
+    def _write(self, lines: bytes) -> None:
         self._lines.append(lines)
-        self._waiting += number
-        if len(self._lines) == 1:
-            self._flush_soon()
+        self._waiting += len(lines)
         if self._waiting >= _MOST_WAITING:
             self.flush()
+        elif len(self._lines) == 1:
+            self._flush_soon()
 
     def _flush_soon(self) -> None:
         try:
@@ -120,34 +118,13 @@ class AccessLog:
         except RuntimeError:  # there is no loop, so there is no burst
             self.flush()
 
-    def _remembered_of(self, event: Answered) -> tuple[bytes, bytes]:
-        """What stands before and after the time."""
-        known = self._remembered.get(id(event))
-        if known is None:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            # With the event, so that its id is nobody else's.
-            known = (event, *self._made(answered_fields(event)))
-            self._remembered[id(event)] = known
-        return known[1:]
-
     def _line(self, fields: Fields) -> bytes:
         before, after = self._made(fields)
-        return before + self._now() + after
+        return before + stamp(self._clock()) + after
 
     def _made(self, fields: Fields) -> tuple[bytes, bytes]:
-        # The time comes first: whatever a request says, this is not found in it.
         before, _, after = self._render({"timestamp": _TIME, **fields}).partition(_TIME)
         return before.encode(), f"{after}\n".encode()
-
-    def _now(self) -> bytes:
-        now = self._clock()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._date = date.encode()
-        return b"%b.%06dZ" % (self._date, int((now - second) * 1_000_000))
 
 
 def _is_error(event: Answered) -> bool:

@@ -347,6 +347,7 @@ class App:
             watch=tracing.waiting,
             watched_fields=tracing.fields,
             decisions=self._keep_decisions(settings.explain),
+            named=settings.log.access,
         )
 
     def _keep_decisions(self, wanted: Explain) -> Decisions | None:

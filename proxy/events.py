@@ -3,9 +3,9 @@
 Nothing here holds a secret: no header values, no bodies; query strings stay out of URIs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.reasons import Reason
@@ -25,7 +25,7 @@ class Answered:
         origin_time: Seconds that the origin took to its answer's head, where it was asked.
         length: Bytes of body, where they were known beforehand.
         key: A hash of the cache key, the same in all processes.
-        request_id: What the client calls the request, or what we do; "" where it is Repeated.
+        request_id: What the client calls the request, or what we do; "" where it is of a Hit.
     """
 
     method: str
@@ -42,18 +42,42 @@ class Answered:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """Hits were given again from memory, as soon as their requests were read.
-
-    Nobody has looked at a clock for them, or at what else the requests said; their `cache_status`
-    leaves out the ttl. An answer is the same object each time.
+class Hit:
+    """An answer that is given again and again from memory; equal to nothing but itself.
 
     Attributes:
-        answers: Each with how often, since the last time this was told.
+        answered: What there is to tell each time; its `cache_status` leaves out the ttl, and nobody
+            has measured its `duration`.
+        length: Bytes of its body; 0 where they were not known beforehand.
+        decision: What was decided, for who keeps that; None at first.
+        counted: Where it is counted; None at first. Belongs to the one who counts.
+        line: Its line in the access log, as far as it is always the same; None at first. Belongs
+            to the one who writes that.
     """
 
-    answers: Sequence[tuple[Answered, int]]
+    __slots__ = ("answered", "counted", "decision", "length", "line")
+
+    def __init__(self, answered: Answered) -> None:
+        self.answered = answered
+        self.length = answered.length or 0
+        self.decision: Any = None
+        self.counted: Any = None
+        self.line: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Hits were given again, as soon as their requests were read.
+
+    Attributes:
+        hits: Each as often as it was given.
+        times: When each was given, see journal.times_in.
+        names: What its request is called, see journal.names_in; empty where nobody is told.
+    """
+
+    hits: list[Hit]
+    times: bytes
+    names: bytes
 
 
 @dataclass(frozen=True, slots=True)

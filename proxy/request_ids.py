@@ -1,7 +1,7 @@
 """What requests are called, so that people can speak of one."""
 
-import re
 from random import Random
+from string import ascii_letters, digits
 from typing import Final
 
 from proxy.rfc9111.messages import Headers
@@ -14,8 +14,14 @@ ANSWERED = "Warmfront-Request-Id"
 
 _MADE_AT_ONCE: Final = 256
 
-_SANE = re.compile(r"[A-Za-z0-9._:=/+@-]{1,128}")
+_SANE: Final = (ascii_letters + digits + "._:=/+@-").encode()
 """Nothing that a log or a shell could take for something else."""
+
+_LONGEST: Final = 128
+
+
+_BEFORE: Final = f"{ANSWERED}: ".encode()
+_AFTER: Final = b"\r\n\r\n"
 
 
 class RequestIds:
@@ -23,32 +29,29 @@ class RequestIds:
 
     def __init__(self) -> None:
         self._random = Random()  # noqa: S311 - it only has to be another each time
-        self._lines: list[bytes] = []
+        self._made: list[bytes] = []
 
-    def name(self, headers: Headers) -> str:
+    def name(self, headers: Headers) -> bytes:
         """What a request with these fields is called."""
         given = headers.get(FIELD)
-        if given is not None and _SANE.fullmatch(given):
-            return given
-        return f"{self._random.getrandbits(64):016x}"
+        name = None if given is None else name_given(given.encode("latin-1", "replace"))
+        return self.make() if name is None else name
 
-    def line(self, given: bytes | None) -> bytes:
-        """The line of ANSWERED for a request that its client gives this name, if any."""
-        if given is not None:
-            name = given.strip(b" \t").decode("latin-1")
-            if _SANE.fullmatch(name):
-                return line_of(name)
-        if not self._lines:
-            self._lines = _lines(self._random.randbytes(8 * _MADE_AT_ONCE))
-        return self._lines.pop()
+    def make(self) -> bytes:
+        """A name that no other request has."""
+        if not self._made:  # many at once take a sixth of the time of single ones
+            numbers = self._random.randbytes(8 * _MADE_AT_ONCE)
+            self._made = numbers.hex("|", 8).encode().split(b"|")
+        return self._made.pop()
 
 
-def _lines(numbers: bytes) -> list[bytes]:
-    """A line for each eight bytes; many at once take a sixth of the time that single ones do."""
-    names = numbers.hex("|", 8).replace("|", f"\r\n|{ANSWERED}: ")
-    return f"{ANSWERED}: {names}\r\n".encode().split(b"|")
+def name_given(given: bytes) -> bytes | None:
+    """What a client calls its request by this value of FIELD; None where that will not do."""
+    name = given.strip(b" \t")
+    sane = name and len(name) <= _LONGEST and not name.translate(None, _SANE)
+    return name if sane else None
 
 
-def line_of(name: str) -> bytes:
-    """The line of ANSWERED that tells a request's name."""
-    return f"{ANSWERED}: {name}\r\n".encode("latin-1", "replace")
+def ending_of(name: bytes) -> bytes:
+    """The end of a head that tells what the request is called."""
+    return _BEFORE + name + _AFTER

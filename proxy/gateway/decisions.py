@@ -13,9 +13,10 @@ from itertools import chain
 from random import Random
 from typing import Final, TypeAlias
 
+from proxy.events import Hit
 from proxy.gateway.filling import Fate
 from proxy.gateway.steps import Answer, Exchange, Verdict
-from proxy.request_ids import line_of
+from proxy.journal import Taken, names_in, packed_names, packed_times, some, times_in
 from proxy.rfc9111 import reuse
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.reasons import Reason
@@ -84,7 +85,53 @@ class Decision:
 
 
 _Kept: TypeAlias = tuple[bytes, float, Decision]
-"""The field line that named the request to its client; POSIX time; what was decided."""
+"""What the request is called; POSIX time; what was decided."""
+
+
+class _Once(Hit):
+    """A hit that is not given again."""
+
+    __slots__ = ()
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+
+
+class _Hits:
+    """The last hits that came together; to take each by itself would cost more than all else.
+
+    Args:
+        size: How many are kept; up to as many as came together more.
+
+    Attributes:
+        number: How many there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken: deque[Taken] = deque()
+        self.number = 0
+
+    def add(self, taken: Taken) -> None:
+        """These are the last ones now."""
+        self._taken.append(taken)
+        self.number += len(taken[0])
+        self._drop()
+
+    def resize(self, size: int) -> None:
+        """Keep so many."""
+        self._size = size
+        self._drop()
+
+    def __reversed__(self) -> Iterator[_Kept]:
+        for hits, times, names in reversed(self._taken):
+            together = zip(names_in(names), times_in(times), hits, strict=True)
+            for name, at, hit in reversed(list(together)):
+                yield name, at, hit.decision
+
+    def _drop(self) -> None:
+        while self._taken and self.number - len(self._taken[0][0]) >= self._size:
+            self.number -= len(self._taken.popleft()[0])
 
 
 class Decisions:
@@ -94,39 +141,49 @@ class Decisions:
         size: How many fresh hits are kept, and how many of all others.
         sample: Share of requests that are kept at all, above 0 and up to 1.
         draw: Chance, evenly distributed over [0, 1).
+
+    Attributes:
+        pull: Is called before somebody looks, to have noted what has not been noted yet.
     """
 
     def __init__(self, size: int, sample: float, draw: Callable[[], float] = _random) -> None:
+        self.pull: Callable[[], None] = lambda: None
         self._sample = sample
         self._draw = draw
-        self._hits: deque[_Kept] = deque(maxlen=size)
+        self._hits = _Hits(size)
         self._others: deque[_Kept] = deque(maxlen=size)
 
     def __len__(self) -> int:
         """How many are kept."""
-        return len(self._hits) + len(self._others)
+        self.pull()
+        return self._hits.number + len(self._others)
 
     def adjust(self, size: int, sample: float) -> None:
         """Keep so many, by such a share, from now on."""
         self._sample = sample
-        self._hits = deque(self._hits, maxlen=size)
+        self._hits.resize(size)
         self._others = deque(self._others, maxlen=size)
 
-    def note(self, line: bytes, at: float, decision: Decision) -> None:
+    def note(self, name: bytes, at: float, decision: Decision) -> None:
         """Keep one, if its lot is drawn."""
         if self._sample >= 1.0 or self._draw() < self._sample:
-            fresh = type(decision.verdict) is reuse.Fresh
-            (self._hits if fresh else self._others).append((line, at, decision))
+            if type(decision.verdict) is reuse.Fresh:
+                self._hits.add(([_Once(decision)], packed_times([at]), packed_names([name])))
+            else:
+                self._others.append((name, at, decision))
 
-    def note_hit(self, line: bytes, at: float, decision: Decision) -> None:
-        """The same for a fresh hit, in less time."""
-        if self._sample >= 1.0 or self._draw() < self._sample:
-            self._hits.append((line, at, decision))
+    def note_hits(self, taken: Taken) -> None:
+        """The same for many fresh hits, which have a `decision` each, in less time."""
+        if self._sample < 1.0:
+            taken = some(taken, [self._draw() < self._sample for _ in taken[0]])
+        if taken[0]:
+            self._hits.add(taken)
 
     def find(self, name: str) -> tuple[float, Decision] | None:
         """When what was decided for the request of this name; the last one of several."""
-        line = line_of(name)
-        return next((kept[1:] for kept in self._latest() if kept[0] == line), None)
+        self.pull()
+        wanted = name.encode("latin-1", "replace")
+        return next((kept[1:] for kept in self._latest() if kept[0] == wanted), None)
 
     def last_fetched(self, key: str) -> tuple[float, Decision] | None:
         """The last one under a key (a hash) for which the origin was asked."""

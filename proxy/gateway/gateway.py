@@ -43,7 +43,7 @@ from proxy.gateway.timing import server_timing
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
-from proxy.request_ids import ANSWERED, RequestIds, line_of
+from proxy.request_ids import ANSWERED, RequestIds
 from proxy.rfc9111 import keys, reuse
 from proxy.rfc9111.cache_status import CacheStatus, forward_of
 from proxy.rfc9111.dates import format_http_date
@@ -75,6 +75,7 @@ class Gateway:
         draw: Chance, evenly distributed over (0, 1].
         decisions: Where decisions are kept, so that clients are told what their requests are
             called; None for nowhere.
+        named: Whether what `emit` is told of hits is to have their names, even so.
 
     Attributes:
         routes: Which policy a request gets.
@@ -99,6 +100,7 @@ class Gateway:
         watched_fields: frozenset[str] = frozenset(),
         draw: Callable[[], float] = random_draw,
         decisions: Decisions | None = None,
+        named: bool = False,
     ) -> None:
         self._store = store
         self._log = log
@@ -154,6 +156,7 @@ class Gateway:
             left_out=watched_fields,
             ids=self._request_ids,
             decisions=decisions,
+            named=named,
         )
 
     @property
@@ -288,13 +291,13 @@ class Gateway:
         outgoing.headers = headers
         name = self._request_ids.name(exchange.request.headers)
         if self._decisions is not None:
-            headers[ANSWERED] = name
-            self._decisions.note(line_of(name), now, Decision.of(exchange, answer))
+            headers[ANSWERED] = name.decode()
+            self._decisions.note(name, now, Decision.of(exchange, answer))
         duration = now - exchange.started
         if route.server_timing:
             outcome = answer.cache_status.outcome
             headers.add("Server-Timing", server_timing(outcome, exchange.origin_time, duration))
-        self._tell(exchange, answer, cache_status, duration, name)
+        self._tell(exchange, answer, cache_status, duration, name.decode())
         return outgoing
 
     def _tell(

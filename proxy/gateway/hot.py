@@ -20,12 +20,13 @@ from dataclasses import replace
 from typing import Final
 from weakref import ref
 
-from proxy.events import Answered, Emit, Repeated
+from proxy.events import Answered, Emit, Hit, Repeated
 from proxy.exchange import Client, Incoming, Outgoing, Recurring, Watched
 from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.steps import Answer, Exchange, Found
+from proxy.journal import Journal
 from proxy.purging import PurgeLog
-from proxy.request_ids import ANSWERED, FIELD, RequestIds, line_of
+from proxy.request_ids import ANSWERED, FIELD, RequestIds, ending_of
 from proxy.rfc9111 import keys, poisoning, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, Outcome
 from proxy.rfc9111.messages import Headers, Request
@@ -59,8 +60,8 @@ _MOST_VARIANTS: Final = 8
 _REPEATED: Final = CacheStatus(hit=True, detail=Reason.FRESH).render()
 """Cache-Status as it is told: without the ttl, it is the same for as long as the answer is."""
 
-_TOLD_EVERY: Final = 0.1
-"""Seconds; to tell of each hit by itself would take longer than to answer it."""
+_TOLD_EVERY: Final = 0.05
+"""Seconds, at the latest."""
 
 _IMF_FIXDATE: Final = 29
 """Characters of a date that means the same for ever (RFC 9110 §5.6.7)."""
@@ -80,9 +81,11 @@ class HotAnswers:
         left_out: Fields, in lower case; requests with one of them are not for this.
         ids: Names requests.
         decisions: Where decisions are kept; None where they are not, and clients get no names.
+        named: Whether whoever `emit` tells wants to know names.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
+        note: Is called with each answer as it is given, see Journal.note.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class HotAnswers:
         left_out: frozenset[str],
         ids: RequestIds,
         decisions: Decisions | None,
+        named: bool,
     ) -> None:
         self._routes = routes
         self._hit = hit
@@ -106,14 +110,20 @@ class HotAnswers:
         self.log = log
         self.clock = clock
         self._emit = emit
-        self._given: list[HotAnswer] = []
-        self.ids = ids
+        self._timer: asyncio.TimerHandle | None = None
         self.decisions = decisions
+        if decisions is not None:
+            decisions.pull = self.tell
+        named = named or decisions is not None
+        self._journal = Journal(
+            begun=self._tell_soon, full=self.tell, make=ids.make if named else None
+        )
+        self.note = self._journal.note
         self._left_out = left_out
         self._always = routes.condition_fields | _CONDITIONS | _CLAIMS
         fields = self._always.union(*map(_key_fields, routes.key_policies))
         self._possible = not fields & _UNWATCHABLE
-        name = None if decisions is None else _NAMED_BY
+        name = _NAMED_BY if named else None
         watched = fields if name is None else fields | {name}
         self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES | left_out, name)
 
@@ -149,20 +159,26 @@ class HotAnswers:
         recurring = HotAnswer(
             self, exchange, answer, entries, chosen, depends_on=names, window=window
         )
-        recurring.ending = (line_of(name) if name else b"") + _CRLF
+        if name:
+            recurring.ending = ending_of(name.encode())
         return recurring, outgoing, body
 
-    def given(self, answer: "HotAnswer") -> None:
-        """An answer was given that has not been since it was last told."""
-        if not self._given:
-            asyncio.get_running_loop().call_later(_TOLD_EVERY, self.tell)
-        self._given.append(answer)
-
     def tell(self) -> None:
-        """Tell what was given; it is told by itself too, a little later."""
-        given, self._given = self._given, []
-        if given:
-            self._emit(Repeated([answer.taken() for answer in given]))
+        """Tell what was given; that is done by itself too, a little later."""
+        hits, times, names = self._journal.take()
+        if not hits:
+            return
+        if self.decisions is not None:
+            self.decisions.note_hits((hits, times, names))
+        self._emit(Repeated(hits, times, names))
+
+    def _tell_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TOLD_EVERY, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._timer = None
+        self.tell()
 
     def _may_recur(self, request: Request, route: Route) -> bool:
         """Whether nothing in the request or its route stands against repeating the answer."""
@@ -195,17 +211,14 @@ class HotAnswers:
         return False
 
 
-class HotAnswer:
+class HotAnswer(Hit):
     """One answer, as long as it would be given again. See Recurring."""
 
     __slots__ = (
         "_answers",
         "_chosen",
-        "_decision",
         "_entries",
-        "_event",
         "_key",
-        "_number",
         "_since",
         "_until",
         "_whole",
@@ -227,6 +240,7 @@ class HotAnswer:
         window: float,
     ) -> None:
         entry, outgoing = entries[chosen], answer.outgoing
+        super().__init__(_told(exchange, outgoing))
         self._answers = answers
         self._key = exchange.key
         # Weak, lest what is purged or evicted stays in memory.
@@ -234,20 +248,8 @@ class HotAnswer:
         self._chosen = chosen
         self._whole = outgoing.body is entry.body
         self._window = window
-        self._event = Answered(
-            exchange.request.method,
-            exchange.uri,
-            outgoing.status,
-            _REPEATED,
-            duration=0.0,
-            route=exchange.matched.route.name,
-            outcome=Outcome.HIT,
-            reason=Reason.FRESH,
-            length=outgoing.length,
-            key=exchange.key_hash,
-        )
-        self._number = 0
-        self._decision = None if answers.decisions is None else Decision.of(exchange, answer)
+        if answers.decisions is not None:
+            self.decision = Decision.of(exchange, answer)
         self.depends_on = depends_on
         self.ending = _CRLF
         self._set_time(entry.response.freshness, exchange.started)
@@ -271,20 +273,10 @@ class HotAnswer:
             self._set_time(freshness, now)
         if not answers.log.trusted:
             return None
-        decision = self._decision
-        if decision is not None and answers.decisions is not None:
-            line = answers.ids.line(name)
-            answers.decisions.note_hit(line, now, decision)
-            self.ending = line + _CRLF
-        if not self._number:
-            answers.given(self)
-        self._number += 1
+        ending = answers.note(self, now, name)
+        if self.decision is not None:
+            self.ending = ending
         return entry.body if self._whole else b""
-
-    def taken(self) -> tuple[Answered, int]:
-        """How often it was given since this was last asked."""
-        number, self._number = self._number, 0
-        return self._event, number
 
     def _set_time(self, freshness: Freshness, now: float) -> None:
         """Say what is true at `now`, and until when it stays so."""
@@ -293,6 +285,22 @@ class HotAnswer:
         self.changing = (("Age", str(int(age))), ("Cache-Status", status))
         self._since = now
         self._until = now + min(1 - age % 1, ttl % 1, ttl - self._window) - _MARGIN
+
+
+def _told(exchange: Exchange, outgoing: Outgoing) -> Answered:
+    """What there is to tell of an answer each time that it is given."""
+    return Answered(
+        exchange.request.method,
+        exchange.uri,
+        outgoing.status,
+        _REPEATED,
+        duration=0.0,
+        route=exchange.matched.route.name,
+        outcome=Outcome.HIT,
+        reason=Reason.FRESH,
+        length=outgoing.length,
+        key=exchange.key_hash,
+    )
 
 
 def _chosen(entries: Sequence[Entry], request: Request) -> int | None:

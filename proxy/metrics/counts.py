@@ -112,20 +112,24 @@ class Counts:
         return dict(found)
 
     def _answered(self, event: Answered) -> None:
-        self._count(event, 1).durations.observe(event.duration)
+        answers = self._of_kind(event)
+        answers.number += 1
+        answers.size += event.length or 0
+        answers.durations.observe(event.duration)
 
     def _repeated(self, event: Repeated) -> None:
-        for answer, number in event.answers:
-            self._count(answer, number)
+        for hit in event.hits:
+            answers = hit.counted
+            if answers is None:
+                answers = hit.counted = self._of_kind(hit.answered)
+            answers.number += 1
+            answers.size += hit.length
 
-    def _count(self, event: Answered, number: int) -> Answers:
+    def _of_kind(self, event: Answered) -> Answers:
         kind = (event.route, event.status, event.outcome, event.reason)
         answers = self._answers.get(kind)
         if answers is None:
             answers = self._answers[kind] = Answers()
-        answers.number += number
-        if event.length is not None:
-            answers.size += number * event.length
         return answers
 
     def _refused(self, event: Refused) -> None:

@@ -189,6 +189,7 @@ def _seen(name: str, title: str, of: str, paths: traffic.Paths) -> Case:
         seeing.seen(paths, traffic.Target(_PRODUCT)),
         goals=(Goal(seeing.OFF, 1.1),),
         metric="cost",
+        alone=False,
     )
 
 

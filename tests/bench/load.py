@@ -22,10 +22,22 @@ class Figures:
 
 
 def wrk(
-    port: int, requests: Path, *, connections: int, seconds: int, series: int, start: int = 0
+    port: int,
+    requests: Path,
+    *,
+    connections: int,
+    seconds: int,
+    series: int,
+    start: int = 0,
+    yields: bool = False,
 ) -> list[str]:
-    """As many requests as are answered, from the `start`-th on; `series` is this run's alone."""
+    """As many requests as are answered, from the `start`-th on; `series` is this run's alone.
+
+    Args:
+        yields: Where it shares a core, it waits until nobody else has anything to do there.
+    """
     return [
+        *(("chrt", "--batch", "0") if yields else ()),
         *("wrk", "--threads", "1", "--connections", str(connections), "--timeout", "20s"),
         *("--duration", f"{seconds}s", "--script", str(_SCRIPT), f"http://127.0.0.1:{port}/"),
         *("--", str(requests), str(series), str(start)),

@@ -98,6 +98,11 @@ class Stage:
             },
         )
 
+    def saturate_beside(self, server: Server, requests: Requests, connections: int) -> Sample:
+        """The same from one wrk on the proxy's core, which waits while the proxy has work."""
+        command = self._wrk(server, requests, connections, self.seconds, yields=True)
+        return self.measured(server, {self.cores.proxy: command})
+
     def steady(self, server: Server, requests: Requests, rate: float) -> Sample:
         """So many requests a second."""
         command = load.steady(server.port, requests.path, rate=rate, seconds=self.seconds)
@@ -130,7 +135,14 @@ class Stage:
         )
 
     def _wrk(
-        self, server: Server, requests: Requests, connections: int, seconds: int, start: int = 0
+        self,
+        server: Server,
+        requests: Requests,
+        connections: int,
+        seconds: int,
+        start: int = 0,
+        *,
+        yields: bool = False,
     ) -> list[str]:
         return load.wrk(
             server.port,
@@ -139,6 +151,7 @@ class Stage:
             seconds=seconds,
             series=next(self._series),
             start=start,
+            yields=yields,
         )
 
 

@@ -4,7 +4,6 @@ import pytest
 
 from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.steps import Bypass
-from proxy.request_ids import line_of
 from proxy.rfc9111 import reuse
 from proxy.rfc9111.cache_status import CacheStatus, Forward
 from proxy.rfc9111.reasons import Reason
@@ -40,9 +39,9 @@ MISS = decision(reuse.Miss(Reason.URI_MISS))
 class TestRing:
     def test_so_many_are_kept_and_hits_do_not_push_out_others(self) -> None:
         ring = Decisions(3, 1.0)
-        ring.note(line_of("miss"), 1.0, MISS)
+        ring.note(b"miss", 1.0, MISS)
         for number in range(100):
-            ring.note(line_of(f"hit{number}"), 2.0, decision())
+            ring.note(b"hit%d" % number, 2.0, decision())
         assert len(ring) == 4
         assert ring.find("miss") == (1.0, MISS)
         assert ring.find("hit96") is None
@@ -50,8 +49,8 @@ class TestRing:
 
     def test_the_last_of_one_name_is_found(self) -> None:
         ring = Decisions(3, 1.0)
-        ring.note(line_of("a"), 1.0, MISS)
-        ring.note(line_of("a"), 2.0, MISS)
+        ring.note(b"a", 1.0, MISS)
+        ring.note(b"a", 2.0, MISS)
         assert ring.find("a") == (2.0, MISS)
         assert ring.find("b") is None
 
@@ -62,7 +61,7 @@ class TestRing:
         lots = iter([0.0, 0.24, 0.25, 0.9])
         ring = Decisions(9, 0.25, draw=lambda: next(lots))
         for number in range(4):
-            ring.note(line_of(str(number)), 0.0, MISS)
+            ring.note(str(number).encode(), 0.0, MISS)
         assert [ring.find(str(number)) is not None for number in range(4)] == [True, True] + 2 * [
             False
         ]
@@ -70,7 +69,7 @@ class TestRing:
     def test_it_is_adjusted(self) -> None:
         ring = Decisions(3, 1.0)
         for number in range(3):
-            ring.note(line_of(str(number)), 0.0, MISS)
+            ring.note(str(number).encode(), 0.0, MISS)
         ring.adjust(1, 1.0)
         assert len(ring) == 1
         assert ring.find("2") is not None
@@ -81,8 +80,8 @@ class TestRing:
             reuse.Miss(Reason.URI_MISS),
             cache_status=CacheStatus(forward=Forward.URI_MISS, forward_status=200),
         )
-        ring.note(line_of("a"), 1.0, asked)
-        ring.note(line_of("b"), 2.0, MISS)
+        ring.note(b"a", 1.0, asked)
+        ring.note(b"b", 2.0, MISS)
         assert ring.last_fetched("k") == (1.0, asked)
         assert ring.last_fetched("other") is None
 

@@ -85,8 +85,8 @@ async def test_it_tells_of_every_answer_as_respond_does() -> None:
         answered = [event for event in proxy.events if isinstance(event, Answered)]
         last = proxy.events[-1]
         assert isinstance(last, Repeated)
-        ((repeated, number),) = last.answers
-        assert (len(answered), number) == (3, 2)
+        repeated = last.hits[0].answered
+        assert (len(answered), last.hits) == (3, 2 * [recurring])
         assert repeated.cache_status == "warmfront; hit; detail=fresh"
         alike = {replace(event, request_id="", cache_status="") for event in answered[1:]}
         assert alike == {replace(repeated, cache_status="")}

@@ -8,6 +8,7 @@ from proxy.events import (
     Answered,
     BackgroundFailed,
     Event,
+    Hit,
     NotStored,
     OriginAnswered,
     OriginFailed,
@@ -53,14 +54,15 @@ def test_answers_are_counted_by_route_status_outcome_and_reason() -> None:
 
 
 def test_what_is_given_again_takes_no_time() -> None:
-    counts = counted(Repeated([(HIT, 3), (replace(HIT, uri="http://api/b"), 2)]))
+    one, other = Hit(HIT), Hit(replace(HIT, uri="http://api/b"))
+    counts = counted(Repeated([one, other, one, one, other], b"", b""))
     hit = counts.answers["routes[0]", 200, Outcome.HIT, Reason.FRESH]
     assert (hit.number, hit.size, sum(hit.durations.counts)) == (5, 500, 0)
 
 
 def test_who_looks_sees_what_has_not_been_told_yet() -> None:
     counts = Counts()
-    counts.pull = lambda: counts(Repeated([(HIT, 1)]))
+    counts.pull = lambda: counts(Repeated([Hit(HIT)], b"", b""))
     assert counts.outcomes() == {"hit": 1}
 
 

@@ -209,8 +209,8 @@ def _told(one: Side) -> list[object]:
         match event:
             case Refused():
                 pass
-            case Repeated(answers=answers):
-                told += [answer for answer, number in answers for _ in range(number)]
+            case Repeated(hits=hits):
+                told += [hit.answered for hit in hits]
             case Answered():
                 status = re.sub("(?<=; hit); ttl=[0-9]+", "", event.cache_status)
                 told.append(replace(event, request_id="", cache_status=status))

@@ -1,0 +1,24 @@
+from collections.abc import Callable
+from typing import Any, final
+
+from proxy.journal import Line, Taken
+
+@final
+class Journal:
+    def __init__(
+        self,
+        *,
+        begun: Callable[[], None],
+        full: Callable[[], None],
+        make: Callable[[], bytes] | None,
+    ) -> None: ...
+    def note(self, hit: Any, at: float, given: bytes | None, /) -> bytes: ...
+    def take(self) -> Taken: ...
+
+def lines(
+    hits: list[Any],
+    times: bytes,
+    names: bytes,
+    make: Callable[[Any], Line],
+    /,
+) -> bytes: ...
