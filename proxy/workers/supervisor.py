@@ -18,11 +18,9 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import chain
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -32,16 +30,9 @@ from proxy.channel import CallFailed, Channel, ChannelLost
 from proxy.clock import wall
 from proxy.reloading import Applied, Reloading, told
 from proxy.server import sockets
-from proxy.settings import (
-    ListenAddress,
-    Problem,
-    Recipe,
-    Settings,
-    SettingsError,
-    TcpAddress,
-    UnixAddress,
-)
+from proxy.settings import Problem, Recipe, Settings, SettingsError
 from proxy.workers.hub import Hub, Member
+from proxy.workers.listening import Listening
 from proxy.workers.orders import Orders
 
 VARIABLE: Final = "WARMFRONT_WORKER"
@@ -98,8 +89,7 @@ class Supervisor:
 
     Attributes:
         reread: Reads the settings anew and has them applied; None where they come from no file.
-        addresses: Where the workers answer clients.
-        admin: Where one of them answers the admin API; None where none does.
+        listening: Where the workers accept.
     """
 
     def __init__(self, recipe: Recipe, settings: Settings, announce: Announce) -> None:
@@ -109,18 +99,13 @@ class Supervisor:
         self._announce = announce
         self._hub = Hub(wall)
         self._log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("warmfront")
-        self._own: list[list[socket.socket]] = [[] for _ in range(settings.workers)]
-        self._shared: list[socket.socket] = []  # by all, since they cannot be had twice
-        self._admins: list[socket.socket] = []
-        self._paths: list[Path] = []
         self._places: dict[int, Worker] = {}
         self._all: set[Worker] = set()
         self._early_ends: Counter[int] = Counter()
         self._one_at_a_time = asyncio.Lock()
         self._ending = False
-        self.admin: tuple[str, ...] | None = None
+        self.listening = Listening(settings, self._log)
         self.reread: Reloading | None = None
-        self.addresses: list[str] = []
 
     async def start(self, handed_down: Sequence[socket.socket] = ()) -> None:
         """Have all workers answer clients.
@@ -128,9 +113,8 @@ class Supervisor:
         Raises:
             OSError: An address cannot be bound, or a worker cannot start.
         """
-        given = list(handed_down)
         try:
-            self._bind(given)
+            self.listening.open(list(handed_down))
             started = await asyncio.gather(
                 *(self._spawn(index) for index in range(self._settings.workers))
             )
@@ -152,10 +136,7 @@ class Supervisor:
                 worker.kill()
             if late:
                 await asyncio.wait(late)
-        for sock in chain(*self._own, self._shared, self._admins):
-            sock.close()
-        for path in self._paths:
-            path.unlink(missing_ok=True)
+        self.listening.close()
 
     async def reload(self, recipe: Recipe, settings: Settings) -> Applied:
         """Apply new settings in place; what that is not enough for takes `renew`.
@@ -193,53 +174,6 @@ class Supervisor:
                 old.tell_to_end()
             self._log.info("all workers are new")
 
-    def _bind(self, given: list[socket.socket]) -> None:
-        settings = self._settings
-        for address in settings.listen:
-            self.addresses.append(self._listen_on(address, given))
-        if settings.admin is not None:
-            try:
-                self.admin = tuple(self._admin_on(one, given) for one in settings.admin.listen)
-            except OSError as error:
-                if settings.admin.listen_given:
-                    raise
-                problem = str(error)
-                self._log.warning("the admin API is not started; set admin.listen", problem=problem)
-        if given:
-            self._log.warning(
-                "sockets were handed down that nothing is to listen on; name them in `listen`",
-                addresses=sockets.described(given),
-            )
-
-    def _listen_on(self, address: ListenAddress, given: list[socket.socket]) -> str:
-        """Have sockets for clients there; the address with the port that it got."""
-        found = sockets.take(given, str(address))
-        if found or isinstance(address, UnixAddress):
-            self._shared += found or self._bound(address)
-            return str(address)
-        if not self._settings.reuse_port:
-            probes = sockets.bind(str(address))  # nobody else may be there
-            address = _with_port(address, probes[0])
-            for probe in probes:
-                probe.close()
-        for own in self._own:
-            bound = sockets.bind(str(address), shared=True)
-            address = _with_port(address, bound[0])
-            own.extend(bound)
-        return str(address)
-
-    def _admin_on(self, address: ListenAddress, given: list[socket.socket]) -> str:
-        """Have sockets for the admin API there; the address with the port that it got."""
-        found = sockets.take(given, str(address)) or self._bound(address)
-        self._admins += found
-        return str(address if isinstance(address, UnixAddress) else _with_port(address, found[0]))
-
-    def _bound(self, address: ListenAddress) -> list[socket.socket]:
-        found = sockets.bind(str(address))
-        if isinstance(address, UnixAddress):
-            self._paths.append(Path(address.path))
-        return found
-
     async def _spawn(self, index: int) -> Worker:
         """Start a process and have it watched."""
         ours, theirs = socket.socketpair()
@@ -272,15 +206,15 @@ class Supervisor:
         return worker
 
     def _orders(self, index: int) -> Orders:
-        in_charge = index == 0
+        in_charge, listening = index == 0, self.listening
         return Orders(
             recipe=self._recipe,
             workers=self._settings.workers,
-            listen=tuple(self.addresses),
-            admin=self.admin if in_charge else None,
-            own=tuple(_descriptors(own) for own in self._own),
+            listen=tuple(listening.addresses),
+            admin=listening.admin if in_charge else None,
+            own=listening.own,
             index=index,
-            shared=_descriptors([*self._shared, *(self._admins if in_charge else ())]),
+            shared=listening.shared(in_charge=in_charge),
         )
 
     def _is_ready(self, worker: Worker, made: list[str] | None) -> None:
@@ -322,7 +256,7 @@ class Supervisor:
     def _cover(self) -> None:
         """Have those who are there accept for those who are not."""
         there = list(self._places.values())
-        missing = [index for index in range(len(self._own)) if index not in self._places]
+        missing = [index for index in range(self._settings.workers) if index not in self._places]
         for number, worker in enumerate(there):
             with suppress(ChannelLost):
                 worker.member.channel.tell("cover", missing[number :: len(there)])
@@ -379,7 +313,7 @@ async def supervise(
 
     supervisor.reread = _reread(supervisor, settings, reload, begin)
     try:
-        ready(supervisor.addresses, list(supervisor.admin or ()))
+        ready(supervisor.listening.addresses, list(supervisor.listening.admin or ()))
         while (number := await asked.get()) not in ends:
             if number is signal.SIGUSR2:
                 begin(supervisor.renew())
@@ -407,15 +341,6 @@ def _reread(
         return applied
 
     return None if reload is None else Reloading(settings, reload, apply)
-
-
-def _with_port(address: TcpAddress, sock: socket.socket) -> TcpAddress:
-    """The port that the system picked, where it was left to it."""
-    return TcpAddress(address.host, address.port or sock.getsockname()[1])
-
-
-def _descriptors(of: Iterable[socket.socket]) -> tuple[int, ...]:
-    return tuple(sock.fileno() for sock in of)
 
 
 def _fixed(settings: Settings) -> set[tuple[str, object]]:
