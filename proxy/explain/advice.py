@@ -89,7 +89,7 @@ _ADVICE: Final = {
     Reason.STATUS_NEVER_STORED: "Nothing: it is about one request.",
     Reason.REQUEST_TO_BLAME: (
         "Ask without what is unusual (long or non-ASCII fields, parameters outside the key). To "
-        "store a 403 for all, name it in negative_ttl."
+        "store a 400, 403 or 406 for all, name it in negative_ttl."
     ),
     Reason.KEY_TOO_LARGE: "Shorter URLs, or fewer and shorter fields in Vary and key.headers.",
     Reason.NOT_MODIFIED_PASSED: "Ask once without If-None-Match and If-Modified-Since.",

@@ -60,7 +60,8 @@ _OK = 200
 _PARTIAL_CONTENT = 206
 _NOT_MODIFIED = 304
 _FIRST_ERROR = 400
-_FORBIDDEN = 403
+_ABOUT_THE_REQUEST = frozenset({400, 403, 406})
+"""What this client said, may, or accepts; only the route knows whether it means everybody."""
 
 _LOSSLESS_REFERENCE = re.compile(r"[^\x00-\x20#\x7f]*(?<!\?)")
 """urllib forgets tabs, an empty query and an empty fragment, and so would call them equal."""
@@ -200,13 +201,11 @@ def _status_forbids(response: Response) -> Reason | None:
 
 
 def _error_forbids(request: Request, response: Response, policy: Policy) -> Reason | None:
-    """An error must not reach others because one client has provoked it.
-
-    Of 403, which says that this client may not, only the route knows whether it means everybody.
-    """
+    """An error must not reach others because one client has provoked it."""
     if response.status < _FIRST_ERROR:
         return None
-    personal = response.status == _FORBIDDEN and _FORBIDDEN not in policy.negative_ttl
+    status = response.status
+    personal = status in _ABOUT_THE_REQUEST and status not in policy.negative_ttl
     unkeyed = len(uri_key(request.uri, policy.key)) < len(request.uri)
     provoked = personal or unkeyed or is_unusual(request.headers)
     return Reason.REQUEST_TO_BLAME if provoked else None

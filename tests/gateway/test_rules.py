@@ -44,7 +44,7 @@ async def twice(
         pytest.param(reply(ETAG), False, id="3-only a validator"),
         pytest.param(reply(LONG_AGO), True, id="4.2.2-a heuristic lifetime"),
         pytest.param(reply(LONG_AGO, status=403), False, id="4.2.2-not for every status"),
-        pytest.param(reply(LONG_AGO, (CC, "public"), status=406), True, id="4.2.2-but if public"),
+        pytest.param(reply(LONG_AGO, (CC, "public"), status=409), True, id="4.2.2-but if public"),
         pytest.param(reply((CC, "max-age=4")), False, id="4.2-expired"),
         pytest.param(reply((CC, "max-age=1, s-maxage=60")), True, id="4.2.1-s-maxage first"),
         pytest.param(reply((CC, "max-age=60, s-maxage=1")), False, id="4.2.1-s-maxage alone"),

@@ -76,8 +76,9 @@ def _error(request: Received, first: _Fields) -> int | None:
         return 414
     if len(values) > 8000 or re.search(rb"[^ -~]", values):
         return 400
-    if b"evil" in first.of(b"user-agent"):
-        return 403
+    for name, status in ((b"user-agent", 403), (b"accept", 406), (b"range", 400)):
+        if b"evil" in first.of(name):
+            return status
     if request.method == b"GET" and first.of(*_METHODS) == b"BREW":
         return 405
     return None

@@ -124,6 +124,8 @@ ATTACKS = [
     by_fields("a tab in a field (400)", b"X-Meta: a\tb"),
     by_fields("bytes above ASCII in a field (400)", b"X-Meta: \xff\xfe"),
     by_fields("a user agent that is banned (403)", b"User-Agent: evil"),
+    by_fields("a type that nobody has (406)", b"Accept: evil/evil"),
+    by_fields("a field that is no use (400)", b"Range: evil"),
     by_fields("where the route stores errors", b"X-Meta: \xff", path=b"/static/{}"),
     by_fields("Connection withholds a language", b"Connection: Accept-Language, close"),
     Attack(
