@@ -70,6 +70,12 @@ class FakeAdmin(ThreadingHTTPServer):
         self.asked: list[Asked] = []
         self.connections = 0
         self.ending = threading.Event()
+        self.news = threading.Event()
+
+    def once_asked(self, patience: float = 30.0) -> list[Asked]:
+        """What it was asked, as soon as that is anything: a client in haste may be gone by then."""
+        assert self.news.wait(patience)
+        return self.asked
 
     @property
     def url(self) -> str:
@@ -101,6 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(size)) if size else None
         fields = {name.lower(): value for name, value in self.headers.items()}
         self.server.asked.append(Asked(self.command, self.path, fields, body, self.number))
+        self.server.news.set()
         self.behave(self.server.script.popleft() if self.server.script else Reply())
 
     do_GET = do_POST = do_DELETE = answer  # noqa: N815 - http.server's names

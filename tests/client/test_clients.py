@@ -350,7 +350,7 @@ class TestConnections:
         admin.will(Silence())
         with pytest.raises(Unreachable, match="timed out"):
             connect(admin.url, TOKEN, timeout=0.05)("stats")
-        assert len(admin.asked) == 1
+        assert len(admin.once_asked()) == 1
 
     def test_a_purge_that_waits_may_be_silent_for_longer(
         self, connect: Connect, admin: FakeAdmin
