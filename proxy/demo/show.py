@@ -88,8 +88,9 @@ def _front(origin: str, listen: str | None) -> settings.Settings:
     """The defaults, in front of `origin`; nothing is configured for the sample API."""
     address = listen or _free_address()
     front = settings.defaults().with_overrides(origin=origin, listen=[address])
-    if (admin := _free_address(PORTS[1:], but=address)) != f"{HOST}:{PORTS[1]}":
-        front = front.with_overrides(admin=admin)
+    usual = f"{HOST}:{PORTS[1]}"
+    if listen is not None or address == usual or _free_address(PORTS[1:2]) != usual:
+        front = front.with_overrides(admin=f"{HOST}:0")
     if not isinstance(front.listen[0], settings.TcpAddress):
         problem = settings.Problem(
             path="--listen", message="curl is to reach it", suggestion=f"write {HOST}:{PORTS[0]}"
@@ -104,11 +105,9 @@ def _base(addresses: list[str]) -> str:
     return f"http://{HOST}{address}" if address.startswith(":") else f"http://{address}"
 
 
-def _free_address(ports: Iterable[int] = PORTS, *, but: str = "") -> str:
+def _free_address(ports: Iterable[int] = PORTS) -> str:
     """The first of `ports` that nobody listens on, else one of the system's choice."""
     for port in ports:
-        if but == f"{HOST}:{port}":
-            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

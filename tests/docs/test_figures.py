@@ -60,7 +60,7 @@ def test_how_many_answers_fit(body: str) -> None:
 
 def test_how_many_descriptors_are_needed() -> None:
     settings = defaults()
-    needed = settings.limits.connections + settings.origin.pool.connections + 32 + 64
+    needed = settings.limits.connections + settings.origin.pool.connections + 32 + 96
     assert f"The defaults need {needed:,} " in SIZING.text
 
 
