@@ -1,7 +1,7 @@
-"""Builds the accelerator with the package; where there is no C compiler, Python does it all.
+"""Builds the accelerators with the package; where there is no C compiler, Python does it all.
 
-What it accelerates are `proxy/server/plain.py` and `proxy/journal.py`. WARMFRONT_PURE_PYTHON=1
-leaves it out, here and at run time.
+What they accelerate are `proxy/server/plain.py`, `proxy/splicing.py` and `proxy/journal.py`.
+WARMFRONT_PURE_PYTHON=1 leaves them out, here and at run time.
 """
 
 import os
@@ -17,13 +17,14 @@ from setuptools.errors import BaseError
 
 SOURCES = {
     "proxy._journal": "proxy/_journal.c",
+    "proxy._splice": "proxy/_splice.c",
     "proxy.server._plain": "proxy/server/_plain.c",
 }
 """Each module, and what it is made of."""
 
 
 class AcceleratorHook(BuildHookInterface[Any]):
-    """Adds the compiled module to wheels, and puts it beside its source for editable installs."""
+    """Adds the compiled modules to wheels; puts each beside its source for editable installs."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """See BuildHookInterface."""
@@ -35,7 +36,7 @@ class AcceleratorHook(BuildHookInterface[Any]):
                 for module, source in SOURCES.items()
             ]
         except (BaseError, OSError) as error:
-            self.app.display_warning(f"No accelerator, which only costs speed: {error}")
+            self.app.display_warning(f"No accelerators, which only costs speed: {error}")
             return
         if version != "editable":
             for path in built:

@@ -3,7 +3,7 @@
 Header text is latin-1 throughout: one character is one byte of the wire.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -104,6 +104,10 @@ class Outgoing:
     close: bool = field(default=False)
 
 
+Respond: TypeAlias = Callable[[Incoming], Awaitable[Outgoing]]
+"""Who answers requests."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """Request fields that an answer may depend on, by their lower-case names.
@@ -154,8 +158,82 @@ class Recurring(Protocol):
         ...
 
 
+class Reply(Protocol):
+    """Where the answer goes to a request that was passed on as soon as it was read.
+
+    Attributes:
+        usual: It may be given at once: the client is there and reads, and goes on afterwards.
+    """
+
+    @property
+    def usual(self) -> bool:
+        """See above."""
+        ...
+
+    def give(self, head: bytes, data: bytes, start: int) -> None:
+        """Give all of it: a whole head, and what stands in `data` from `start` on."""
+        ...
+
+    def send_interim(self, status: int, reason: str, headers: Headers) -> None:
+        """See SendInterim."""
+        ...
+
+    def break_off(self) -> None:
+        """There is none, by a fault of ours."""
+        ...
+
+    def hand_over(self) -> None:
+        """The answer is not to be given at once: have `Passage.respond` say what it is."""
+        ...
+
+
+class Passage(Protocol):
+    """One request on its way to the origin.
+
+    Attributes:
+        sent: It went out, and its Reply is told what comes of it; else `respond` has to be asked.
+    """
+
+    @property
+    def sent(self) -> bool:
+        """See above."""
+        ...
+
+    async def respond(self, incoming: Incoming) -> Outgoing:
+        """Answer it like every other request, from where it is; it is asked once."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget it, instead."""
+        ...
+
+
+class Passing(Protocol):
+    """How requests are passed on that are alike.
+
+    Attributes:
+        depends_on: Lower-case names of the request fields in which they agree.
+    """
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """See above."""
+        ...
+
+    def start(self, head: bytes, name: bytes | None, address: str, reply: Reply) -> Passage | None:
+        """Pass one on; None if it has to take the longer way, from its beginning.
+
+        Args:
+            head: As it came, plain.
+            name: What the client calls it, in the field `Watched.name`.
+            address: The client's, see Client.
+            reply: Gets what comes of it.
+        """
+        ...
+
+
 class Answers(Protocol):
-    """Answers that need no waiting.
+    """Answers that need no waiting, and requests that need no decision.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; another object when it grows.
@@ -177,6 +255,18 @@ class Answers(Protocol):
             How to do it again; the answer; its body.
         """
         ...
+
+    def passing(self, request: Request) -> Passing | None:
+        """How requests like this one are passed on; None where they are not, or not so simply.
+
+        Args:
+            request: See `prepare`.
+        """
+        ...
+
+
+def no_interim(_status: int, _reason: str, _headers: Headers) -> None:
+    """Nobody is there to whom it could be passed on."""
 
 
 class BodyAborted(Exception):  # noqa: N818 - it tells what happened, as ConnectionAborted does

@@ -163,6 +163,11 @@ class HeaderEdits:
     remove: tuple[str, ...] = ()
 
     @property
+    def replaced(self) -> frozenset[str]:
+        """Lower-case names of the fields whose lines go."""
+        return frozenset(name.lower() for name in (*self.remove, *(name for name, _ in self.set)))
+
+    @property
     def names(self) -> frozenset[str]:
         """Lower-case names of all fields that are changed."""
         return frozenset(

@@ -11,6 +11,7 @@ invalidating what a write makes everybody forget
 unshareable  keys whose answers are of no use to others
 decisions    what was decided of late
 hot          a hit in memory, given again for as long as it is one
+passing      requests passed on as soon as they are read, answers as soon as they come
 delivery     an entry as the answer to one request
 contacting   one request to the origin; forwarding: what an intermediary changes in a head
 problems     answers of our own

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from proxy.events import Emit, OriginAnswered
-from proxy.exchange import Incoming
+from proxy.exchange import SendInterim
 from proxy.gateway import forwarding
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.origin import OriginResponse, Outbound
@@ -39,6 +39,9 @@ class Contact:
         named: For those that do, by name.
         clock: POSIX time.
         emit: Is told what the origin answered.
+
+    Attributes:
+        upstreams: All of them, by name.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Contact:
         clock: Callable[[], float],
         emit: Emit,
     ) -> None:
-        self._upstreams = {"": upstream, **named}
+        self.upstreams = {"": upstream, **named}
         self._log = log
         self._clock = clock
         self._emit = emit
@@ -68,19 +71,24 @@ class Contact:
             OriginError: No usable answer.
         """
         incoming, request = exchange.incoming, exchange.request
-        upstream = self._upstreams[exchange.matched.route.origin]
+        upstream = self.upstreams[exchange.matched.route.origin]
         outbound = Outbound(
             method=request.method,
             target=request.target,
             headers=forwarding.to_origin(incoming, headers, upstream.forwarding),
             body=incoming.body,
-            on_interim=partial(_pass_on_interim, incoming),
+            on_interim=partial(pass_on_interim, incoming.send_interim),
             expects_continue=incoming.expects_continue,
             upgrade=incoming.upgrade,
             key=exchange.key.url,
         )
-        born, request_time = self._log.state.position, self._clock()
-        origin = await upstream.origin.fetch(outbound)
+        beginning, exchange.beginning = exchange.beginning, None
+        if beginning is None:
+            born, request_time = self._log.state.position, self._clock()
+            origin = await upstream.origin.fetch(outbound)
+        else:
+            born, request_time = beginning.born, beginning.started
+            origin = await beginning.group.fetch(outbound, beginning.begun)
         response_time = self._clock()
         self._tell(exchange, origin.status, response_time - request_time, validates=validates)
         headers = forwarding.end_to_end(origin.headers)
@@ -95,5 +103,6 @@ class Contact:
         self._emit(OriginAnswered(origin, status, seconds, validates))
 
 
-def _pass_on_interim(incoming: Incoming, status: int, reason: str, headers: Headers) -> None:
-    incoming.send_interim(status, reason, forwarding.end_to_end(headers))
+def pass_on_interim(send: SendInterim, status: int, reason: str, headers: Headers) -> None:
+    """Send a client what concerns it of a 1xx."""
+    send(status, reason, forwarding.end_to_end(headers))

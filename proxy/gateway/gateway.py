@@ -36,9 +36,10 @@ from proxy.gateway.freshening import Freshening
 from proxy.gateway.hot import HotAnswers
 from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing
+from proxy.gateway.passing import Passings
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
-from proxy.gateway.steps import Answer, Exchange, Found, bypassed, judge, select, suffice
+from proxy.gateway.steps import Answer, Beginning, Exchange, Found, bypassed, judge, select, suffice
 from proxy.gateway.timing import server_timing
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
@@ -47,6 +48,7 @@ from proxy.request_ids import ANSWERED, RequestIds
 from proxy.rfc9111 import keys, reuse
 from proxy.rfc9111.cache_status import CacheStatus, forward_of
 from proxy.rfc9111.dates import format_http_date
+from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
 from proxy.stores import CacheKey, Store
@@ -157,6 +159,19 @@ class Gateway:
             ids=self._request_ids,
             decisions=decisions,
             named=named,
+            passings=Passings(
+                routes=routes,
+                upstreams=self._contact.upstreams,
+                relay=self._asking.relay_unstored,
+                dress=self._dressed,
+                go_on=self._go_on,
+                log=log,
+                clock=clock,
+                emit=emit,
+                ids=self._request_ids,
+                decisions=decisions,
+                named=named or decisions is not None,
+            ),
         )
 
     @property
@@ -167,6 +182,12 @@ class Gateway:
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer one request. Never raises for what clients or origins do."""
         exchange = self.exchange(incoming)
+        return self._finish(exchange, await self._answer(exchange))
+
+    async def _go_on(self, incoming: Incoming, beginning: Beginning) -> Outgoing:
+        """Answer one request that was passed on before it came here."""
+        exchange = self.exchange(incoming)
+        exchange.started, exchange.beginning = beginning.started, beginning
         return self._finish(exchange, await self._answer(exchange))
 
     async def observe(self, incoming: Incoming) -> tuple[Exchange, Answer]:
@@ -277,18 +298,9 @@ class Gateway:
     def _finish(self, exchange: Exchange, answer: Answer) -> Outgoing:
         """What every answer carries on its way out."""
         outgoing, route = answer.outgoing, exchange.matched.route
-        headers = forwarding.to_client(outgoing.headers, self._forwarding)
         now = self._clock()
-        if "Date" not in headers:
-            headers["Date"] = format_http_date(now)
-        if exchange.policy.surrogate_control:
-            headers.popall("Surrogate-Control", None)
-        if route.strip_tags:
-            headers = tags.strip(headers)
-        headers = route.response_headers.apply(headers)
         cache_status = answer.cache_status.render()
-        headers.add("Cache-Status", cache_status)
-        outgoing.headers = headers
+        headers = outgoing.headers = self._dressed(exchange, answer, now)
         name = self._request_ids.name(exchange.request.headers)
         if self._decisions is not None:
             headers[ANSWERED] = name.decode()
@@ -299,6 +311,20 @@ class Gateway:
             headers.add("Server-Timing", server_timing(outcome, exchange.origin_time, duration))
         self._tell(exchange, answer, cache_status, duration, name.decode())
         return outgoing
+
+    def _dressed(self, exchange: Exchange, answer: Answer, now: float) -> Headers:
+        """The fields that a client gets, but for what is new each time."""
+        route = exchange.matched.route
+        headers = forwarding.to_client(answer.outgoing.headers, self._forwarding)
+        if "Date" not in headers:
+            headers["Date"] = format_http_date(now)
+        if exchange.policy.surrogate_control:
+            headers.popall("Surrogate-Control", None)
+        if route.strip_tags:
+            headers = tags.strip(headers)
+        headers = route.response_headers.apply(headers)
+        headers.add("Cache-Status", answer.cache_status.render())
+        return headers
 
     def _tell(
         self, exchange: Exchange, answer: Answer, cache_status: str, duration: float, name: str

@@ -21,15 +21,16 @@ from typing import Final
 from weakref import ref
 
 from proxy.events import Answered, Emit, Hit, Repeated
-from proxy.exchange import Client, Incoming, Outgoing, Recurring, Watched
+from proxy.exchange import Client, Incoming, Outgoing, Passing, Recurring, Watched, no_interim
 from proxy.gateway.decisions import Decision, Decisions
+from proxy.gateway.passing import Passings
 from proxy.gateway.steps import Answer, Exchange, Found
 from proxy.journal import Journal
 from proxy.purging import PurgeLog
 from proxy.request_ids import ANSWERED, FIELD, RequestIds, ending_of
 from proxy.rfc9111 import keys, poisoning, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, Outcome
-from proxy.rfc9111.messages import Headers, Request
+from proxy.rfc9111.messages import Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import Freshness
@@ -82,6 +83,7 @@ class HotAnswers:
         ids: Names requests.
         decisions: Where decisions are kept; None where they are not, and clients get no names.
         named: Whether whoever `emit` tells wants to know names.
+        passings: Knows what is passed on at once.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
@@ -102,6 +104,7 @@ class HotAnswers:
         ids: RequestIds,
         decisions: Decisions | None,
         named: bool,
+        passings: Passings,
     ) -> None:
         self._routes = routes
         self._hit = hit
@@ -126,6 +129,7 @@ class HotAnswers:
         name = _NAMED_BY if named else None
         watched = fields if name is None else fields | {name}
         self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES | left_out, name)
+        self._passings = passings
 
     def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
         """See Answers."""
@@ -144,7 +148,7 @@ class HotAnswers:
         window = reuse.refresh_window(entry.response, policy)
         if not self._watch(names) or not self._is_fresh(request, entry, policy, now, window):
             return None
-        incoming = Incoming(request, Client("", (1, 1)), None, _no_interim)
+        incoming = Incoming(request, Client("", (1, 1)), None, no_interim)
         verdict = reuse.Fresh(entry.response.freshness.current_age(now))
         exchange = Exchange(incoming, matched, key, now, verdict=verdict)
         answer = self._hit(exchange, Found(entry, ranges.Whole()), Reason.FRESH)
@@ -162,6 +166,14 @@ class HotAnswers:
         if name:
             recurring.ending = ending_of(name.encode())
         return recurring, outgoing, body
+
+    def passing(self, request: Request) -> Passing | None:
+        """See Answers."""
+        if not self._possible or any(name in request.headers for name in self._left_out):
+            return None
+        policy = self._routes.find(request).route.policy
+        names = self._routes.condition_fields | _CLAIMS | _key_fields(policy.key) | self._left_out
+        return self._passings.of(request, names)
 
     def tell(self) -> None:
         """Tell what was given; that is done by itself too, a little later."""
@@ -322,7 +334,3 @@ def _varying(entries: Sequence[Entry]) -> frozenset[str]:
 def _key_fields(policy: KeyPolicy) -> frozenset[str]:
     """Lower-case names of the request fields of which keys are made."""
     return frozenset({*map(str.lower, policy.headers), *(("cookie",) if policy.cookies else ())})
-
-
-def _no_interim(_status: int, _reason: str, _headers: Headers) -> None:
-    """Nobody has any to send."""

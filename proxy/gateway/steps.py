@@ -9,7 +9,7 @@ from proxy.exchange import Incoming, Outgoing
 from proxy.gateway.filling import Fate
 from proxy.gateway.flights import Flight
 from proxy.gateway.forwarding import is_last_hop
-from proxy.origin import OriginResponse
+from proxy.origin import Begun, OriginGroup, OriginResponse
 from proxy.rfc9111 import keys, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.directives import request_directives
@@ -32,6 +32,22 @@ Verdict: TypeAlias = Bypass | reuse.ReuseDecision
 """What is done for a request, before anybody else is asked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What was done for a request before it came here: its way to the origin has begun.
+
+    Attributes:
+        group: Of origins, one of which it goes to.
+        started: POSIX time at which it came in, and was sent if it was.
+        born: The store's sequence then.
+    """
+
+    group: OriginGroup
+    begun: Begun
+    started: float
+    born: int
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request on its way: what every step needs to know of it.
@@ -41,6 +57,7 @@ class Exchange:
         flight: What others may share of its way to the origin; None where nobody may.
         verdict: What was decided to do; None until then.
         origin_time: Seconds that the origin took to its answer's head; None where nobody asked.
+        beginning: Of its way to the origin, where that began before it came here.
         request: Its head.
         policy: Its route's.
     """
@@ -52,6 +69,7 @@ class Exchange:
     flight: Flight | None = None
     verdict: Verdict | None = None
     origin_time: float | None = None
+    beginning: Beginning | None = None
     request: Request = field(init=False)
     policy: Policy = field(init=False)
     _key_hash: str = field(init=False, default="")

@@ -10,6 +10,7 @@ Map, from the outside in:
       member      one origin of a group: its client, its breaker, its figures
       breaker     whether an origin gets requests: health and circuit breaker in one
       checks      asking origins how they are
+      begun       a request to one of them, which may be sent before anybody waits for it
       watching    the body of a response, watched to its end
     client        OriginClient.fetch: take a connection, exchange, retry where that is safe
     options       OriginOptions and what an origin URL may look like
@@ -46,12 +47,14 @@ Invariants:
 
 from proxy.origin.admission import LimitOptions
 from proxy.origin.balance import Balance
+from proxy.origin.begun import Begun
 from proxy.origin.breaker import BreakerOptions
 from proxy.origin.budget import RetryOptions
 from proxy.origin.checks import CheckOptions
 from proxy.origin.client import OriginClient
 from proxy.origin.errors import OriginError
 from proxy.origin.group import GroupOptions, OriginGroup
+from proxy.origin.lean_body import LeanBody
 from proxy.origin.member import Member, MemberOptions, MemberStatus
 from proxy.origin.options import Endpoint, OriginOptions, parse_origin_url
 from proxy.origin.origins import Origins
@@ -61,10 +64,12 @@ from proxy.origin.response import OriginResponse
 
 __all__ = [
     "Balance",
+    "Begun",
     "BreakerOptions",
     "CheckOptions",
     "Endpoint",
     "GroupOptions",
+    "LeanBody",
     "LimitOptions",
     "Member",
     "MemberOptions",

@@ -1,11 +1,14 @@
 """One request to the origin and back."""
 
+from typing import TYPE_CHECKING
+
 from proxy.clock import wall
 from proxy.origin.connection import Connection
 from proxy.origin.deadline import HeadDeadline
 from proxy.origin.dialling import Dialler, tls_context
 from proxy.origin.errors import OriginError, StaleConnectionError
 from proxy.origin.heads import Head, malformed
+from proxy.origin.lean_connection import LeanConnection
 from proxy.origin.lean_pool import LeanPool
 from proxy.origin.options import Endpoint, OriginOptions
 from proxy.origin.outbound import Outbound, render_head
@@ -13,6 +16,10 @@ from proxy.origin.pool import Pool
 from proxy.origin.response import ConnectionBody, OriginResponse, Tunnel
 from proxy.origin.slots import Slots
 from proxy.origin.upload import Upload
+from proxy.splicing import LONGEST, MOST_LINES
+
+if TYPE_CHECKING:
+    from proxy.origin.begun import Begun
 
 # A request that cannot be sent twice gets a connection that was busy a moment ago, or a new one:
 # the shortest keep-alive among common servers is 2 s, and one that expires just now would turn
@@ -51,8 +58,21 @@ class OriginClient:
         """How many are open on the lean path, and how many of them are idle."""
         return self._lean.size
 
-    async def fetch(self, outbound: Outbound) -> OriginResponse:
+    def take_now(self) -> LeanConnection | None:
+        """An idle connection for a request without a body that may be sent twice, if there is one.
+
+        Whoever takes it uses it.
+        """
+        options = self._options
+        usual = options.header_size >= LONGEST and options.headers >= MOST_LINES
+        return self._lean.take(options.keepalive) if options.lean and usual else None
+
+    async def fetch(self, outbound: Outbound, begun: "Begun | None" = None) -> OriginResponse:
         """Send a request and wait for the final response head.
+
+        Args:
+            outbound: The request.
+            begun: Its beginning, here; it may have been sent already.
 
         Raises:
             OriginError: No usable response.
@@ -64,6 +84,8 @@ class OriginClient:
         exchange = self._exchange_lean if lean else self._exchange
         max_idle = self._options.keepalive if outbound.replayable else _MAX_IDLE_ONE_SHOT
         try:
+            if begun is not None and begun.sent:
+                return await begun.response()
             return await exchange(outbound, head, max_idle)
         except StaleConnectionError:
             if not outbound.replayable:

@@ -16,6 +16,7 @@ from math import ceil, inf
 
 from proxy.origin.admission import Admission, LimitOptions
 from proxy.origin.balance import Balance, balancer
+from proxy.origin.begun import Begun
 from proxy.origin.breaker import BreakerOptions
 from proxy.origin.budget import RetryBudget, RetryOptions
 from proxy.origin.checks import CheckOptions
@@ -92,14 +93,30 @@ class OriginGroup:
         self._take(options, members)
         self.admission.resize(options.limit)
 
-    async def fetch(self, outbound: Outbound) -> OriginResponse:
+    def begin_now(self, key: str) -> Begun | None:
+        """Begin a request without a body, to be sent at once or handed to `fetch`.
+
+        None where it may have to wait for its turn, has a time limit in all, or nobody may be
+        asked: nothing has begun then.
+        """
+        if self._limited or self.options.total_timeout is not None:
+            return None
+        return self._begin(key)
+
+    async def fetch(self, outbound: Outbound, begun: Begun | None = None) -> OriginResponse:
         """Send a request and wait for the final response head; see OriginClient.fetch.
+
+        Args:
+            outbound: The request.
+            begun: What `begin_now` returned for it.
 
         Raises:
             OriginError: No usable response, or nobody to ask.
             ValueError: The request cannot be sent as it is.
             Exception: Whatever iterating the request body raised.
         """
+        if begun is not None:
+            return await self._fetch(outbound, None, None, begun)
         total = self.options.total_timeout
         deadline = None if total is None else asyncio.get_running_loop().time() + total
         if not self._limited:
@@ -113,40 +130,50 @@ class OriginGroup:
             raise
 
     async def _fetch(
-        self, outbound: Outbound, leave: Callable[[], None] | None, deadline: float | None
+        self,
+        outbound: Outbound,
+        leave: Callable[[], None] | None,
+        deadline: float | None,
+        begun: Begun | None = None,
     ) -> OriginResponse:
         """Ask one origin after another."""
-        self.budget.earn()
-        member = self._choose(outbound.key, ())
-        if member is None:
+        begun = begun or self._begin(outbound.key)
+        if begun is None:
             raise self._all_down()
         tried: list[Member] = []
         failure: OriginError | None = None
         while True:
-            trial = member.breaker.trying
             try:
-                return await self._ask(member, outbound, leave, deadline)
+                return await self._ask(begun, outbound, leave, deadline)
             except OriginError as error:
                 # What was sent and failed outweighs what was never sent: it may have had effect.
                 failure = error if failure is None or failure.unsent else failure
-                tried.append(member)
-                another = self._another(outbound, tried, error, free=trial)
+                tried.append(begun.member)
+                another = self._another(outbound, tried, error, free=begun.trial)
                 if another is None:
                     raise failure from failure.__cause__
-                member = another
+                begun = Begun(another)
+
+    def _begin(self, key: str) -> Begun | None:
+        """Turn to the origin that is best asked; None where none may be."""
+        member = self._choose(key, ())
+        if member is None:
+            return None
+        self.budget.earn()
+        return Begun(member)
 
     async def _ask(
         self,
-        member: Member,
+        begun: Begun,
         outbound: Outbound,
         leave: Callable[[], None] | None,
         deadline: float | None,
     ) -> OriginResponse:
         """Ask one origin; the place is left with the response, the caller leaves it otherwise."""
-        ticket = member.begin()
+        member, ticket = begun.member, begun.ticket
         try:
             if deadline is None:
-                response = await member.client.fetch(outbound)
+                response = await member.client.fetch(outbound, begun)
             else:
                 response = await _fetch_before(deadline, member, outbound)
         except StaleConnectionError:  # that it closes what lies idle is no failure of the origin

@@ -17,7 +17,7 @@ import select
 import ssl
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from proxy.clock import wall
 from proxy.exchange import SendInterim
@@ -28,11 +28,10 @@ from proxy.origin.lean_body import LeanBody
 from proxy.origin.outbound import Outbound
 from proxy.origin.response import OriginResponse
 from proxy.rfc9111.reasons import Reason
+from proxy.splicing import Spliced
 
 if TYPE_CHECKING:
     from proxy.origin.lean_pool import LeanPool
-
-_Answer: TypeAlias = asyncio.Future[OriginResponse]
 
 _HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = 100
@@ -41,6 +40,34 @@ _SWITCHING_PROTOCOLS: Final = 101
 _MAX_HELD: Final = 131_072
 """Body bytes that may wait for their reader before the origin has to wait; one read of the loop
 (256 KiB at most) may come on top. uvloop makes up to 32 of them before it lets a reader run."""
+
+
+class Told(Protocol):
+    """Who is told what came of a request: a future, or what behaves like one."""
+
+    def done(self) -> bool:
+        """Nobody wants to know any more."""
+        ...
+
+    def set_result(self, result: OriginResponse, /) -> None:
+        """The final head has come."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """It has not, and will not."""
+        ...
+
+
+class Taker(Protocol):
+    """Who takes an answer that comes whole in the first read, without a head to be made of it."""
+
+    def recognise(self, data: bytes) -> Spliced | None:
+        """The head of the answer that these bytes are, if it can be given; does nothing yet."""
+        ...
+
+    def give(self, spliced: Spliced, data: bytes) -> None:
+        """It is: pass it on. The connection is free."""
+        ...
 
 
 class LeanConnection(asyncio.Protocol):
@@ -60,7 +87,8 @@ class LeanConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.closed = False
         # ASKED
-        self._answer: _Answer | None = None
+        self._answer: Told | None = None
+        self._taker: Taker | None = None
         self._head_only = False
         self._on_interim: SendInterim | None = None
         self._request_time = 0.0
@@ -84,8 +112,10 @@ class LeanConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes off the wire."""
         try:
-            if self._answer is not None:
-                self._take_heads(self._answer, data)
+            answer, taker = self._answer, self._taker
+            if answer is not None:
+                if taker is None or self._touched or not self._take_whole(taker, data):
+                    self._take_heads(answer, data)
             elif self._body is not None:
                 self._take_content(data)
             else:
@@ -127,15 +157,33 @@ class LeanConnection(asyncio.Protocol):
             OriginError: No usable response.
             Exception: Whatever `on_interim` raised.
         """
-        answer: _Answer = self._loop.create_future()
-        self._answer = answer
-        self._head_only = outbound.method == "HEAD"
-        self._on_interim = outbound.on_interim
+        self.send(head, head_only=outbound.method == "HEAD", on_interim=outbound.on_interim)
+        return await self.answer()
+
+    def send(
+        self,
+        head: bytes,
+        *,
+        head_only: bool,
+        on_interim: SendInterim | None,
+        told: Told | None = None,
+        taker: Taker | None = None,
+    ) -> None:
+        """Send a request; who is told of the answer, or `answer`, has the rest."""
+        self._answer = told
+        self._taker = taker
+        self._head_only = head_only
+        self._on_interim = on_interim
         self._touched = False
         self._interim = 0
         self._request_time = wall()
         self._transport.write(head)
         self._pool.heads.start(self)
+
+    async def answer(self) -> OriginResponse:
+        """Wait for the final head of what was sent, in place of who was told before; see `ask`."""
+        answer: asyncio.Future[OriginResponse] = self._loop.create_future()
+        self._answer, self._taker = answer, None
         try:
             return await answer
         except asyncio.CancelledError:
@@ -158,7 +206,19 @@ class LeanConnection(asyncio.Protocol):
 
     # Heads.
 
-    def _take_heads(self, answer: _Answer, data: bytes) -> None:
+    def _take_whole(self, taker: Taker, data: bytes) -> bool:
+        """Whether these bytes are one usual answer and nothing else; it is passed on then."""
+        spliced = taker.recognise(data)
+        if spliced is None:
+            return False
+        self._pool.heads.stop(self)
+        self._answer = self._taker = self._on_interim = None
+        self._touched = True
+        self._release(reusable=True)
+        taker.give(spliced, data)
+        return True
+
+    def _take_heads(self, answer: Told, data: bytes) -> None:
         """Read heads up to the final one, and what has come of its body."""
         self._touched = True
         if answer.done():  # cancelled just now
@@ -201,7 +261,7 @@ class LeanConnection(asyncio.Protocol):
         if size > self._limits.header_size:
             raise malformed(f"head of more than {self._limits.header_size} bytes")
 
-    def _pass_on(self, answer: _Answer, head: Head) -> None:
+    def _pass_on(self, answer: Told, head: Head) -> None:
         """An interim head (RFC 9110 §15.2)."""
         if head.status == _SWITCHING_PROTOCOLS:
             raise malformed("101 without a request to upgrade")
@@ -220,10 +280,10 @@ class LeanConnection(asyncio.Protocol):
 
     # Bodies.
 
-    def _begin(self, answer: _Answer, head: Head, content: bytes) -> None:
+    def _begin(self, answer: Told, head: Head, content: bytes) -> None:
         """The final head is here, with the first bytes of its body, often all of them."""
         self._pool.heads.stop(self)
-        self._answer = self._on_interim = None
+        self._answer = self._taker = self._on_interim = None
         length = head.length
         whole = content[:length] if length is not None and len(content) >= length else None
         body = LeanBody(b"", self) if whole is None else LeanBody(whole)
@@ -304,7 +364,7 @@ class LeanConnection(asyncio.Protocol):
         self.slow_since = None
         self._transport.abort()
         answer, body = self._answer, self._body
-        self._answer = self._on_interim = self._body = None
+        self._answer = self._taker = self._on_interim = self._body = None
         if answer is not None:
             self._pool.heads.stop(self)
             if not answer.done():

@@ -7,7 +7,7 @@ heads       strict grammar of request heads            pure
 parser      bytes in, events out, no I/O               pure
 writing     response heads and framing                 pure
 plain       heads that ask for nothing special pure
-hot         what is answered as soon as it is read
+hot         what is answered, or passed on, as soon as it is read
 feeding     what aiohttp is told of requests and answers
 protocol    one connection; with `feeding` all that knows aiohttp's inner parts
 acceptor    all connections: let in, counted, drained
@@ -19,7 +19,7 @@ door        accepting, also when descriptors run out
 listener    addresses, TLS, connection count, drain
 """
 
-from proxy.server.http import Respond
+from proxy.exchange import Respond
 from proxy.server.listener import Listener
 from proxy.server.options import ServerOptions
 

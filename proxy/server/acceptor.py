@@ -7,6 +7,7 @@ from typing import Final, TypeAlias, cast
 from aiohttp import StreamReader, web
 
 from proxy.events import Emit, Refused
+from proxy.exchange import Respond
 from proxy.server.clients import Clients, address_of, close_write
 from proxy.server.feeding import CLOSE, KEEP_ALIVE
 from proxy.server.heads import RequestHead
@@ -29,8 +30,10 @@ _MOST_LEAVING: Final = 32
 _CUT_TIME: Final = 1.0
 """Seconds that what was cut and cancelled may take over its clean-up."""
 
-Serve: TypeAlias = Callable[[Connection, RequestHead, StreamReader], Awaitable[bool]]
-"""Answers one request; returns whether the connection can carry another."""
+Serve: TypeAlias = Callable[
+    [Connection, RequestHead, StreamReader, Respond | None], Awaitable[bool]
+]
+"""Answers one request; returns whether the connection can carry another. See HttpHandler.serve."""
 
 
 class Acceptor(web.Server):
@@ -189,7 +192,7 @@ def _request_handler(
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = cast("Connection", request.protocol)
-        persists = await serve(connection, connection.head, request.content)
+        persists = await serve(connection, connection.head, request.content, None)
         return KEEP_ALIVE if persists else CLOSE
 
     return handle

@@ -78,6 +78,12 @@ class Feeder:
         """Bytes that are not parsed because a request is being answered."""
         return self._parser.buffered if self.answering else 0
 
+    def occupy(self) -> None:
+        """A request is being answered that this has not seen."""
+        self.begun += 1
+        self.answering = True
+        self.untouched = False
+
     def release(self) -> None:
         """The request has been answered: the next may be parsed."""
         self.answering = False

@@ -1,8 +1,10 @@
-"""The hot path: plain requests that are answered as soon as they are read.
+"""The hot path: plain requests that are answered, or passed on, as soon as they are read.
 
     bytes -- plain.compile_grammar --> gist -- known --> Recurring.again --> head, body
+                                         |      or --> Passing.start --> the origin
                                          |
                                          +-- new --> parse_head -> Answers.prepare -> remember
+                                                                or Answers.passing
 
 Nothing is decided here, and nothing is kept that would have to hear of a purge: what is remembered
 is whom to ask again, and the answer's head as bytes. What gets no answer here, for whatever reason,
@@ -11,12 +13,12 @@ takes the way of every other request.
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Final, TypeAlias
 
-from proxy.exchange import Answers, Recurring, Watched
+from proxy.exchange import Answers, Passage, Passing, Recurring, Reply, Watched
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Request
 from proxy.server import writing
@@ -59,8 +61,14 @@ class HotPath:
         self._largest = _largest_body(scheme)
         self._watch(answers.watched)
 
-    def answer(self, data: bytes) -> Answer | None:
-        """The answer, if these bytes are one request for something that is known well."""
+    def take(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
+        """What comes of these bytes, if they are one request for something that is known well.
+
+        Args:
+            data: What has come.
+            address: The client's.
+            reply: Gets the answer where the origin is asked for it.
+        """
         gist = self._scan(data)
         if gist is None:
             return None
@@ -69,8 +77,11 @@ class HotPath:
         known = place.known.get(agreed) or self._recall(place, agreed)
         if known is None:
             return self._prepare(place, gist)
+        name = None if self._name is None else gist[self._name]
+        if not isinstance(known, _Known):
+            return known.start(data, name, address, reply)
         recurring = known.recurring
-        body = recurring.again(None if self._name is None else gist[self._name])
+        body = recurring.again(name)
         if body is None:
             del place.known[agreed]
             return None
@@ -100,7 +111,7 @@ class HotPath:
             self._places[key] = place
         return place
 
-    def _recall(self, place: "_Place", agreed: object) -> "_Known | None":
+    def _recall(self, place: "_Place", agreed: object) -> "_Known | Passing | None":
         """An answer that was not asked for of late: it counts like a new one, if it is there."""
         known = place.older.pop(agreed, None)
         if known is not None:
@@ -114,6 +125,10 @@ class HotPath:
             place.pause -= 1
             return None
         request = self._request(gist)
+        passing = None if request is None else self._answers.passing(request)
+        if passing is not None:
+            self._remember(place, gist, passing, passing.depends_on)
+            return None
         prepared = None if request is None else self._answers.prepare(request, self._largest)
         if self._answers.watched is not self._watched:
             self._watch(self._answers.watched)
@@ -129,11 +144,23 @@ class HotPath:
         if pieces is None:
             place.put_off()
         else:
-            self._count_one_more(len(head))
-            members = self._members
-            agreed = frozenset(members[name] for name in recurring.depends_on if name in members)
-            place.remember(gist, _Known(recurring, head, pieces), agreed)
+            known = _Known(recurring, head, pieces)
+            self._remember(place, gist, known, recurring.depends_on, len(head))
         return head + recurring.ending, body
+
+    def _remember(
+        self,
+        place: "_Place",
+        gist: Gist,
+        known: "_Known | Passing",
+        depends_on: Iterable[str],
+        size: int = 0,
+    ) -> None:
+        self._count_one_more(size)
+        members = self._members
+        place.remember(
+            gist, known, frozenset(members[name] for name in depends_on if name in members)
+        )
 
     def _request(self, gist: Gist) -> Request | None:
         """What the gist means, if it may be remembered."""
@@ -143,6 +170,8 @@ class HotPath:
         try:
             head = parse_head(data, self._options)
         except RequestRejected:  # for its Host, which the grammar does not look into
+            return None
+        if not self._options.serves(head.authority):
             return None
         authority = normalise_authority(head.authority, self._scheme)
         return Request(head.method, self._scheme, authority, head.target, head.headers)
@@ -176,8 +205,8 @@ class _Place:
     __slots__ = ("_members", "_pauses", "known", "older", "pause", "reduce")
 
     def __init__(self) -> None:
-        self.known: dict[object, _Known] = {}
-        self.older: dict[object, _Known] = {}
+        self.known: dict[object, _Known | Passing] = {}
+        self.older: dict[object, _Known | Passing] = {}
         self.reduce: Callable[[Gist], object] = itemgetter(0)
         self.pause = 1  # most of what is asked for once is not asked for again
         self._pauses = 0
@@ -191,8 +220,8 @@ class _Place:
         """It was tried in vain."""
         self.pause = self._pauses = min(2 * self._pauses + 1, _LONGEST_PAUSE)
 
-    def remember(self, gist: Gist, known: "_Known", members: frozenset[int]) -> None:
-        """Keep an answer that depends on these members of the gist."""
+    def remember(self, gist: Gist, known: "_Known | Passing", members: frozenset[int]) -> None:
+        """Keep an answer, or how to get one, that depends on these members of the gist."""
         self._pauses = 0
         if not members <= self._members:
             self._members |= members

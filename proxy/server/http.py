@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader
 
 from proxy.events import Emit, Refused
-from proxy.exchange import BodyAborted, Client, Incoming, Outgoing
+from proxy.exchange import BodyAborted, Client, Incoming, Outgoing, Respond
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Headers, Request
 from proxy.server import tunnel, writing
@@ -20,9 +20,6 @@ from proxy.server.upload import Upload
 from proxy.server.writing import Framing
 
 _logger = logging.getLogger(__name__)
-
-Respond: TypeAlias = Callable[[Incoming], Awaitable[Outgoing]]
-"""What stands behind the listener: the gateway."""
 
 _SLICE: Final = 256 * 1024
 """A stored body goes to the transport in such pieces: what a slow reader leaves of one is kept."""
@@ -47,10 +44,23 @@ class HttpHandler:
         self._options = options
         self._emit = emit
 
-    async def serve(self, connection: Connection, head: RequestHead, payload: StreamReader) -> bool:
-        """Answer one request; returns whether the connection can carry another."""
+    async def serve(
+        self,
+        connection: Connection,
+        head: RequestHead,
+        payload: StreamReader,
+        respond: Respond | None = None,
+    ) -> bool:
+        """Answer one request; returns whether the connection can carry another.
+
+        Args:
+            connection: Where it came from.
+            head: Its head.
+            payload: Its body.
+            respond: Says what the answer is, if that is not for who says it for all others.
+        """
         exchange = _Exchange(connection, head, payload, self._options)
-        outgoing = await self._ask(exchange, exchange.incoming())
+        outgoing = await self._ask(exchange, exchange.incoming(), respond or self._respond)
         try:
             return await exchange.deliver(outgoing)
         except ConnectionError:
@@ -59,10 +69,10 @@ class HttpHandler:
             exchange.upload.end()
             await _close(outgoing)
 
-    async def _ask(self, exchange: "_Exchange", incoming: Incoming) -> Outgoing:
+    async def _ask(self, exchange: "_Exchange", incoming: Incoming, respond: Respond) -> Outgoing:
         """The client's loss does not cancel this: an unsafe request must still invalidate."""
         try:
-            return await self._respond(incoming)
+            return await respond(incoming)
         except BodyAborted as aborted:
             fault = exchange.upload.fault
             if fault is not None:

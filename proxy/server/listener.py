@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.events import Emit
-from proxy.exchange import Answers
+from proxy.exchange import Answers, Respond
 from proxy.server import sockets
 from proxy.server.acceptor import Acceptor
 from proxy.server.door import Door, Shortage, refuse
 from proxy.server.hot import HotPath
-from proxy.server.http import HttpHandler, Respond
+from proxy.server.http import HttpHandler
 from proxy.server.options import ServerOptions
 
 _logger = logging.getLogger(__name__)

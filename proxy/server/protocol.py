@@ -26,11 +26,14 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.exchange import Passage, Respond
+from proxy.rfc9111.messages import Headers
 from proxy.server.clients import address_of, close_write
 from proxy.server.feeding import CLOSE, READ_BUFFER, Feeder, Refusal, TunnelFeed
-from proxy.server.heads import RequestHead
+from proxy.server.heads import RequestHead, parse_head
 from proxy.server.options import ServerOptions
 from proxy.server.rejection import RequestRejected
+from proxy.server.writing import interim_head
 
 if TYPE_CHECKING:
     from proxy.server.acceptor import Acceptor
@@ -79,6 +82,8 @@ class Connection(RequestHandler):
         "_head_timer",
         "_lost",
         "_options",
+        "_passage",
+        "_passed_on",
         "_scheme",
         "_stall_timer",
         "_task_to_cancel",
@@ -117,6 +122,8 @@ class Connection(RequestHandler):
         self._grace: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._passage: Passage | None = None
+        self._passed_on = b""
         self._written = 0
         self._flushed = 0
         self._scheme = "http"
@@ -231,6 +238,9 @@ class Connection(RequestHandler):
 
     def cut(self) -> None:
         """Close at once, so that nothing half sent can pass for complete."""
+        passage, self._passage = self._passage, None
+        if passage is not None:
+            passage.abandon()
         self.force_close()
         self.abort(reset=True)
 
@@ -264,10 +274,11 @@ class Connection(RequestHandler):
                 timer.cancel()
         if self._task_to_cancel is not None:
             self._task_to_cancel.cancel()
+        self.hand_over()
 
     def data_received(self, data: bytes) -> None:
-        """Answer at once what can be; else parse, and stop reading when too much waits behind."""
-        if self._feeder.untouched and self._answer_at_once(data):
+        """Take at once what can be; else parse, and stop reading when too much waits behind."""
+        if self._feeder.untouched and self._take_at_once(data):
             return
         super().data_received(data)
         if not self._buffer_paused and self._feeder.held_back > _PIPELINE_BUFFER:
@@ -339,10 +350,10 @@ class Connection(RequestHandler):
         """
         self._acceptor.began(self._loop.create_task(self._serve(head)))
 
-    async def _serve(self, head: RequestHead) -> None:
+    async def _serve(self, head: RequestHead, respond: Respond | None = None) -> None:
         persists = False
         try:
-            persists = await self._acceptor.serve(self, head, EMPTY_PAYLOAD)
+            persists = await self._acceptor.serve(self, head, EMPTY_PAYLOAD, respond)
         except ConnectionError:
             _logger.debug("A client left before its answer", exc_info=True)
         except Exception:
@@ -373,30 +384,83 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _answer_at_once(self, data: bytes) -> bool:
-        """Whether these bytes were one plain request, which is answered now, and not the last."""
+    def _take_at_once(self, data: bytes) -> bool:
+        """Whether these bytes were one plain request, and not the last, that waits for nothing."""
         hot = self._acceptor.hot.get(self._scheme)
         transport, feeder = self.transport, self._feeder
         if hot is None or transport is None or self._paused or feeder.begun >= self._begun_at_most:
             return False
-        answer = hot.answer(data)
+        answer = hot.take(data, self._client_address, self)
         if answer is None:
             return False
-        feeder.begun += 1
-        head, body = answer
+        if isinstance(answer, tuple):
+            feeder.begun += 1
+            head, body = answer
+            self._write_whole(head, body, body)
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        else:
+            feeder.occupy()
+            self._passage, self._passed_on = answer, data
+            if not answer.sent:
+                self.hand_over()
+        if self._head_timer is not None:
+            self.watch_head()
+        return True
+
+    def _write_whole(self, head: bytes, body: bytes | memoryview, held: bytes) -> None:
+        """Send a whole answer; `held` is what stays in memory meanwhile."""
+        transport = self.transport
+        assert transport is not None  # noqa: S101 - whoever calls this has looked
         size = len(body)
         self._written += len(head) + size
         if size > _JOINED:
-            transport.writelines(answer)
+            transport.writelines((head, body))
         else:
             transport.write(head + body)
         if transport.get_write_buffer_size():
             self._watch_flush()
-            self._note_unsent(body)
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._head_timer is not None:
-            self.watch_head()
-        return True
+            self._note_unsent(held)
+
+    # For a request that was passed on as soon as it was read, see Reply.
+
+    @property
+    def usual(self) -> bool:
+        """See Reply."""
+        transport = self.transport
+        return (
+            transport is not None
+            and not transport.is_closing()
+            and not (self._paused or self._close or self._force_close)
+            and not self.closing
+            and self._passage is not None
+        )
+
+    def give(self, head: bytes, data: bytes, start: int) -> None:
+        """See Reply."""
+        self._passage, self._passed_on = None, b""
+        whole = len(data) - start <= _JOINED
+        self._write_whole(head, data[start:] if whole else memoryview(data)[start:], data)
+        self._wait_for_next()
+        self._go_on()
+
+    def send_interim(self, status: int, reason: str, headers: Headers) -> None:
+        """See Reply."""
+        with suppress(ConnectionError):
+            self.write(interim_head(status, reason, headers))
+
+    def break_off(self) -> None:
+        """See Reply."""
+        self._passage, self._passed_on = None, b""
+        self.abort()
+
+    def hand_over(self) -> None:
+        """See Reply."""
+        passage, self._passage = self._passage, None
+        data, self._passed_on = self._passed_on, b""
+        if passage is not None:
+            self.head = parse_head(data, self._options)
+            task = self._loop.create_task(self._serve(self.head, passage.respond))
+            self._acceptor.began(task)
 
     def _note_unsent(self, body: object) -> None:
         """Tell whoever bounds it what stays in memory, if the client is slow to read."""

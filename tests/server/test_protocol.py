@@ -223,7 +223,9 @@ async def test_idle_is_exactly_at_message_boundaries() -> None:
     connections: list[Connection] = []
     idle_while_answering = []
 
-    async def serve(connection: Connection, _head: RequestHead, _body: object) -> bool:
+    async def serve(
+        connection: Connection, _head: RequestHead, _body: object, _respond: object
+    ) -> bool:
         connections.append(connection)
         idle_while_answering.append(connection.idle)
         connection.write(b"done")

@@ -19,11 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.events import Answered, Refused, Repeated
+from proxy.exchange import Passage
+from proxy.exchange import Reply as Asked
 from proxy.origin import OriginOptions
 from proxy.purging import Mode
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
 from proxy.server import plain, writing
+from proxy.server.hot import Answer
 from tests.apparatus import START, Clock, Front, Origin, Reply, Seen, fronted
 
 PATIENCE = 5.0
@@ -189,16 +192,16 @@ async def both(steps: Sequence[Step]) -> int:
 def _count(one: Side) -> list[bytes]:
     """What the hot path answers from now on."""
     hot = one.front.listener._hot["http"]
-    answer, answered = hot.answer, []
+    take, answered = hot.take, []
 
-    def counting(data: bytes) -> tuple[bytes, bytes] | None:
-        found = answer(data)
+    def counting(data: bytes, address: str, reply: Asked) -> Answer | Passage | None:
+        found = take(data, address, reply)
         if found is not None:
             answered.append(data)
             one.front.gateway.hot.tell()  # at once, so that all is told in order
         return found
 
-    hot.answer = counting  # type: ignore[method-assign]
+    hot.take = counting  # type: ignore[method-assign]
     return answered
 
 
@@ -235,7 +238,7 @@ async def take(this: Side, step: Step) -> None:
 
 HOT_TARGETS = [
     *("/a/1", "/a/1?q=2", "/a/big", "/short/1", "/dated/1", "/assumed/1", "/vary/1", "/cookies/1"),
-    *("/edited/1", "/honoring/1", "/keyed/1?utm_x=1&b=2"),
+    *("/edited/1", "/honoring/1", "/keyed/1?utm_x=1&b=2", "/off/1"),
 ]
 TARGETS = [
     *("/a/1", "/a/1?q=2", "/a/2", "/a/big", "/short/1", "/dated/1", "/assumed/1", "/vary/1"),
