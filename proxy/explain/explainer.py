@@ -297,7 +297,7 @@ def _recalled(name: str, at: float, decision: Decision) -> Explanation:
     then = None if decision.freshness is None else freshness_part(decision.freshness, at)
     status = decision.cache_status
     if status.hit and decision.freshness is not None:  # given again, its ttl is of the first time
-        status = replace(status, ttl=int(decision.freshness.ttl(at)))
+        status = status._replace(ttl=int(decision.freshness.ttl(at)))
     return Explanation(
         mode=Mode.PAST,
         method=decision.method,

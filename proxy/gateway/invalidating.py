@@ -1,7 +1,6 @@
 """What a successful unsafe request makes every process forget (§4.4, RFC 9875, routes)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from proxy.events import Emit, PurgeIncomplete
 from proxy.gateway.landing import tags_to_store
@@ -56,7 +55,7 @@ class Invalidator:
         tags = self._purged_tags(exchange, response.headers) if uris else ()
         before = self._log.state.position if self._is_current(gets, fetched) else None
         seq = await self._forget(request, uris, names, tags)
-        return replace(fetched, born=seq) if before is not None and seq == before + 1 else fetched
+        return fetched._replace(born=seq) if before is not None and seq == before + 1 else fetched
 
     def _is_current(self, gets: Exchange, fetched: Fetched) -> bool:
         """Whether nothing of the answer was purged while it was on its way."""

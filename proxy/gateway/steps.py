@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TypeAlias, TypedDict
+from typing import NamedTuple, TypeAlias, TypedDict
 
 from proxy.exchange import Incoming, Outgoing
 from proxy.gateway.filling import Fate
@@ -167,8 +167,7 @@ class Times(TypedDict):
     response_time: float
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """An origin's answer, its head read, its body yet to be read.
 
     Attributes:
@@ -190,8 +189,7 @@ class Fetched:
         return {"request_time": self.request_time, "response_time": self.response_time}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer before it gets what every answer carries, with what Cache-Status says of it.
 
     Attributes:

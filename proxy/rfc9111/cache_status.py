@@ -1,7 +1,7 @@
 """The Cache-Status field: how this cache handled a request (RFC 9211)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from proxy.rfc9111.reasons import Reason
 
@@ -81,8 +81,7 @@ _OUTCOME = {
 """Of the reasons that leave no doubt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheStatus:
+class CacheStatus(NamedTuple):
     """What happened to one request, and to the response to it.
 
     Attributes:

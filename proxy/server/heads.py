@@ -8,10 +8,9 @@ Text is latin-1: one character is one byte of the wire. Whatever passes is passe
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.http1 import FIELD_TEXT, TCHARS, fields_of
 from proxy.rfc9111.messages import Headers
@@ -43,8 +42,7 @@ _VERSIONS = {"1.0": (1, 0)} | {f"1.{minor}": (1, 1) for minor in range(1, 10)}
 """What is understood, and as what: a higher minor version is read as 1.1 (RFC 9110 §6.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """A request head in which nothing is ambiguous.
 
     Attributes:
