@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 
-import pytest
-
 from proxy import admin
 from proxy.background import Background
 from proxy.backing import Backing
@@ -119,7 +117,6 @@ async def fill(backing: Backing) -> None:
     assert len(backing.memory) == IN_MEMORY
 
 
-@pytest.mark.timeout(90)
 async def test_purging_many_is_acknowledged_like_purging_one(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
