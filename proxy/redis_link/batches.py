@@ -97,11 +97,16 @@ class _Batch:
                 raise one.reply
 
     def settle(self, failure: Exception | None) -> None:
-        """Hand out the replies, or what went wrong, to those that still wait."""
+        """Hand out the replies, or what went wrong, to those that still wait.
+
+        Nothing is kept: tracebacks lead here, and a connection's parser keeps its last refusal.
+        """
         kind = LinkRefused if isinstance(failure, LinkRefused) else LinkDown
-        for one in self.commands:
-            reply = one.reply if self.answered else failure
+        while self.commands:
+            one = self.commands.pop()
+            reply, one.reply = one.reply if self.answered else failure, None
             if isinstance(reply, ResponseError):
+                reply.__traceback__ = None
                 reply = kind(in_words(reply))
             if not one.waiting.done():
                 one.waiting.set_result(reply)
@@ -176,12 +181,12 @@ class Batches:
 
     async def _carry(self, batch: _Batch) -> None:
         """There and back; whatever happens, nobody is left waiting."""
-        failure: Exception | None = None
         try:
             await self._run(batch.send, key=batch.key, access=batch.access, timeout=batch.timeout)
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-            failure = error
-        batch.settle(failure)
+            batch.settle(error)
+        else:
+            batch.settle(None)
 
 
 async def _ask(client: Client, commands: Sequence[_Command], words: Sequence[Words]) -> None:

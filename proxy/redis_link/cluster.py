@@ -190,6 +190,9 @@ async def piped(client: NodeClient, commands: Iterable[Sequence[Word]]) -> list[
         for words in commands:
             pipeline.execute_command(*words)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            reply.__traceback__ = None  # of the frame that holds the reply: only gc would free both
     return replies
 
 

@@ -278,19 +278,22 @@ class TieredStore:
 
     async def _read_for_all(self, key: CacheKey) -> Sequence[Entry]:
         """Read, and hand it to whoever comes meanwhile; where this is cancelled, they read."""
-        waiting = self._reads[key] = []
-        read: _Read = None
+        self._reads[key] = []
         try:
             read = await self._shared.lookup(key)
         except LinkError as error:
-            read = error
+            self._hand_on(key, error)
             raise
-        finally:
-            del self._reads[key]
-            for turn in waiting:
-                if not turn.done():
-                    turn.set_result(read)
+        except BaseException:
+            self._hand_on(key, None)
+            raise
+        self._hand_on(key, read)
         return read
+
+    def _hand_on(self, key: CacheKey, read: _Read) -> None:
+        for turn in self._reads.pop(key):
+            if not turn.done():
+                turn.set_result(read)
 
     async def _judged(self, key: CacheKey, entry: Entry, since: int) -> _Outlived | None:
         """The entry as the purge log leaves it, None where it must not be used.

@@ -1,12 +1,14 @@
 """Commands of one moment: one round trip, and to each his own answer."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from proxy.redis_link import (
     LinkDown,
@@ -166,6 +168,28 @@ async def test_a_refusal_is_each_ones_own_and_what_was_done_is_told() -> None:
             )
             assert [found[0], type(found[1]), found[2]] == [1, LinkRefused, 1]
             assert link.state is LinkState.REFUSING
+
+
+async def test_nothing_that_is_refused_is_left_to_the_collector() -> None:
+    async with start_redis() as server:
+        async with server.client() as raw:
+            await raw.execute_command("ACL", "SETUSER", "writer", "on", ">pw", "~*", "+@write")
+        async with linked(server.url.replace("//", "//writer:pw@")) as link:
+            await outcomes(link)
+            gc.collect()  # redis-py leaves something behind where it connects
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                while link.counts.refusals < 3:
+                    await outcomes(link)
+                    await asyncio.sleep(0.1)  # until Redis is asked again
+                gc.collect()
+                left = [one for one in gc.garbage if isinstance(one, LinkError | ResponseError)]
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+            assert left == []
 
 
 async def test_who_leaves_at_once_sends_nothing(redis_server: RedisServer) -> None:
