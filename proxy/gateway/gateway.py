@@ -300,7 +300,7 @@ class Gateway:
         outgoing, route = answer.outgoing, exchange.matched.route
         now = self._clock()
         cache_status = answer.cache_status.render()
-        headers = outgoing.headers = self._dressed(exchange, answer, now)
+        headers = outgoing.headers = self._dressed(exchange, answer, cache_status, now)
         name = self._request_ids.name(exchange.request.headers)
         if self._decisions is not None:
             headers[ANSWERED] = name.decode()
@@ -312,7 +312,9 @@ class Gateway:
         self._tell(exchange, answer, cache_status, duration, name.decode())
         return outgoing
 
-    def _dressed(self, exchange: Exchange, answer: Answer, now: float) -> Headers:
+    def _dressed(
+        self, exchange: Exchange, answer: Answer, cache_status: str, now: float
+    ) -> Headers:
         """The fields that a client gets, but for what is new each time."""
         route = exchange.matched.route
         headers = forwarding.to_client(answer.outgoing.headers, self._forwarding)
@@ -323,7 +325,7 @@ class Gateway:
         if route.strip_tags:
             headers = tags.strip(headers)
         headers = route.response_headers.apply(headers)
-        headers.add("Cache-Status", answer.cache_status.render())
+        headers.add("Cache-Status", cache_status)
         return headers
 
     def _tell(

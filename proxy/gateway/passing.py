@@ -93,7 +93,7 @@ class Passings:
         routes: RouteTable,
         upstreams: Mapping[str, Upstream],
         relay: Callable[[Exchange, Fetched, Reason], Answer],
-        dress: Callable[[Exchange, Answer, float], Headers],
+        dress: Callable[[Exchange, Answer, str, float], Headers],
         go_on: Callable[[Incoming, Beginning], Awaitable[Outgoing]],
         log: PurgeLog,
         clock: Callable[[], float],
@@ -342,12 +342,13 @@ class _Kind:
         fetched = Fetched(origin, Response(status, "", headers), 0.0, 0.0, 0)
         assert isinstance(exchange.verdict, Bypass)  # noqa: S101 - else it would not be here
         answer = passings.relay(exchange, fetched, exchange.verdict.reason)
-        fields = passings.dress(exchange, answer, exchange.started)
         cache_status = answer.cache_status
+        told = cache_status.render()
+        fields = passings.dress(exchange, answer, told, exchange.started)
         self._passings = passings
         self._decision = Decision.of(exchange, answer)
         self._about = (
-            *(exchange.request.method, exchange.uri, status, cache_status.render()),
+            *(exchange.request.method, exchange.uri, status, told),
             *(exchange.matched.route, cache_status.outcome, cache_status.detail),
             exchange.key_hash,
         )
