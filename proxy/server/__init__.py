@@ -8,6 +8,7 @@ parser      bytes in, events out, no I/O               pure
 writing     response heads and framing                 pure
 plain       heads that ask for nothing special pure
 hot         what is answered, or passed on, as soon as it is read
+passed_on   a request that was passed on as soon as it was read
 feeding     what aiohttp is told of requests and answers
 protocol    one connection; with `feeding` all that knows aiohttp's inner parts
 acceptor    all connections: let in, counted, drained

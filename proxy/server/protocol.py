@@ -26,14 +26,13 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.exchange import Passage, Respond
-from proxy.rfc9111.messages import Headers
+from proxy.exchange import Respond
 from proxy.server.clients import address_of, close_write
 from proxy.server.feeding import CLOSE, READ_BUFFER, Feeder, Refusal, TunnelFeed
-from proxy.server.heads import RequestHead, parse_head
+from proxy.server.heads import RequestHead
 from proxy.server.options import ServerOptions
+from proxy.server.passed_on import PassedOn
 from proxy.server.rejection import RequestRejected
-from proxy.server.writing import interim_head
 
 if TYPE_CHECKING:
     from proxy.server.acceptor import Acceptor
@@ -82,7 +81,6 @@ class Connection(RequestHandler):
         "_head_timer",
         "_lost",
         "_options",
-        "_passage",
         "_passed_on",
         "_scheme",
         "_stall_timer",
@@ -122,8 +120,7 @@ class Connection(RequestHandler):
         self._grace: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
-        self._passage: Passage | None = None
-        self._passed_on = b""
+        self._passed_on = PassedOn(self, options)
         self._written = 0
         self._flushed = 0
         self._scheme = "http"
@@ -148,6 +145,17 @@ class Connection(RequestHandler):
         return spent or self._half_closed or self._acceptor.draining
 
     @property
+    def persists(self) -> bool:
+        """The client is there and reads, and the connection outlives the request."""
+        transport = self.transport
+        return (
+            transport is not None
+            and not transport.is_closing()
+            and not (self._paused or self._close or self._force_close)
+            and not self.closing
+        )
+
+    @property
     def half_closed(self) -> bool:
         """The client has closed its side."""
         return self._half_closed
@@ -169,6 +177,18 @@ class Connection(RequestHandler):
             raise ConnectionResetError("the client is gone")
         self._written += len(data)
         transport.write(data)
+
+    def answer(self, head: bytes, body: bytes | memoryview, held: bytes) -> None:
+        """Send a whole answer to the request at hand, and go on; only while it `persists`.
+
+        Args:
+            head: Its head.
+            body: Its content.
+            held: What stays in memory for as long as the client is slow to read.
+        """
+        self._write_whole(head, body, held)
+        self._wait_for_next()
+        self._go_on()
 
     async def drained(self, body: object = b"") -> None:
         """Wait while the client is slow to read; `body` is what stays in memory meanwhile."""
@@ -238,9 +258,7 @@ class Connection(RequestHandler):
 
     def cut(self) -> None:
         """Close at once, so that nothing half sent can pass for complete."""
-        passage, self._passage = self._passage, None
-        if passage is not None:
-            passage.abandon()
+        self._passed_on.abandon()
         self.force_close()
         self.abort(reset=True)
 
@@ -274,7 +292,7 @@ class Connection(RequestHandler):
                 timer.cancel()
         if self._task_to_cancel is not None:
             self._task_to_cancel.cancel()
-        self.hand_over()
+        self._passed_on.hand_over()
 
     def data_received(self, data: bytes) -> None:
         """Take at once what can be; else parse, and stop reading when too much waits behind."""
@@ -342,15 +360,16 @@ class Connection(RequestHandler):
         self.abort()
         return CLOSE
 
-    def serve_without_content(self, head: RequestHead) -> None:
-        """Answer a request that ends with its head.
+    def serve_without_content(self, head: RequestHead, respond: Respond | None = None) -> None:
+        """Answer a request that ends with its head, with what `respond` says or who always does.
 
         aiohttp's task, which would make three objects of it for bodies to be read from, sees none
         of this and goes on waiting for the next request.
         """
-        self._acceptor.began(self._loop.create_task(self._serve(head)))
+        self.head = head
+        self._acceptor.began(self._loop.create_task(self._serve(head, respond)))
 
-    async def _serve(self, head: RequestHead, respond: Respond | None = None) -> None:
+    async def _serve(self, head: RequestHead, respond: Respond | None) -> None:
         persists = False
         try:
             persists = await self._acceptor.serve(self, head, EMPTY_PAYLOAD, respond)
@@ -390,7 +409,7 @@ class Connection(RequestHandler):
         transport, feeder = self.transport, self._feeder
         if hot is None or transport is None or self._paused or feeder.begun >= self._begun_at_most:
             return False
-        answer = hot.take(data, self._client_address, self)
+        answer = hot.take(data, self._client_address, self._passed_on)
         if answer is None:
             return False
         if isinstance(answer, tuple):
@@ -400,9 +419,7 @@ class Connection(RequestHandler):
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         else:
             feeder.occupy()
-            self._passage, self._passed_on = answer, data
-            if not answer.sent:
-                self.hand_over()
+            self._passed_on.begin(answer, data)
         if self._head_timer is not None:
             self.watch_head()
         return True
@@ -420,47 +437,6 @@ class Connection(RequestHandler):
         if transport.get_write_buffer_size():
             self._watch_flush()
             self._note_unsent(held)
-
-    # For a request that was passed on as soon as it was read, see Reply.
-
-    @property
-    def usual(self) -> bool:
-        """See Reply."""
-        transport = self.transport
-        return (
-            transport is not None
-            and not transport.is_closing()
-            and not (self._paused or self._close or self._force_close)
-            and not self.closing
-            and self._passage is not None
-        )
-
-    def give(self, head: bytes, data: bytes, start: int) -> None:
-        """See Reply."""
-        self._passage, self._passed_on = None, b""
-        whole = len(data) - start <= _JOINED
-        self._write_whole(head, data[start:] if whole else memoryview(data)[start:], data)
-        self._wait_for_next()
-        self._go_on()
-
-    def send_interim(self, status: int, reason: str, headers: Headers) -> None:
-        """See Reply."""
-        with suppress(ConnectionError):
-            self.write(interim_head(status, reason, headers))
-
-    def break_off(self) -> None:
-        """See Reply."""
-        self._passage, self._passed_on = None, b""
-        self.abort()
-
-    def hand_over(self) -> None:
-        """See Reply."""
-        passage, self._passage = self._passage, None
-        data, self._passed_on = self._passed_on, b""
-        if passage is not None:
-            self.head = parse_head(data, self._options)
-            task = self._loop.create_task(self._serve(self.head, passage.respond))
-            self._acceptor.began(task)
 
     def _note_unsent(self, body: object) -> None:
         """Tell whoever bounds it what stays in memory, if the client is slow to read."""

@@ -433,4 +433,4 @@ def test_no_byte_tells_which_way_a_request_took(
             hot += runner.run(both(conversations, forwarding=forwarding, decisions=decisions))
 
     run()
-    assert hot > 30, "the hot path was hardly taken: nothing was compared"
+    assert hot > 10, "the hot path was hardly taken: nothing was compared"
