@@ -13,8 +13,8 @@ settings.register_profile("anywhere", deadline=None, suppress_health_check=[Heal
 settings.load_profile("anywhere")
 
 
-_WITH_PROCESSES = {"fleet", "running"}
-"""Folders whose tests start several processes each; a busy machine takes a minute for that."""
+_WITH_PROCESSES = {"apis", "cli", "fleet", "running"}
+"""Folders whose tests start processes; a very busy machine takes a minute for some of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

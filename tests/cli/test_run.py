@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that anything here may take before it counts as broken."""
 
 ANYWHERE = "--listen=127.0.0.1:0"

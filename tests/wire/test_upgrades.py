@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 from proxy.origin import OriginOptions
 from tests.apparatus import fronted
 from tests.scripted_origin import PATIENCE, Wire, answering, reply, reset
-from tests.server.wire import eventually
+from tests.server.wire import LONG, eventually
 from tests.wire.conftest import Through, lines, request
 
 MIB = 1 << 20
@@ -211,7 +211,7 @@ class TestWebSocket:
         message = random.Random(0).randbytes(8 * MIB)  # noqa: S311
         async with chat.connect(compress=compress) as socket:
             await socket.send_bytes(message)
-            assert await socket.receive_bytes(timeout=PATIENCE) == message
+            assert await socket.receive_bytes(timeout=LONG) == message
 
     async def test_many_messages_keep_their_order(self, chat: Chat) -> None:
         async with chat.connect() as socket:
