@@ -86,7 +86,8 @@ async def test_it_tells_of_every_answer_as_respond_does() -> None:
         last = proxy.events[-1]
         assert isinstance(last, Repeated)
         repeated = last.hits[0].answered
-        assert (len(answered), last.hits) == (3, 2 * [recurring])
+        twice: list[object] = 2 * [recurring]
+        assert (len(answered), [*last.hits]) == (3, twice)
         assert repeated.cache_status == "warmfront; hit; detail=fresh"
         alike = {replace(event, request_id="", cache_status="") for event in answered[1:]}
         assert alike == {replace(repeated, cache_status="")}
