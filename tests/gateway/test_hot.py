@@ -86,8 +86,8 @@ async def test_it_tells_of_every_answer_as_respond_does() -> None:
         last = proxy.events[-1]
         assert isinstance(last, Repeated)
         repeated = last.hits[0].answered
-        twice: list[object] = 2 * [recurring]
-        assert (len(answered), [*last.hits]) == (3, twice)
+        again: list[object] = [*last.hits]
+        assert (len(answered), again) == (3, 2 * [recurring])
         assert repeated.cache_status == "warmfront; hit; detail=fresh"
         alike = {replace(event, request_id="", cache_status="") for event in answered[1:]}
         assert alike == {replace(repeated, cache_status="")}
