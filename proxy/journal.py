@@ -14,6 +14,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import compress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -149,8 +150,12 @@ def some(taken: Taken, chosen: Sequence[bool]) -> Taken:
 def stamp(at: float) -> bytes:
     """A POSIX time as 2026-01-01T12:00:00.250Z; what is below a millisecond is cut off."""
     second = int(at)
-    date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return b"%b.%03dZ" % (date.encode(), int((at - second) * 1000))
+    return b"%b.%03dZ" % (_date(second), int((at - second) * 1000))
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 Journal: type["PlainJournal | _journal.Journal"] = PlainJournal
