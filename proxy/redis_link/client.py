@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 
 from proxy.redis_link.cluster import ClusterClient, NodeClient, Word, piped
 from proxy.redis_link.ending import shut
+from proxy.redis_link.lost_writes import expect_lost_writes
 from proxy.redis_link.options import Mode, RedisOptions
 
 
@@ -126,7 +127,9 @@ def _standalone(options: RedisOptions, common: dict[str, Any]) -> Client:
         where: dict[str, Any] = {"unix_socket_path": options.path}
     else:
         where = dict(zip(("host", "port"), options.nodes[0], strict=True))
-    return Redis(db=options.database, **where, **common)
+    client = Redis(db=options.database, **where, **common)
+    expect_lost_writes(client.connection_pool)
+    return client
 
 
 def _through_sentinels(options: RedisOptions, common: dict[str, Any]) -> Client:
@@ -140,10 +143,13 @@ def _through_sentinels(options: RedisOptions, common: dict[str, Any]) -> Client:
         **_tls(options),
     }
     sentinel: Any = Sentinel(list(options.nodes), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-    client: Client = sentinel.master_for(
+    client = sentinel.master_for(
         options.service, redis_class=_WatchedRedis, db=options.database, **common
     )
-    return client
+    for each in (client, *sentinel.sentinels):
+        expect_lost_writes(each.connection_pool)
+    made: Client = client
+    return made
 
 
 def _cluster(options: RedisOptions, common: dict[str, Any]) -> Client:
