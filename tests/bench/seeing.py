@@ -14,7 +14,7 @@ from tests.bench.stage import CONNECTIONS, Requests, Stage, Trial, check
 
 ON, OFF = "everything on", "everything off"
 NAMES = 2_000
-TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of a proxy that lives for a minute
+TOKEN = "of-a-proxy-that-lives-for-a-minute"  # noqa: S105 - as its configuration has it
 
 _SCRAPED_EVERY = 1.0
 """Seconds; Prometheus asks every fifteen unless told otherwise."""
@@ -35,7 +35,7 @@ def seen(
         requests = stage.requests(paths)
         admin = peers.free_port()
         with (
-            stage.peer("warmfront-seen", admin=admin, token=TOKEN) as on,
+            stage.peer("warmfront-seen", admin=admin) as on,
             stage.peer("warmfront-unseen") as off,
         ):
             for server in (on, off):
