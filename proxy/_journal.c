@@ -129,15 +129,20 @@ static PyObject *
 take(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     Journal *self = (Journal *)object;
-    PyObject *hits = PyList_New(self->count);
+    int count = self->count;
+    PyObject *hits = PyList_New(count);
     PyObject *times = PyBytes_FromStringAndSize((const char *)self->times,
-                                                self->count * (Py_ssize_t)sizeof(double));
+                                                count * (Py_ssize_t)sizeof(double));
     PyObject *names = PyBytes_FromStringAndSize(self->names, self->size);
     PyObject *all = NULL;
     if (hits != NULL && times != NULL && names != NULL)
         all = PyTuple_Pack(3, hits, times, names);
+    if (all != NULL && count != self->count) { /* room was made for it, by Python code */
+        Py_CLEAR(all);
+        PyErr_SetString(PyExc_RuntimeError, "hits were noted while they were taken");
+    }
     if (all != NULL) {
-        for (int i = 0; i < self->count; i++)
+        for (int i = 0; i < count; i++)
             PyList_SET_ITEM(hits, i, self->hits[i]);
         self->count = 0;
         self->size = 0;
@@ -358,7 +363,8 @@ is_whole(const Told *told, PyObject *times)
     Py_ssize_t newlines = 0;
     for (Py_ssize_t i = 0; i < told->extent; i++)
         newlines += told->names[i] == '\n';
-    return newlines == told->number
+    int ended = told->extent == 0 || told->names[told->extent - 1] == '\n';
+    return ended && newlines == told->number
            && PyBytes_GET_SIZE(times) == told->number * (Py_ssize_t)sizeof(double);
 }
 

@@ -282,6 +282,8 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wake or cancel whatever waits for the client."""
+        if self._messages and self._task_handler is not None:
+            self._task_handler.cancel()  # aiohttp would fail to begin what is just in its queue
         super().connection_lost(exc)
         self._acceptor.closed(self)
         self._acceptor.unsent.end(self)
