@@ -137,15 +137,20 @@ static PyObject *
 take(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     Journal *self = (Journal *)object;
-    PyObject *answers = PyList_New(self->count);
-    Py_ssize_t size = (Py_ssize_t)sizeof(double) * self->count * self->width;
+    int count = self->count;
+    PyObject *answers = PyList_New(count);
+    Py_ssize_t size = (Py_ssize_t)sizeof(double) * count * self->width;
     PyObject *figures = PyBytes_FromStringAndSize((const char *)self->figures, size);
     PyObject *names = PyBytes_FromStringAndSize(self->names, self->size);
     PyObject *all = NULL;
     if (answers != NULL && figures != NULL && names != NULL)
         all = PyTuple_Pack(3, answers, figures, names);
+    if (all != NULL && count != self->count) { /* room was made for it, by Python code */
+        Py_CLEAR(all);
+        PyErr_SetString(PyExc_RuntimeError, "answers were noted while they were taken");
+    }
     if (all != NULL) {
-        for (int i = 0; i < self->count; i++)
+        for (int i = 0; i < count; i++)
             PyList_SET_ITEM(answers, i, self->answers[i]);
         self->count = 0;
         self->size = 0;
@@ -372,7 +377,8 @@ is_whole(const Told *told, PyObject *times)
     Py_ssize_t newlines = 0;
     for (Py_ssize_t i = 0; i < told->extent; i++)
         newlines += told->names[i] == '\n';
-    return newlines == told->number
+    int ended = told->extent == 0 || told->names[told->extent - 1] == '\n';
+    return ended && newlines == told->number
            && PyBytes_GET_SIZE(times) == told->number * (Py_ssize_t)sizeof(double);
 }
 

@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from weakref import ref
 
@@ -205,10 +206,41 @@ class TestLines:
             lines([hit(line)], packed_times([NOON]), packed_names([b"a"]), unexpected)
 
     @needs_compiler
+    @pytest.mark.parametrize(("number", "names"), [(0, b"a"), (1, b"\nabc"), (1, b"a")])
+    def test_every_name_ends(self, number: int, names: bytes) -> None:
+        with pytest.raises(ValueError, match="names"):
+            lines(number * [hit()], packed_times(number * [NOON]), names, unexpected)
+
+    @needs_compiler
     @pytest.mark.parametrize("at", [-1.0, 1e12, float("nan"), float("inf")])
     def test_what_is_no_time_is_refused(self, at: float) -> None:
         with pytest.raises(ValueError, match="era"):
             lines([hit()], packed_times([at]), packed_names([b"a"]), unexpected)
+
+
+@needs_compiler
+def test_what_is_noted_while_others_are_taken_breaks_nothing() -> None:
+    """The garbage collector may run Python code in the middle of it."""
+    noted = Noted(Journal)
+    noted.note(None, NOON)
+
+    def note_more(_phase: str, _info: object) -> None:
+        noted.note(None, NOON)
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(note_more)
+    gc.set_threshold(1)
+    try:
+        kept = []
+        for _ in range(200):  # more lists than Python has in stock
+            kept.append([hit()])
+            with suppress(RuntimeError):  # where they are too many for the room that was made
+                kept.append(noted.journal.take()[0])
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(note_more)
+    hits, times, _ = noted.journal.take()
+    assert len(hits) == len(times_in(times))
 
 
 @needs_compiler

@@ -13,8 +13,7 @@ goes on from there, by `Gateway.go_on`: the origin is asked once, whoever waits 
 """
 
 import logging
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -23,50 +22,22 @@ from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Upstream, pass_on_interim
 from proxy.gateway.decisions import Decision, Decisions
+from proxy.gateway.splices import Outward, Splices, field_lines, is_simple
 from proxy.gateway.steps import Answer, Beginning, Bypass, Exchange, Fetched, bypassed
 from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
 from proxy.purging import PurgeLog
-from proxy.request_ids import ANSWERED
 from proxy.rfc9111 import keys
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers, Request, Response
 from proxy.rfc9111.reasons import Reason
-from proxy.routes import Route, RouteTable
-from proxy.splicing import BODILESS, Spliced, Splicer, splicer
+from proxy.routes import RouteTable
+from proxy.splicing import BODILESS, Spliced
 from proxy.stores import CacheKey
-from proxy.tags import TAG_FIELDS
 
 _logger = logging.getLogger(__name__)
 
-_GOES_NO_FURTHER: Final = frozenset({"keep-alive", "proxy-connection", "te", "trailer"})
-"""Hop-by-hop fields that can simply be left out."""
-
-_MERGED: Final = frozenset(
-    {
-        *("content-length", "expect", "forwarded", "max-forwards", "transfer-encoding"),
-        *("upgrade", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"),
-        "x-forwarded-proto",
-    }
-)
-"""Fields of requests that need more than that."""
-
-_OURS: Final = frozenset(
-    {
-        *("cache-status", "connection", "content-length", "date", "transfer-encoding", "via"),
-        *_GOES_NO_FURTHER,
-        ANSWERED.lower(),
-    }
-)
-"""Response fields whose lines must stand where they do."""
-
-_MOST_CLIENTS: Final = 4096
-"""Addresses for which is remembered what the origin is told of them."""
-
-_MOST_SPLICERS: Final = 64
-
 _CRLF: Final = b"\r\n"
 _HTTP_1_1: Final = (1, 1)
-_NOT_IN_A_LINE = re.compile(r"[\r\n\0]")
 
 
 class Passings:
@@ -82,7 +53,7 @@ class Passings:
         decisions: Where decisions are kept; None where they are not, and clients get no names.
 
     Attributes:
-        told_of: What origins are told of clients, by both.
+        splices: What heads become on their way.
     """
 
     def __init__(
@@ -107,8 +78,7 @@ class Passings:
         self.clock = clock
         self.note = note
         self.decisions = decisions
-        self._splicers: dict[object, Splicer] = {}
-        self.told_of: dict[object, bytes] = {}
+        self.splices = Splices()
 
     def of(self, request: Request, depends_on: frozenset[str]) -> "Passing | None":
         """How requests like this one are passed on at once; None where that cannot be.
@@ -121,7 +91,7 @@ class Passings:
         route = matched.route
         upstream = self._upstreams[route.origin]
         group = upstream.origin
-        if not isinstance(group, OriginGroup) or not _is_simple(route):
+        if not isinstance(group, OriginGroup) or not is_simple(route):
             return None
         incoming = Incoming(request, Client("", _HTTP_1_1), None, no_interim)
         key = CacheKey.of(keys.primary_key(request, route.policy.key))
@@ -135,24 +105,6 @@ class Passings:
         except ValueError:  # the settings have it write what cannot be written
             return None
         return passing
-
-    def splicer(
-        self, dropped: frozenset[str], refused: frozenset[str], host: str | None
-    ) -> Splicer:
-        """One with these fields; there are few."""
-        about = (dropped, refused, host)
-        known = self._splicers.get(about)
-        if known is None:
-            if len(self._splicers) >= _MOST_SPLICERS:
-                self._splicers.clear()
-            known = splicer(dropped=sorted(dropped), refused=sorted(refused), host=host)
-            self._splicers[about] = known
-        return known
-
-
-def _is_simple(route: Route) -> bool:
-    """Whether what an answer gets on its way out depends on nothing but its status."""
-    return not route.server_timing and not route.response_headers.names & _OURS
 
 
 class Passing:
@@ -169,9 +121,7 @@ class Passing:
         "_exchange",
         "_key",
         "_kinds",
-        "_options",
-        "_splice",
-        "_target",
+        "_outward",
         "depends_on",
         "group",
         "head_only",
@@ -190,14 +140,12 @@ class Passing:
         route, request = exchange.matched.route, exchange.request
         self.passings = passings
         self._exchange = exchange
-        self._options = upstream
         self.group = group
         self._key = exchange.key.url
-        self._target = (route.origin, request.scheme, request.authority)
         self._kinds: dict[int, _Kind] = {}
-        host = None if upstream.host == "preserve" else self._told_of("")[0][1]
-        self._splice = passings.splicer(_GOES_NO_FURTHER, _MERGED, host).request
-        self.spliced = passings.splicer(*_kept_back(route, passings.decisions)).response
+        self._outward = Outward(passings.splices, request, route.origin, upstream)
+        named = passings.decisions is not None
+        self.spliced = passings.splices.to_client(route, named=named).response
         self.depends_on = depends_on
         self.head_only = request.method == "HEAD"
 
@@ -205,17 +153,14 @@ class Passing:
         self, head: bytes, name: bytes | None, address: str, reply: Reply
     ) -> "Passage | None":
         """See exchange.Passing."""
-        passings = self.passings
-        lines = self._splice(head)
-        if lines is None:
+        outward = self._outward.head(head, address)
+        if outward is None:
             return None
-        known = passings.told_of.get((self._target, address))
-        told = self._tell_of(address) if known is None else known
         member = self.group.choose_now(self._key)
         if member is None:
             return None
         passage = Passage(member, self, reply, name)
-        passage.send_now(lines + told, head_only=self.head_only)
+        passage.send_now(outward, head_only=self.head_only)
         return passage
 
     def kind(self, status: int) -> "_Kind":
@@ -224,22 +169,6 @@ class Passing:
         if kind is None:
             kind = self._kinds[status] = _Kind(self.passings, self._exchange, status)
         return kind
-
-    def _tell_of(self, address: str) -> bytes:
-        """What the origin is told of a client, and the end of the head."""
-        told = _lines(self._told_of(address)[1:]) + _CRLF
-        remembered = self.passings.told_of
-        if len(remembered) >= _MOST_CLIENTS:
-            remembered.clear()
-        remembered[self._target, address] = told
-        return told
-
-    def _told_of(self, address: str) -> list[tuple[str, str]]:
-        """The fields of a request that has none, on its way to the origin; Host is the first."""
-        request = self._exchange.request
-        headers = Headers([("Host", request.headers["Host"])])
-        incoming = Incoming(request, Client(address, _HTTP_1_1), None, no_interim)
-        return list(forwarding.to_origin(incoming, headers, self._options).items())
 
 
 class Passage(SentNow):
@@ -328,25 +257,4 @@ class _Kind(Passed):
         )
         if passings.decisions is not None:
             self.decision = Decision.of(exchange, answer)
-        self.lines = _lines(list(fields.items())[1:])
-
-
-def _kept_back(
-    route: Route, decisions: Decisions | None
-) -> tuple[frozenset[str], frozenset[str], None]:
-    """Fields of responses that clients do not get, and those that need a closer look."""
-    dropped = {*_GOES_NO_FURTHER, "upgrade", *route.response_headers.replaced}
-    if route.policy.surrogate_control:
-        dropped.add("surrogate-control")
-    if route.strip_tags:
-        dropped.update(map(str.lower, TAG_FIELDS))
-    refused = {"transfer-encoding"} | (set() if decisions is None else {ANSWERED.lower()})
-    return frozenset(dropped), frozenset(refused), None
-
-
-def _lines(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Raises ValueError for what could be taken for several lines."""
-    lines = [f"{name}: {value}" for name, value in fields]
-    if any(_NOT_IN_A_LINE.search(line) for line in lines):
-        raise ValueError("a line break or NUL inside a field")
-    return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+        self.lines = field_lines(list(fields.items())[1:])

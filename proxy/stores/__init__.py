@@ -12,7 +12,7 @@ in one step. For `tiered`: `write_behind` is the queue of writes, `fill_lock` le
 for all, `index` says which entries carry a tag, `reclaiming` gives back what purges have freed.
 """
 
-from proxy.stores.entry import CacheKey, Entry, Filled, Kept, Lease, Store
+from proxy.stores.entry import AtOnce, CacheKey, Entry, Filled, Kept, Lease, Store
 from proxy.stores.memory import MemoryStore
 
-__all__ = ["CacheKey", "Entry", "Filled", "Kept", "Lease", "MemoryStore", "Store"]
+__all__ = ["AtOnce", "CacheKey", "Entry", "Filled", "Kept", "Lease", "MemoryStore", "Store"]

@@ -154,13 +154,33 @@ class Kept(Protocol):
         ...
 
 
+class AtOnce(Protocol):
+    """What can be done without waiting in a store where nothing ever waits."""
+
+    def lacks(self, key: CacheKey) -> bool:
+        """Whether nothing is held for the key's URL, be it purged; not counted as a use."""
+        ...
+
+    def put_now(self, key: CacheKey, entry: Entry) -> Reason | None:
+        """See Store.put."""
+        ...
+
+
 class Store(Protocol):
     """The contract of every store.
 
     Whatever a purge concerns is never found again, wherever it was on its way when the purge was
     applied; what a soft purge concerns is found as stale since then. What `lookup` returns does
     not change afterwards.
+
+    Attributes:
+        at_once: The same store, where no other process or machine has a part in it; else None.
     """
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """See above."""
+        ...
 
     async def lookup(self, key: CacheKey, enough: Enough = bool) -> Sequence[Entry]:
         """All variants under `key`, oldest first; () for none.

@@ -11,7 +11,7 @@ entries it concerns; their memory is reclaimed afterwards.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from proxy.purging.scopes import scopes_of, tag_scope, url_scope
 from proxy.purging.state import Invalid, Purge, PurgeState, Softened, Unknown
@@ -108,6 +108,15 @@ class MemoryStore:
             one.hits += 1
         return held
 
+    @property
+    def at_once(self) -> Self:
+        """See Store."""
+        return self
+
+    def lacks(self, key: CacheKey) -> bool:
+        """See AtOnce."""
+        return key.url not in self._resources
+
     async def put(
         self,
         key: CacheKey,
@@ -124,6 +133,17 @@ class MemoryStore:
             replaces: See Store.
             promoted: What is known of it, where it comes from another tier.
         """
+        return self.put_now(key, entry, replaces=replaces, promoted=promoted)
+
+    def put_now(
+        self,
+        key: CacheKey,
+        entry: Entry,
+        *,
+        replaces: Entry | None = None,
+        promoted: Promoted | None = None,
+    ) -> Reason | None:
+        """The same, for those who cannot wait."""
         if replaces is not None:
             self._drop(key, lambda old: is_same(old.entry, replaces))
         cost = _cost(key, entry)

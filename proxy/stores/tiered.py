@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from proxy.purging.scopes import scopes_of
 from proxy.purging.state import Invalid, Judgement, Softened, Unknown, Valid
@@ -99,6 +99,8 @@ class TieredStore:
         counts: Where lookups ended.
         writes: What is on its way to Redis.
     """
+
+    at_once: Final = None
 
     def __init__(
         self,

@@ -172,6 +172,8 @@ class _TracedOrigin:
 class _TracedStore:
     """See Store."""
 
+    at_once: Final = None
+
     def __init__(self, store: Store, tracing: OpenTelemetry) -> None:
         self._store = store
         self._tracing = tracing

@@ -104,12 +104,12 @@ class TestWhatIsPassedOn:
             assert passing.depends_on <= proxy.gateway.hot.watched.values
 
     async def test_few_clients_are_remembered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("proxy.gateway.passing._MOST_CLIENTS", 3)
+        monkeypatch.setattr("proxy.gateway.splices._MOST_CLIENTS", 3)
         options = ForwardingOptions(origin_authority="o")
         async with proxied(OFF) as proxy:
             for number in range(10):
                 passed_on(proxy, [("Host", "a")], options, f"::{number}")
-            assert 0 < len(proxy.gateway.hot._passings.told_of) <= 3
+            assert 0 < len(proxy.gateway.hot._passings.splices.told_of) <= 3
 
 
 def passed_on(
@@ -170,7 +170,7 @@ async def test_both_ways_send_the_same_head(
         ) -> None:
             nonlocal compared
             passings = proxy.gateway.hot._passings
-            passings.told_of.clear()  # of other options
+            passings.splices.told_of.clear()  # of other options
             place = data.draw(st.integers(0, len(fields)))
             fields = [*fields[:place], ("Host", f" {host} "), *fields[place:]]
             heads = passed_on(proxy, fields, options, address)

@@ -64,6 +64,17 @@ async def test_an_entry_larger_than_the_store_is_refused_and_nothing_lost(clock:
     assert await urls_of(store, range(2)) == [0]
 
 
+async def test_what_it_lacks_shows_without_waiting_and_counts_as_no_use(clock: Clock) -> None:
+    store = MemoryStore(room_for(2), clock, PurgeState())
+    at_once = store.at_once
+    assert at_once.lacks(key(0))
+    assert at_once.put_now(key(0), make_entry()) is None
+    assert not at_once.lacks(key(0))
+    assert not at_once.lacks(CacheKey(key(0).url, "header a: b")), "its URL is known"
+    assert at_once.put_now(key(1), make_entry(b"x" * room_for(2))) is Reason.TOO_LARGE
+    assert store.peek(key(0))[0].hits == 0
+
+
 def variant(number: int) -> Entry:
     return make_entry(variant=(("x", str(number)),))
 
