@@ -151,8 +151,9 @@ class Connection(RequestHandler):
         return (
             transport is not None
             and not transport.is_closing()
-            and not (self._paused or self._close or self._force_close)
-            and not self.closing
+            and not (self._paused or self._close or self._force_close or self._half_closed)
+            and not self._acceptor.draining
+            and self._feeder.begun <= self._begun_at_most
         )
 
     @property
@@ -339,8 +340,9 @@ class Connection(RequestHandler):
 
     def _go_on(self) -> None:
         """The request has been answered: turn to what is pipelined behind it."""
-        self._feeder.release()
-        if self._feeder.buffered:
+        feeder = self._feeder
+        feeder.release()
+        if not feeder.untouched and feeder.buffered:
             self.data_received(b"")
         if self._buffer_paused:
             self._resume_reading_if_drained()
