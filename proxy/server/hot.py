@@ -4,7 +4,8 @@
                                          |      or --> Passing.start --> the origin
                                          |
                                          +-- new --> parse_head -> Answers.prepare -> remember
-                                                                or Answers.passing
+                                         |                      or Answers.passing
+                                         +-- not stored --> Missing.start --> the origin
 
 Nothing is decided here, and nothing is kept that would have to hear of a purge: what is remembered
 is whom to ask again, and the answer's head as bytes. What gets no answer here, for whatever reason,
@@ -18,7 +19,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Final, TypeAlias
 
-from proxy.exchange import Answers, Passage, Passing, Recurring, Reply, Watched
+from proxy.exchange import Answers, Missing, Passage, Passing, Recurring, Reply, Watched
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Request
 from proxy.server import writing
@@ -47,6 +48,9 @@ _LONGEST_PAUSE: Final = 63
 
 _LARGEST_COPY: Final = 256 * 1024
 
+_MOST_ALIKE: Final = 1024
+"""Kinds of requests that are told apart by all but their targets and names."""
+
 _PLACE: Final = 3
 """Members of a gist that name the place: method, target, Host."""
 
@@ -72,11 +76,17 @@ class HotPath:
         gist = self._scan(data)
         if gist is None:
             return None
-        place = self._places.get(gist[:_PLACE]) or self._place(gist)
+        about = gist[:_PLACE]
+        place = self._places.get(about)
+        if place is None and about in self._older:
+            place = self._place(gist)
+        if place is None:
+            fetching = self._fetch(gist, data, address, reply)
+            return fetching or self._prepare(self._place(gist), gist)
         agreed = place.reduce(gist)
         known = place.known.get(agreed) or self._recall(place, agreed)
         if known is None:
-            return self._prepare(place, gist)
+            return self._fetch(gist, data, address, reply) or self._prepare(place, gist)
         name = None if self._name is None else gist[self._name]
         if not isinstance(known, _Known):
             return known.start(data, name, address, reply)
@@ -89,6 +99,26 @@ class HotPath:
             known.renew()
         return known.head + recurring.ending, body
 
+    def _fetch(self, gist: Gist, data: bytes, address: str, reply: Reply) -> Passage | None:
+        """Ask for what is not stored, if that is simple."""
+        alike = self._alike(gist)
+        missing = self._missing[alike] if alike in self._missing else self._learn(alike, gist)
+        if missing is None:
+            return None
+        name = None if self._name is None else gist[self._name]
+        return missing.start(gist[1].decode("latin-1"), data, name, address, reply)
+
+    def _learn(self, alike: object, gist: Gist) -> Missing | None:
+        """How what such requests ask for is fetched, whatever their targets."""
+        anonymous = [None if i == self._name else value for i, value in enumerate(gist)]
+        request = self._request((gist[0], b"/", *anonymous[2:]))
+        missing = None if request is None else self._answers.missing(request)
+        if request is not None:
+            if len(self._missing) >= _MOST_ALIKE:
+                self._missing.clear()
+            self._missing[alike] = missing
+        return missing
+
     def _watch(self, watched: Watched) -> None:
         """Start over with other fields in every gist."""
         options = self._options
@@ -97,6 +127,9 @@ class HotPath:
         self._scan = compile_grammar(watched, longest=longest, lines=options.headers)
         self._members = {name: i for i, name in enumerate(watched_names(watched), _PLACE)}
         self._name = None if watched.name is None else self._members.get(watched.name)
+        others = range(_PLACE, _PLACE + len(self._members))
+        self._alike = itemgetter(0, 2, *(i for i in others if i != self._name))
+        self._missing: dict[object, Missing | None] = {}
         self._places: dict[Gist, _Place] = {}
         self._older: dict[Gist, _Place] = {}
         self._remembered = 0
