@@ -319,7 +319,7 @@ class App:
 
     def _use(self, gateway: Gateway) -> None:
         self._counts.pull()
-        self._counts.pull = gateway.hot.tell
+        self._counts.pull = gateway.tell
         self._gateway = gateway
         self._listener.answer_from(gateway.hot)
 

@@ -194,10 +194,7 @@ class Passage(Protocol):
         sent: It went out, and its Reply is told what comes of it; else `respond` has to be asked.
     """
 
-    @property
-    def sent(self) -> bool:
-        """See above."""
-        ...
+    sent: bool
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer it like every other request, from where it is; it is asked once."""

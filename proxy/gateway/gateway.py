@@ -41,6 +41,7 @@ from proxy.gateway.passing import Passings
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Beginning, Exchange, Found, bypassed, judge, select, suffice
+from proxy.gateway.telling import Telling
 from proxy.gateway.timing import server_timing
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
@@ -78,11 +79,12 @@ class Gateway:
         draw: Chance, evenly distributed over (0, 1].
         decisions: Where decisions are kept, so that clients are told what their requests are
             called; None for nowhere.
-        named: Whether what `emit` is told of hits is to have their names, even so.
+        named: Whether what `emit` is told is to have the names of requests, even so.
 
     Attributes:
         routes: Which policy a request gets.
         hot: Answers hits without waiting, as `respond` would.
+        tell: Tells what was answered without waiting and has not been told yet.
     """
 
     def __init__(
@@ -148,6 +150,9 @@ class Gateway:
         self._request_ids = RequestIds()
         self._draw = draw
         self._decisions = decisions
+        named = named or decisions is not None
+        telling = Telling(emit=emit, ids=self._request_ids, decisions=decisions, named=named)
+        self.tell = telling.tell
         passings = Passings(
             routes=routes,
             upstreams=self._contact.upstreams,
@@ -156,10 +161,8 @@ class Gateway:
             go_on=self._go_on,
             log=log,
             clock=clock,
-            emit=emit,
-            ids=self._request_ids,
+            note=telling.passed,
             decisions=decisions,
-            named=named or decisions is not None,
         )
         self.hot = HotAnswers(
             routes=routes,
@@ -168,9 +171,8 @@ class Gateway:
             hit=self._hit,
             finish=self._finish,
             clock=clock,
-            emit=emit,
             left_out=watched_fields,
-            ids=self._request_ids,
+            note=telling.hit,
             decisions=decisions,
             named=named,
             passings=passings,
@@ -184,6 +186,8 @@ class Gateway:
                 relay=self._asking.relay_now,
                 dress=self._dressed,
                 go_on=self._go_on_missing,
+                emit=emit,
+                ids=self._request_ids if named else None,
             ),
         )
 

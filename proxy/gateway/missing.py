@@ -5,7 +5,7 @@ Most misses are plain requests with small answers that come whole. `Missing.star
 asks for the same, and a connection is idle. What is left is to pass the heads on, see `splices`,
 and to have the answer judged and stored, as for every other request:
 
-    request   -- Outward --> Begun.send_now, in the name of a flight that others find
+    request   -- Outward --> SentNow.send_now, in the name of a flight that others find
     response  -- splicer --> relay: judge, tell who waits, store --> Reply.give
 
 Where anything is not as usual, a task goes on from there, by `Gateway.go_on_missing`, in the same
@@ -14,10 +14,9 @@ flight: the origin is asked once, whoever waits for it.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Final
 
-from proxy.events import Answered, OriginAnswered
+from proxy.events import Answered, Emit, OriginAnswered
 from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Upstream, pass_on_interim
@@ -28,8 +27,8 @@ from proxy.gateway.splices import Outward, field_lines, is_simple
 from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, bypassed
 from proxy.gateway.unshareable import Unshareable
 from proxy.http1 import fields_of
-from proxy.origin import Begun, LeanBody, OriginGroup, OriginResponse
-from proxy.request_ids import ending_of
+from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
+from proxy.request_ids import RequestIds, ending_of, name_given
 from proxy.rfc9111 import keys, reuse
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.dates import format_http_date
@@ -68,6 +67,7 @@ class Missings:
         relay: Makes the answer of what the origin answered, and stores it; see Asking.relay_now.
         dress: Its fields on their way out.
         go_on: Answers a request whose way to the origin has begun, in the name of a flight.
+        ids: Names requests; None where nobody wants to know names.
     """
 
     def __init__(
@@ -82,6 +82,8 @@ class Missings:
         relay: Callable[[Exchange, Fetched, bytes, Reason, AtOnce], Answer],
         dress: _Dress,
         go_on: Callable[[Incoming, Beginning, Flight | None], Awaitable[Outgoing]],
+        emit: Emit,
+        ids: RequestIds | None,
     ) -> None:
         self.passings = passings
         self.find_route = routes.find
@@ -92,6 +94,14 @@ class Missings:
         self.relay = relay
         self.dress = dress
         self.go_on = go_on
+        self.emit = emit
+        self._ids = ids
+
+    def name(self, given: bytes | None) -> bytes:
+        """What a request is called whose client calls it so, if that is of interest."""
+        if self._ids is None:
+            return b""
+        return (None if given is None else name_given(given)) or self._ids.make()
 
     def of(self, request: Request) -> "Missing | None":
         """How answers to requests like this one are fetched, whatever their targets.
@@ -134,13 +144,12 @@ class Missing:
         if not self._store.lacks(key) or flights.find(key) is not None:
             return None
         outward = way.outward.head(head, address)
-        begun = None if outward is None else way.group.begin_now(key.url)
-        if outward is None or begun is None:
+        member = None if outward is None else way.group.choose_now(key.url)
+        if outward is None or member is None:
             return None
         asked = (request, matched, key)
-        fetching = Fetching(missings, self._store, way, asked, begun, reply, head, name)
-        on_interim = partial(pass_on_interim, reply.send_interim)
-        begun.send_now(outward, fetching, head_only=False, on_interim=on_interim)
+        fetching = Fetching(member, missings, self._store, way, asked, reply, head, name)
+        fetching.send_now(outward, head_only=False)
         if not missings.unshareable.covers(key, request):
             fetching.flight = flights.lead(key)
         return fetching
@@ -203,8 +212,8 @@ class _Way:
         return known
 
 
-class Fetching:
-    """One request on its way. See exchange.Passage, and Sender.
+class Fetching(SentNow):
+    """One request on its way. See exchange.Passage.
 
     Attributes:
         flight: Of those that want the same; None where nobody should wait for it.
@@ -212,7 +221,6 @@ class Fetching:
 
     __slots__ = (
         "_asked",
-        "_begun",
         "_born",
         "_head",
         "_missings",
@@ -226,39 +234,34 @@ class Fetching:
 
     def __init__(  # noqa: PLR0917 - one is made for each request
         self,
+        member: Member,
         missings: Missings,
         store: AtOnce,
         way: _Way,
         asked: tuple[Request, Matched, CacheKey],
-        begun: Begun,
         reply: Reply,
         head: bytes,
         name: bytes | None,
     ) -> None:
+        super().__init__(member)
+        passings = missings.passings
         self._missings = missings
         self._store = store
         self._way = way
         self._asked = asked
         self.flight: Flight | None = None
-        self._begun = begun
         self._reply = reply
         self._head = head
         self._name = name
-        self._started = missings.passings.clock()
-        self._born = missings.passings.log.state.position
+        self._started = passings.clock()
+        self._born = passings.log.state.position
 
-    @property
-    def sent(self) -> bool:
-        """See exchange.Passage."""
-        return self._begun.sent
-
-    def recognise(self, data: bytes) -> Spliced | None:
-        """See Taker."""
+    def take(self, data: bytes) -> bool:
+        """See SentNow."""
         spliced = self._way.spliced(data, False) if self._reply.usual else None  # noqa: FBT003
-        return None if spliced is None or spliced[2] == _PARTIAL_CONTENT else spliced
-
-    def give(self, spliced: Spliced, data: bytes) -> None:
-        """See Taker."""
+        if spliced is None or spliced[2] == _PARTIAL_CONTENT:
+            return False
+        self.completed(spliced[2])
         try:
             self._give(spliced, data)
         except Exception:
@@ -266,12 +269,12 @@ class Fetching:
             self._reply.break_off()
         finally:
             self._end_flight()
+        return True
 
     def _give(self, spliced: Spliced, data: bytes) -> None:
         passings = self._missings.passings
         head, end, status, length, dated = spliced
         now = passings.clock()
-        self._begun.completed(status)
         content = data[end:]
         response = _response(status, data[:end])
         date = b""
@@ -292,14 +295,13 @@ class Fetching:
         fetched = Fetched(origin, response, self._started, now, self._born)
         answer = self._missings.relay(exchange, fetched, content, MISS.reason, self._store)
         told, lines = self._way.lines(answer.cache_status)
-        name = passings.name(self._name)
+        name = self._missings.name(self._name)
         ending = _CRLF if passings.decisions is None else ending_of(name)
         self._reply.give(b"".join((head, date, lines, ending)), content, 0)
         self._tell(exchange, answer, told, name, now)
 
     def _exchange(self, response: Response, now: float) -> Exchange:
         """The request, as far as anything depends on it."""
-        passings = self._missings.passings
         request, matched, key = self._asked
         if response.status >= _FIRST_ERROR or "Vary" in response.headers:
             request = Request(
@@ -319,14 +321,17 @@ class Fetching:
             now - self._started,
         )
         origin = matched.route.origin
-        passings.emit(OriginAnswered(origin, response.status, now - self._started, validates=False))
+        self._missings.emit(
+            OriginAnswered(origin, response.status, now - self._started, validates=False)
+        )
         return exchange
 
     def _tell(self, exchange: Exchange, answer: Answer, told: str, name: bytes, now: float) -> None:
-        passings, route = self._missings.passings, exchange.matched.route
-        if passings.decisions is not None:
-            passings.decisions.note(name, now, Decision.of(exchange, answer))
-        passings.emit(
+        missings, route = self._missings, exchange.matched.route
+        decisions = missings.passings.decisions
+        if decisions is not None:
+            decisions.note(name, now, Decision.of(exchange, answer))
+        missings.emit(
             Answered(
                 exchange.request.method,
                 exchange.uri,
@@ -347,18 +352,22 @@ class Fetching:
         if self.flight is not None:
             self.flight.end()
 
+    def send_interim(self, status: int, reason: str, headers: Headers) -> None:
+        """See SendInterim."""
+        pass_on_interim(self._reply.send_interim, status, reason, headers)
+
     def settled(self) -> None:
-        """See Sender."""
+        """See SentNow."""
         self._reply.hand_over()
 
     def abandon(self) -> None:
         """See exchange.Passage."""
-        self._begun.abandon()
+        super().abandon()
         self._end_flight()
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """See exchange.Passage."""
-        beginning = Beginning(self._way.group, self._begun, self._started, self._born)
+        beginning = Beginning(self._way.group, self, self._started, self._born)
         return await self._missings.go_on(incoming, beginning, self.flight)
 
 

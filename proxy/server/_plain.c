@@ -2,17 +2,20 @@
  *
  * The grammar, the gist and the reasons are there; that module works without this one, and the same
  * tests hold both to it. Here: one pass over the bytes, which are read only between `at` and `end`,
- * and of which nothing is kept but copies.
+ * and of which nothing is kept but copies. What is known is found without making a gist: keys are
+ * the bytes of its members one after the other, as no member has a byte of what stands between.
  */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <structmember.h>
 
 #define FIXED 3         /* members of a gist before the watched fields: method, target, Host */
 #define MOST_NAMES 128  /* special field names of one scanner */
+#define MOST_MEMBERS (FIXED + MOST_NAMES)
 #define LONGEST_NAME 64 /* bytes of a special field name; longer ones are none */
 
 enum { TCHAR = 1, VALUE = 2, TARGET = 4 };
@@ -55,7 +58,8 @@ typedef struct {
     Py_ssize_t longest;
     Py_ssize_t lines;
     Py_ssize_t members;
-    PyObject *get, *head, *empty;
+    Py_ssize_t name; /* the member that names the request, -1 for none */
+    PyObject *known_attribute, *members_attribute;
     signed char first[LONGEST_NAME + 1]; /* by length, -1 for none */
     int count;
     Name names[MOST_NAMES];
@@ -78,6 +82,23 @@ find(const Scanner *self, const unsigned char *text, Py_ssize_t length)
     return NULL;
 }
 
+/* Where the first byte stands that no value has: eight at once, then one by one. */
+static const unsigned char *
+end_of_value(const unsigned char *at, const unsigned char *end)
+{
+    static const uint64_t each = UINT64_MAX / 0xFF;
+    for (; end - at >= 8; at += 8) {
+        uint64_t word, is_del;
+        memcpy(&word, at, sizeof word);
+        is_del = word ^ each * 0x7F;
+        if ((((word - each * ' ') & ~word) | ((is_del - each) & ~is_del)) & each * 0x80)
+            break; /* a control, DEL or a tab is among them */
+    }
+    while (at < end && (classes[*at] & VALUE))
+        at++;
+    return at;
+}
+
 static int
 is_keep_alive(const unsigned char *at, const unsigned char *end)
 {
@@ -94,54 +115,48 @@ is_keep_alive(const unsigned char *at, const unsigned char *end)
     return 1;
 }
 
-/* Put a new reference, unless there is one: a field may come once. Steals it; 0 where it may not. */
+/* A member of a gist: bytes of the head, NULL for what is absent. */
+typedef struct {
+    const unsigned char *at;
+    Py_ssize_t size;
+} Span;
+
+/* Set a member; 0 where it is there already: a field may come once. */
 static int
-put(PyObject *gist, Py_ssize_t member, PyObject *value)
+put(Span *member, const unsigned char *from, const unsigned char *to)
 {
-    if (value == NULL)
+    if (member->at != NULL)
         return 0;
-    if (PyTuple_GET_ITEM(gist, member) != NULL) {
-        Py_DECREF(value);
-        return 0;
-    }
-    PyTuple_SET_ITEM(gist, member, value);
+    member->at = from;
+    member->size = to - from;
     return 1;
 }
 
-static PyObject *
-slice(const unsigned char *from, const unsigned char *to)
-{
-    return PyBytes_FromStringAndSize((const char *)from, to - from);
-}
-
-/* Fill the gist; 0 where this is no plain head, or an exception is set. */
+/* Find the members; 0 where this is no plain head. */
 static int
-read_head(const Scanner *self, PyObject *gist, const unsigned char *at, const unsigned char *end)
+read_head(const Scanner *self, Span *gist, const unsigned char *at, const unsigned char *end)
 {
     static const char version[] = " HTTP/1.1\r\n";
-    PyObject *method;
-    if (end - at > 5 && memcmp(at, "GET /", 5) == 0) {
-        method = self->get;
+    const unsigned char *start = at;
+    memset(gist, 0, (size_t)self->members * sizeof *gist);
+    if (end - at > 5 && memcmp(at, "GET /", 5) == 0)
+        at += 3;
+    else if (end - at > 6 && memcmp(at, "HEAD /", 6) == 0)
         at += 4;
-    }
-    else if (end - at > 6 && memcmp(at, "HEAD /", 6) == 0) {
-        method = self->head;
-        at += 5;
-    }
     else
         return 0;
-    const unsigned char *start = at;
+    put(&gist[0], start, at);
+    start = ++at;
     while (at < end && (classes[*at] & TARGET))
         at++;
     if (end - at < (Py_ssize_t)sizeof version - 1 || memcmp(at, version, sizeof version - 1) != 0)
         return 0;
-    if (!put(gist, 0, Py_NewRef(method)) || !put(gist, 1, slice(start, at)))
-        return 0;
+    put(&gist[1], start, at);
     at += sizeof version - 1;
 
     for (Py_ssize_t lines = 0; end - at >= 2; lines++) {
         if (at[0] == '\r')
-            return at[1] == '\n' && end - at == 2 && PyTuple_GET_ITEM(gist, 2) != NULL;
+            return at[1] == '\n' && end - at == 2 && gist[FIXED - 1].at != NULL;
         if (lines == self->lines)
             return 0;
         const unsigned char *name = at;
@@ -151,8 +166,7 @@ read_head(const Scanner *self, PyObject *gist, const unsigned char *at, const un
             return 0;
         const Name *special = find(self, name, at - name);
         const unsigned char *value = ++at;
-        while (at < end && (classes[*at] & VALUE))
-            at++;
+        at = end_of_value(at, end);
         if (end - at < 2 || at[0] != '\r' || at[1] != '\n')
             return 0;
         if (special != NULL) {
@@ -164,11 +178,11 @@ read_head(const Scanner *self, PyObject *gist, const unsigned char *at, const un
                     return 0;
                 break;
             case BY_VALUE:
-                if (!put(gist, special->member, slice(value, at)))
+                if (!put(&gist[special->member], value, at))
                     return 0;
                 break;
             case BY_PRESENCE:
-                if (!put(gist, special->member, Py_NewRef(self->empty)))
+                if (!put(&gist[special->member], value, value))
                     return 0;
                 break;
             }
@@ -179,31 +193,211 @@ read_head(const Scanner *self, PyObject *gist, const unsigned char *at, const un
 }
 
 static PyObject *
+bytes_of(const Span *member)
+{
+    if (member->at == NULL)
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize((const char *)member->at, member->size);
+}
+
+/* Find the members of a whole head; 0 where it is not plain, -1 with an exception set. */
+static int
+read_argument(const Scanner *self, Span *gist, PyObject *head)
+{
+    if (!PyBytes_Check(head)) {
+        PyErr_SetString(PyExc_TypeError, "a scanner takes the bytes of one head");
+        return -1;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(head);
+    const unsigned char *data = (const unsigned char *)PyBytes_AS_STRING(head);
+    return size <= self->longest && read_head(self, gist, data, data + size);
+}
+
+static PyObject *
 scan(PyObject *callable, PyObject *const *arguments, size_t flags, PyObject *keywords)
 {
     const Scanner *self = (const Scanner *)callable;
-    if (PyVectorcall_NARGS(flags) != 1 || (keywords != NULL && PyTuple_GET_SIZE(keywords) != 0)
-        || !PyBytes_Check(arguments[0])) {
+    Span gist[MOST_MEMBERS];
+    if (PyVectorcall_NARGS(flags) != 1 || (keywords != NULL && PyTuple_GET_SIZE(keywords) != 0)) {
         PyErr_SetString(PyExc_TypeError, "a scanner takes the bytes of one head");
         return NULL;
     }
-    Py_ssize_t size = PyBytes_GET_SIZE(arguments[0]);
-    if (size > self->longest)
-        Py_RETURN_NONE;
-    PyObject *gist = PyTuple_New(self->members);
-    if (gist == NULL)
+    int plain = read_argument(self, gist, arguments[0]);
+    if (plain < 0)
         return NULL;
-    const unsigned char *data = (const unsigned char *)PyBytes_AS_STRING(arguments[0]);
-    if (!read_head(self, gist, data, data + size)) {
-        Py_DECREF(gist);
+    if (!plain)
+        Py_RETURN_NONE;
+    PyObject *members = PyTuple_New(self->members);
+    for (Py_ssize_t i = 0; members != NULL && i < self->members; i++) {
+        PyObject *member = bytes_of(&gist[i]);
+        if (member == NULL)
+            Py_CLEAR(members);
+        else
+            PyTuple_SET_ITEM(members, i, member);
+    }
+    return members;
+}
+
+/* "GET /a host": neither a method nor a target has a space. */
+static PyObject *
+key_of_place(const Span *gist)
+{
+    Py_ssize_t size = FIXED - 1;
+    for (int i = 0; i < FIXED; i++)
+        size += gist[i].size;
+    PyObject *key = PyBytes_FromStringAndSize(NULL, size);
+    if (key == NULL)
+        return NULL;
+    char *to = PyBytes_AS_STRING(key);
+    for (int i = 0; i < FIXED; i++) {
+        if (i > 0)
+            *to++ = ' ';
+        memcpy(to, gist[i].at, (size_t)gist[i].size);
+        to += gist[i].size;
+    }
+    return key;
+}
+
+/* A line feed behind each of these members, a carriage return for one that is absent. */
+static PyObject *
+key_among(const Span *gist, const unsigned char *members, Py_ssize_t count)
+{
+    Py_ssize_t size = count;
+    for (Py_ssize_t i = 0; i < count; i++)
+        size += gist[members[i]].size;
+    PyObject *key = PyBytes_FromStringAndSize(NULL, size);
+    if (key == NULL)
+        return NULL;
+    char *to = PyBytes_AS_STRING(key);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const Span *member = &gist[members[i]];
+        if (member->size > 0)
+            memcpy(to, member->at, (size_t)member->size);
+        to += member->size;
+        *to++ = member->at == NULL ? '\r' : '\n';
+    }
+    return key;
+}
+
+/* The key, if these are bytes that number members. */
+static PyObject *
+checked_key_among(const Scanner *self, const Span *gist, PyObject *members)
+{
+    if (!PyBytes_Check(members)) {
+        PyErr_SetString(PyExc_TypeError, "members are numbered by bytes");
+        return NULL;
+    }
+    const unsigned char *numbers = (const unsigned char *)PyBytes_AS_STRING(members);
+    Py_ssize_t count = PyBytes_GET_SIZE(members);
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (numbers[i] >= self->members) {
+            PyErr_SetString(PyExc_IndexError, "a gist has no such member");
+            return NULL;
+        }
+    return key_among(gist, numbers, count);
+}
+
+/* What a place knows, a new reference; NULL with no exception set for nothing. */
+static PyObject *
+known_at(const Scanner *self, const Span *gist, PyObject *place)
+{
+    PyObject *known = NULL, *key = NULL;
+    PyObject *members = PyObject_GetAttr(place, self->members_attribute);
+    PyObject *answers = PyObject_GetAttr(place, self->known_attribute);
+    if (members != NULL && answers != NULL)
+        key = checked_key_among(self, gist, members);
+    if (key != NULL) {
+        if (PyDict_Check(answers))
+            known = Py_XNewRef(PyDict_GetItemWithError(answers, key));
+        else
+            PyErr_SetString(PyExc_TypeError, "what is known is in a dictionary");
+    }
+    Py_XDECREF(key);
+    Py_XDECREF(answers);
+    Py_XDECREF(members);
+    return known;
+}
+
+static PyObject *
+find_known(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    const Scanner *self = (const Scanner *)object;
+    Span gist[MOST_MEMBERS];
+    if (count != 2 || !PyDict_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "find takes the bytes of one head, and a dictionary");
+        return NULL;
+    }
+    int plain = read_argument(self, gist, arguments[0]);
+    if (plain < 0)
+        return NULL;
+    if (!plain)
+        Py_RETURN_NONE;
+    PyObject *key = key_of_place(gist);
+    if (key == NULL)
+        return NULL;
+    PyObject *place = Py_XNewRef(PyDict_GetItemWithError(arguments[1], key));
+    Py_DECREF(key);
+    PyObject *known = place == NULL ? NULL : known_at(self, gist, place);
+    Py_XDECREF(place);
+    if (known == NULL) {
         if (PyErr_Occurred())
             return NULL;
         Py_RETURN_NONE;
     }
-    for (Py_ssize_t i = FIXED; i < self->members; i++)
-        if (PyTuple_GET_ITEM(gist, i) == NULL)
-            PyTuple_SET_ITEM(gist, i, Py_NewRef(Py_None));
-    return gist;
+    PyObject *name = self->name < 0 ? Py_NewRef(Py_None) : bytes_of(&gist[self->name]);
+    PyObject *found = name == NULL ? NULL : PyTuple_New(2);
+    if (found == NULL) {
+        Py_XDECREF(name);
+        Py_DECREF(known);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(found, 0, known);
+    PyTuple_SET_ITEM(found, 1, name);
+    return found;
+}
+
+/* The members of a gist that `scan` made; -1 with an exception set where it did not. */
+static int
+read_gist(const Scanner *self, Span *gist, PyObject *tuple)
+{
+    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != self->members) {
+        PyErr_SetString(PyExc_TypeError, "this is no gist of this scanner's");
+        return -1;
+    }
+    memset(gist, 0, (size_t)self->members * sizeof *gist);
+    for (Py_ssize_t i = 0; i < self->members; i++) {
+        PyObject *member = PyTuple_GET_ITEM(tuple, i);
+        if (PyBytes_Check(member)) {
+            gist[i].at = (const unsigned char *)PyBytes_AS_STRING(member);
+            gist[i].size = PyBytes_GET_SIZE(member);
+        }
+        else if (member != Py_None || i < FIXED) {
+            PyErr_SetString(PyExc_TypeError, "this is no gist of this scanner's");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+place_key(PyObject *object, PyObject *tuple)
+{
+    Span gist[MOST_MEMBERS];
+    return read_gist((const Scanner *)object, gist, tuple) < 0 ? NULL : key_of_place(gist);
+}
+
+static PyObject *
+known_key(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    const Scanner *self = (const Scanner *)object;
+    Span gist[MOST_MEMBERS];
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "known_key takes a gist and the numbers of members");
+        return NULL;
+    }
+    if (read_gist(self, gist, arguments[0]) < 0)
+        return NULL;
+    return checked_key_among(self, gist, arguments[1]);
 }
 
 /* One more special name; -1 with an exception set where it cannot be one. */
@@ -245,12 +439,11 @@ fill(Scanner *self, PyObject *refused, PyObject *present, PyObject *values)
 {
     memset(self->first, -1, sizeof self->first);
     self->members = FIXED;
-    self->get = PyBytes_FromString("GET");
-    self->head = PyBytes_FromString("HEAD");
-    self->empty = PyBytes_FromString("");
+    self->known_attribute = PyUnicode_InternFromString("known");
+    self->members_attribute = PyUnicode_InternFromString("members");
     PyObject *host = PyBytes_FromString("host"), *connection = PyBytes_FromString("connection");
     int done = -1;
-    if (self->get != NULL && self->head != NULL && self->empty != NULL && host != NULL
+    if (self->known_attribute != NULL && self->members_attribute != NULL && host != NULL
         && connection != NULL && add(self, host, BY_VALUE, FIXED - 1) == 0
         && add(self, connection, CONNECTION, 0) == 0)
         done = 0;
@@ -265,12 +458,12 @@ fill(Scanner *self, PyObject *refused, PyObject *present, PyObject *values)
 static PyObject *
 create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"refused", "present", "values", "longest", "lines", NULL};
+    static char *names[] = {"refused", "present", "values", "longest", "lines", "name", NULL};
     PyObject *refused, *present, *values;
-    Py_ssize_t longest, lines;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "$O!O!O!nn:Scanner", names,
+    Py_ssize_t longest, lines, member;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "$O!O!O!nnn:Scanner", names,
                                      &PyTuple_Type, &refused, &PyTuple_Type, &present,
-                                     &PyTuple_Type, &values, &longest, &lines))
+                                     &PyTuple_Type, &values, &longest, &lines, &member))
         return NULL;
     Scanner *self = (Scanner *)type->tp_alloc(type, 0);
     if (self == NULL)
@@ -278,8 +471,14 @@ create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     self->vectorcall = scan;
     self->longest = longest;
     self->lines = lines;
+    self->name = member;
     if (fill(self, refused, present, values) < 0) {
         Py_DECREF(self);
+        return NULL;
+    }
+    if (member >= self->members) {
+        Py_DECREF(self);
+        PyErr_SetString(PyExc_ValueError, "a gist has no such member");
         return NULL;
     }
     return (PyObject *)self;
@@ -290,12 +489,19 @@ destroy(PyObject *object)
 {
     Scanner *self = (Scanner *)object;
     PyTypeObject *type = Py_TYPE(object);
-    Py_XDECREF(self->get);
-    Py_XDECREF(self->head);
-    Py_XDECREF(self->empty);
+    Py_XDECREF(self->known_attribute);
+    Py_XDECREF(self->members_attribute);
     type->tp_free(object);
     Py_DECREF(type);
 }
+
+static PyMethodDef methods[] = {
+    {"find", (PyCFunction)(void (*)(void))find_known, METH_FASTCALL, "See proxy.server.plain.Scan."},
+    {"place_key", place_key, METH_O, "See proxy.server.plain.Scan."},
+    {"known_key", (PyCFunction)(void (*)(void))known_key, METH_FASTCALL,
+     "See proxy.server.plain.Scan."},
+    {NULL, NULL, 0, NULL},
+};
 
 static PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Scanner, vectorcall), READONLY, NULL},
@@ -303,12 +509,13 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Scanner(*, refused, present, values, longest, lines): from one plain head to its "
-                "gist, else None; see proxy.server.plain."},
+    {Py_tp_doc, "Scanner(*, refused, present, values, longest, lines, name): from one plain head to "
+                "its gist, else None; see proxy.server.plain."},
     {Py_tp_new, create},
     {Py_tp_dealloc, destroy},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_members, members},
+    {Py_tp_methods, methods},
     {0, NULL},
 };
 

@@ -1,11 +1,12 @@
 """The hot path: plain requests that are answered, or passed on, as soon as they are read.
 
-    bytes -- plain.compile_grammar --> gist -- known --> Recurring.again --> head, body
-                                         |      or --> Passing.start --> the origin
-                                         |
-                                         +-- new --> parse_head -> Answers.prepare -> remember
-                                         |                      or Answers.passing
-                                         +-- not stored --> Missing.start --> the origin
+    bytes -- Scan.find -- known --> Recurring.again --> head, body
+               |             or --> Passing.start --> the origin
+               |
+               +-- not stored --> gist -> Missing.start --> the origin
+               |
+               +-- new --> gist -> parse_head -> Answers.prepare -> remember
+                                              or Answers.passing
 
 Nothing is decided here, and nothing is kept that would have to hear of a purge: what is remembered
 is whom to ask again, and the answer's head as bytes. What gets no answer here, for whatever reason,
@@ -14,9 +15,8 @@ takes the way of every other request.
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from operator import itemgetter
 from typing import Final, TypeAlias
 
 from proxy.exchange import Answers, Missing, Passage, Passing, Recurring, Reply, Watched
@@ -25,11 +25,11 @@ from proxy.rfc9111.messages import Request
 from proxy.server import writing
 from proxy.server.heads import parse_head
 from proxy.server.options import ServerOptions
-from proxy.server.plain import Gist, compile_grammar, head_of, watched_names
+from proxy.server.plain import Gist, compile_grammar, head_of, member_of, member_of_name
 from proxy.server.rejection import RequestRejected
 
-Answer: TypeAlias = tuple[bytes, bytes]
-"""A head and a body."""
+Answer: TypeAlias = tuple[bytes, bytes, bytes]
+"""A head, what ends it, and a body."""
 
 _HTTP_1_1: Final = (1, 1)
 _CRLF: Final = b"\r\n"
@@ -73,35 +73,39 @@ class HotPath:
             address: The client's.
             reply: Gets the answer where the origin is asked for it.
         """
-        gist = self._scan(data)
-        if gist is None:
-            return None
-        about = gist[:_PLACE]
-        place = self._places.get(about)
-        if place is None and about in self._older:
-            place = self._place(gist)
-        if place is None:
-            fetching = self._fetch(gist, data, address, reply)
-            return fetching or self._prepare(self._place(gist), gist)
-        agreed = place.reduce(gist)
-        known = place.known.get(agreed) or self._recall(place, agreed)
-        if known is None:
-            return self._fetch(gist, data, address, reply) or self._prepare(place, gist)
-        name = None if self._name is None else gist[self._name]
+        found = self._scan.find(data, self._places)
+        if found is None:
+            return self._take_new(data, address, reply)
+        known, name = found
         if not isinstance(known, _Known):
-            return known.start(data, name, address, reply)
+            passing: Passing = known
+            return passing.start(data, name, address, reply)
         recurring = known.recurring
         body = recurring.again(name)
         if body is None:
-            del place.known[agreed]
+            self._forget(data)
             return None
         if known.changing is not recurring.changing:
             known.renew()
-        return known.head + recurring.ending, body
+        return known.head, recurring.ending, body
+
+    def _take_new(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
+        """The same for what was not asked for of late."""
+        gist = self._scan(data)
+        if gist is None:
+            return None
+        key = self._scan.place_key(gist)
+        if key in self._places or key in self._older:
+            place = self._places.get(key) or self._place(gist)
+            if self._recall(place, gist):
+                return self.take(data, address, reply)
+            return self._fetch(gist, data, address, reply) or self._prepare(place, gist)
+        fetching = self._fetch(gist, data, address, reply)
+        return fetching or self._prepare(self._place(gist), gist)
 
     def _fetch(self, gist: Gist, data: bytes, address: str, reply: Reply) -> Passage | None:
         """Ask for what is not stored, if that is simple."""
-        alike = self._alike(gist)
+        alike = self._scan.known_key(gist, self._alike)
         missing = self._missing[alike] if alike in self._missing else self._learn(alike, gist)
         if missing is None:
             return None
@@ -112,11 +116,11 @@ class HotPath:
         """How what such requests ask for is fetched, whatever their targets."""
         anonymous = [None if i == self._name else value for i, value in enumerate(gist)]
         request = self._request((gist[0], b"/", *anonymous[2:]))
-        missing = None if request is None else self._answers.missing(request)
-        if request is not None:
-            if len(self._missing) >= _MOST_ALIKE:
-                self._missing.clear()
-            self._missing[alike] = missing
+        if request is None:
+            return None
+        if len(self._missing) >= _MOST_ALIKE:
+            self._missing.clear()
+        missing = self._missing[alike] = self._answers.missing(request)
         return missing
 
     def _watch(self, watched: Watched) -> None:
@@ -125,32 +129,40 @@ class HotPath:
         longest = min(options.request_line, options.header_size)
         self._watched = watched
         self._scan = compile_grammar(watched, longest=longest, lines=options.headers)
-        self._members = {name: i for i, name in enumerate(watched_names(watched), _PLACE)}
-        self._name = None if watched.name is None else self._members.get(watched.name)
-        others = range(_PLACE, _PLACE + len(self._members))
-        self._alike = itemgetter(0, 2, *(i for i in others if i != self._name))
+        self._members = member_of(watched)
+        self._name = member_of_name(watched)
+        self._alike = bytes([0, 2, *(i for i in self._members.values() if i != self._name)])
         self._missing: dict[object, Missing | None] = {}
-        self._places: dict[Gist, _Place] = {}
-        self._older: dict[Gist, _Place] = {}
+        self._places: dict[object, _Place] = {}
+        self._older: dict[object, _Place] = {}
         self._remembered = 0
 
     def _place(self, gist: Gist) -> "_Place":
         """A place that was not asked for of late, if ever."""
-        key = gist[:_PLACE]
+        key = self._scan.place_key(gist)
         place = self._older.pop(key, None) or _Place()
         place.grow_older()
-        if sum(map(len, filter(None, key))) <= _LONGEST:
+        if sum(map(len, gist[:_PLACE])) <= _LONGEST:
             self._count_one_more()
             self._places[key] = place
         return place
 
-    def _recall(self, place: "_Place", agreed: object) -> "_Known | Passing | None":
-        """An answer that was not asked for of late: it counts like a new one, if it is there."""
-        known = place.older.pop(agreed, None)
-        if known is not None:
-            self._count_one_more()
-            place.known[agreed] = known
-        return known
+    def _recall(self, place: "_Place", gist: Gist) -> bool:
+        """Whether this was known, but not asked for of late: it counts like a new one."""
+        key = self._scan.known_key(gist, place.members)
+        known = place.older.pop(key, None)
+        if known is None:
+            return False
+        self._count_one_more()
+        place.known[key] = known
+        return True
+
+    def _forget(self, data: bytes) -> None:
+        """What was known of this request is no longer so."""
+        gist = self._scan(data)
+        if gist is not None:
+            place = self._places[self._scan.place_key(gist)]
+            del place.known[self._scan.known_key(gist, place.members)]
 
     def _prepare(self, place: "_Place", gist: Gist) -> Answer | None:
         """Have a new request answered; where that is in vain, try less and less often."""
@@ -179,7 +191,7 @@ class HotPath:
         else:
             known = _Known(recurring, head, pieces)
             self._remember(place, gist, known, recurring.depends_on, len(head))
-        return head + recurring.ending, body
+        return head, recurring.ending, body
 
     def _remember(
         self,
@@ -189,11 +201,10 @@ class HotPath:
         depends_on: Iterable[str],
         size: int = 0,
     ) -> None:
+        """Keep an answer, or how to get one, that depends on these fields."""
         self._count_one_more(size)
-        members = self._members
-        place.remember(
-            gist, known, frozenset(members[name] for name in depends_on if name in members)
-        )
+        place.tell_apart(self._members[name] for name in depends_on if name in self._members)
+        place.known[self._scan.known_key(gist, place.members)] = known
 
     def _request(self, gist: Gist) -> Request | None:
         """What the gist means, if it may be remembered."""
@@ -226,24 +237,21 @@ def _largest_body(scheme: str) -> int:
 
 
 class _Place:
-    """All requests with one method, target and Host.
+    """All requests with one method, target and Host. See plain.Place.
 
     Attributes:
-        known: Their answers, by what `reduce` makes of a gist.
-        older: Those of the generation before, which nobody has asked for since.
-        reduce: Takes what tells them apart.
+        older: What was known in the generation before, and nobody has asked for since.
         pause: How many are let go by before one is tried.
     """
 
-    __slots__ = ("_members", "_pauses", "known", "older", "pause", "reduce")
+    __slots__ = ("_pauses", "known", "members", "older", "pause")
 
     def __init__(self) -> None:
         self.known: dict[object, _Known | Passing] = {}
+        self.members = b""
         self.older: dict[object, _Known | Passing] = {}
-        self.reduce: Callable[[Gist], object] = itemgetter(0)
         self.pause = 1  # most of what is asked for once is not asked for again
         self._pauses = 0
-        self._members: frozenset[int] = frozenset()
 
     def grow_older(self) -> None:
         """Begin a generation: one place may have any number of answers, asked for once each."""
@@ -253,15 +261,14 @@ class _Place:
         """It was tried in vain."""
         self.pause = self._pauses = min(2 * self._pauses + 1, _LONGEST_PAUSE)
 
-    def remember(self, gist: Gist, known: "_Known | Passing", members: frozenset[int]) -> None:
-        """Keep an answer, or how to get one, that depends on these members of the gist."""
+    def tell_apart(self, members: Iterable[int]) -> None:
+        """Tell requests apart by these members of their gists, too; what is known may end."""
         self._pauses = 0
-        if not members <= self._members:
-            self._members |= members
+        apart = bytes(sorted({*self.members, *members}))
+        if apart != self.members:
+            self.members = apart
             self.known.clear()
             self.older.clear()
-            self.reduce = itemgetter(*sorted(self._members))
-        self.known[self.reduce(gist)] = known
 
 
 class _Known:

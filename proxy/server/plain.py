@@ -13,12 +13,13 @@ what it does not accept is not wrong, only not plain.
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from string import ascii_lowercase
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from proxy.exchange import Watched
 from proxy.rfc9111 import poisoning
@@ -36,8 +37,43 @@ ACCELERATED: Final = _plain is not None
 Gist: TypeAlias = tuple[Any, ...]
 """bytes: method, target, Host, then one for each watched field, or None where it is absent."""
 
-Scan: TypeAlias = Callable[[bytes], Gist | None]
-"""From one whole head to its gist; None for what is not one plain head."""
+
+class Place(Protocol):
+    """All requests with one method, target and Host.
+
+    Attributes:
+        known: What is known of them, by known_key.
+        members: Numbers of the members of a gist by which they are told apart.
+    """
+
+    known: dict[Any, Any]
+    members: bytes
+
+
+class Scan(Protocol):
+    """What reads plain heads. Of keys, it is known only that they are hashable."""
+
+    def __call__(self, head: bytes, /) -> Gist | None:
+        """From one whole head to its gist; None for what is not one plain head."""
+        ...
+
+    def find(self, head: bytes, places: Mapping[Any, Place], /) -> tuple[Any, bytes | None] | None:
+        """What is known of one whole head, and what it names its request.
+
+        Args:
+            head: Its bytes.
+            places: A dictionary of them, by place_key.
+        """
+        ...
+
+    def place_key(self, gist: Gist, /) -> object:
+        """The same for all gists with this method, target and Host, and for no others."""
+        ...
+
+    def known_key(self, gist: Gist, members: bytes, /) -> object:
+        """The same for all gists that agree in these members, and for no others."""
+        ...
+
 
 NEVER_PLAIN: Final = frozenset(
     {
@@ -58,6 +94,7 @@ NEVER_WATCHED: Final = NEVER_PLAIN | {"connection", "host"}
 """Fields that are known without: absent, `keep-alive` or absent, and always in the gist."""
 
 _FIXED: Final = ("method", "target", "host")
+_FIRST_FIELD: Final = len(_FIXED)
 # Less the underscore: to an application such a field may be any other (see poisoning.claims).
 _TCHARS = r"!#$%&'*+\-.^`|~0-9"
 _NAME = rf"[{_TCHARS}A-Za-z]++"
@@ -74,6 +111,7 @@ def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
     """
     if _plain is not None:
         present, values = _in_order(watched)
+        name = member_of_name(watched)
         with suppress(ValueError):  # it has room for only so many names, and none without end
             return _plain.Scanner(
                 refused=_encoded(sorted(NEVER_PLAIN)),
@@ -81,30 +119,68 @@ def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
                 values=_encoded(values),
                 longest=longest,
                 lines=lines,
+                name=-1 if name is None else name,
             )
-    return compile_expression(watched, longest=longest, lines=lines)
+    return Expression(watched, longest=longest, lines=lines)
 
 
-def compile_expression(watched: Watched, *, longest: int, lines: int) -> Scan:
-    """The same, in Python; see `compile_grammar`."""
-    fullmatch = re.compile(_expression(watched).encode()).fullmatch
-    most_newlines = lines + 2  # the request line's, and the empty line's
+class Expression:
+    """The same, in Python; see `compile_grammar`, and Scan."""
 
-    def scan(head: bytes) -> Gist | None:
-        if len(head) > longest:
+    def __init__(self, watched: Watched, *, longest: int, lines: int) -> None:
+        self._fullmatch = re.compile(_expression(watched).encode()).fullmatch
+        self._longest = longest
+        self._most_newlines = lines + 2  # the request line's, and the empty line's
+        self._name = member_of_name(watched)
+
+    def __call__(self, head: bytes, /) -> Gist | None:
+        """See Scan."""
+        if len(head) > self._longest:
             return None
-        match = fullmatch(head)
-        if match is None or head.count(b"\n") > most_newlines:
+        match = self._fullmatch(head)
+        if match is None or head.count(b"\n") > self._most_newlines:
             return None
         return match.groups()
 
-    return scan
+    def find(self, head: bytes, places: Mapping[Any, Place], /) -> tuple[Any, bytes | None] | None:
+        """See Scan."""
+        gist = self(head)
+        place = None if gist is None else places.get(gist[:_FIRST_FIELD])
+        if gist is None or place is None:
+            return None
+        known = place.known.get(_picker(place.members)(gist))
+        if known is None:
+            return None
+        return known, None if self._name is None else gist[self._name]
+
+    def place_key(self, gist: Gist, /) -> object:
+        """See Scan."""
+        return gist[:_FIRST_FIELD]
+
+    def known_key(self, gist: Gist, members: bytes, /) -> object:
+        """See Scan."""
+        return _picker(members)(gist)
+
+
+@lru_cache(maxsize=256)
+def _picker(members: bytes) -> Callable[[Gist], object]:
+    return itemgetter(*members) if members else itemgetter(slice(0))
 
 
 def watched_names(watched: Watched) -> tuple[str, ...]:
     """The fields of a gist, in its order."""
     present, values = _in_order(watched)
     return present + values
+
+
+def member_of(watched: Watched) -> dict[str, int]:
+    """The member of a gist that is the value, or the presence, of each field."""
+    return {name: number for number, name in enumerate(watched_names(watched), _FIRST_FIELD)}
+
+
+def member_of_name(watched: Watched) -> int | None:
+    """The member of a gist that names the request; None where nobody asks for it."""
+    return None if watched.name is None else member_of(watched).get(watched.name)
 
 
 def head_of(gist: Gist, watched: Watched) -> bytes:

@@ -151,8 +151,9 @@ class Connection(RequestHandler):
         return (
             transport is not None
             and not transport.is_closing()
-            and not (self._paused or self._close or self._force_close)
-            and not self.closing
+            and not (self._paused or self._close or self._force_close or self._half_closed)
+            and not self._acceptor.draining
+            and self._feeder.begun <= self._begun_at_most
         )
 
     @property
@@ -186,7 +187,7 @@ class Connection(RequestHandler):
             body: Its content.
             held: What stays in memory for as long as the client is slow to read.
         """
-        self._write_whole(head, body, held)
+        self._write_whole((head, body), held)
         self._wait_for_next()
         self._go_on()
 
@@ -282,6 +283,8 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wake or cancel whatever waits for the client."""
+        if self._messages and self._task_handler is not None:
+            self._task_handler.cancel()  # aiohttp would fail to begin what is just in its queue
         super().connection_lost(exc)
         self._acceptor.closed(self)
         self._acceptor.unsent.end(self)
@@ -337,8 +340,9 @@ class Connection(RequestHandler):
 
     def _go_on(self) -> None:
         """The request has been answered: turn to what is pipelined behind it."""
-        self._feeder.release()
-        if self._feeder.buffered:
+        feeder = self._feeder
+        feeder.release()
+        if not feeder.untouched and feeder.buffered:
             self.data_received(b"")
         if self._buffer_paused:
             self._resume_reading_if_drained()
@@ -406,16 +410,20 @@ class Connection(RequestHandler):
     def _take_at_once(self, data: bytes) -> bool:
         """Whether these bytes were one plain request, and not the last, that waits for nothing."""
         hot = self._acceptor.hot.get(self._scheme)
-        transport, feeder = self.transport, self._feeder
-        if hot is None or transport is None or self._paused or feeder.begun >= self._begun_at_most:
+        feeder = self._feeder
+        if (
+            hot is None
+            or self.transport is None
+            or self._paused
+            or feeder.begun >= self._begun_at_most
+        ):
             return False
         answer = hot.take(data, self._client_address, self._passed_on)
         if answer is None:
             return False
         if isinstance(answer, tuple):
             feeder.begun += 1
-            head, body = answer
-            self._write_whole(head, body, body)
+            self._write_whole(answer, answer[-1])
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         else:
             feeder.occupy()
@@ -424,16 +432,17 @@ class Connection(RequestHandler):
             self.watch_head()
         return True
 
-    def _write_whole(self, head: bytes, body: bytes | memoryview, held: bytes) -> None:
-        """Send a whole answer; `held` is what stays in memory meanwhile."""
+    def _write_whole(self, pieces: tuple[bytes | memoryview, ...], held: bytes) -> None:
+        """Send a whole answer, its body last; `held` is what stays in memory meanwhile."""
         transport = self.transport
         assert transport is not None  # noqa: S101 - whoever calls this has looked
-        size = len(body)
-        self._written += len(head) + size
-        if size > _JOINED:
-            transport.writelines((head, body))
+        if len(pieces[-1]) > _JOINED:
+            self._written += sum(map(len, pieces))
+            transport.writelines(pieces)
         else:
-            transport.write(head + body)
+            whole = b"".join(pieces)
+            self._written += len(whole)
+            transport.write(whole)
         if transport.get_write_buffer_size():
             self._watch_flush()
             self._note_unsent(held)

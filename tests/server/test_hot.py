@@ -16,7 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.exchange import Incoming, Missing, Outgoing, Passing, Recurring, Watched
 from proxy.rfc9111.messages import Headers, Request
 from proxy.server import Listener, ServerOptions
-from proxy.server.hot import Answer, HotPath
+from proxy.server.hot import HotPath
 from tests.server.wire import Listen, Peer, eventually, ok
 from tests.steady_loop import ON_A_STEADY_LOOP
 
@@ -94,10 +94,14 @@ def get(*lines: str, target: str = "/", host: str = "a.example") -> bytes:
     return "\r\n".join(head).encode("latin-1")
 
 
-def take(hot: HotPath, data: bytes) -> Answer | None:
+def take(hot: HotPath, data: bytes) -> tuple[bytes, bytes] | None:
+    """The whole head, and the body."""
     answer = hot.take(data, "192.0.2.1", NOBODY)
-    assert answer is None or isinstance(answer, tuple)
-    return answer
+    if answer is None:
+        return None
+    assert isinstance(answer, tuple)
+    head, ending, body = answer
+    return head + ending, body
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from proxy.server import plain
 from proxy.server.heads import RequestHead, parse_head
 from proxy.server.options import ServerOptions
 from proxy.server.plain import (
+    Expression,
+    Place,
     Scan,
-    compile_expression,
     compile_grammar,
     head_of,
     watched_names,
@@ -25,8 +27,9 @@ LIMITS = ServerOptions()
 WATCHED = Watched(
     values=frozenset({"accept-encoding", "if-none-match", "range", "host", "x.odd|na+me", "x_odd"}),
     present=frozenset({"cookie", "accept-encoding"}),
+    name="x.odd|na+me",
 )
-PYTHON = compile_expression(WATCHED, longest=1000, lines=12)
+PYTHON = Expression(WATCHED, longest=1000, lines=12)
 C = compile_grammar(WATCHED, longest=1000, lines=12)
 HOST = b"Host: a.example"
 
@@ -224,11 +227,76 @@ def test_python_and_c_read_alike_whatever_is_watched(
     values: set[str], present: set[str], lines: int, longest: int, data: bytes
 ) -> None:
     watched = Watched(frozenset(values), frozenset(present))
-    in_python = compile_expression(watched, longest=longest, lines=lines)
+    in_python = Expression(watched, longest=longest, lines=lines)
     in_c = compile_grammar(watched, longest=longest, lines=lines)
     data = data.replace(b"user-agent", b"AA").replace(b"Cookie", b"a-B")
     for some in (data, data[:-1], data[:-2], data + b"\n", data + data):
         assert in_python(some) == in_c(some)
+
+
+@dataclass
+class Known:
+    """A place."""
+
+    known: dict[Any, Any]
+    members: bytes
+
+
+@given(heads(), heads(), st.frozensets(st.integers(0, 6)))
+def test_keys_are_equal_for_gists_that_agree_and_for_no_others(
+    one: bytes, other: bytes, chosen: frozenset[int]
+) -> None:
+    first, second = PYTHON(one), PYTHON(other)
+    members = bytes(sorted(chosen))
+    if first is None or second is None:
+        return
+    for scan in (PYTHON, C):
+        alike = scan.place_key(first) == scan.place_key(second)
+        assert alike == (first[:3] == second[:3])
+        alike = scan.known_key(first, members) == scan.known_key(second, members)
+        assert alike == all(first[member] == second[member] for member in members)
+
+
+@given(heads(), heads(), st.frozensets(st.integers(0, 6)))
+def test_what_is_known_of_a_gist_is_found_by_every_head_that_agrees(
+    one: bytes, other: bytes, chosen: frozenset[int]
+) -> None:
+    members = bytes(sorted(chosen))
+    for scan in (PYTHON, C):
+        gist, asked = scan(one), scan(other)
+        places: dict[Any, Place] = {}
+        assert scan.find(one, places) is None
+        if gist is None:
+            continue
+        place = Known({}, members)
+        places[scan.place_key(gist)] = place
+        assert scan.find(one, places) is None
+        place.known[scan.known_key(gist, members)] = "known"
+        assert scan.find(one, places) == ("known", gist[6])
+        if asked is None or asked[:3] != gist[:3]:
+            assert scan.find(other, places) is None
+        elif all(asked[member] == gist[member] for member in members):
+            assert scan.find(other, places) == ("known", asked[6])
+        else:
+            assert scan.find(other, places) is None
+
+
+def test_a_member_that_is_empty_is_not_one_that_is_absent(scan: Scan) -> None:
+    lines = ((), (b"Cookie: a",), (b"Accept-Encoding:",), (b"If-None-Match:",))
+    gists = [scan(head(*given)) for given in lines]
+    keys = {scan.known_key(gist, bytes(range(7))) for gist in gists if gist is not None}
+    assert len(keys) == len(lines)
+
+
+def test_nobody_asks_for_names_then_none_is_found() -> None:
+    for scan in (
+        Expression(Watched(frozenset({"x"})), longest=1000, lines=12),
+        compile_grammar(Watched(frozenset({"x"})), longest=1000, lines=12),
+    ):
+        gist = scan(head(b"x: y"))
+        assert gist is not None
+        place = Known({scan.known_key(gist, b""): "known"}, b"")
+        assert scan.find(head(b"x: y"), {scan.place_key(gist): place}) == ("known", None)
 
 
 @given(st.binary(max_size=80))
@@ -244,6 +312,35 @@ def test_more_names_than_c_has_room_for_are_read_in_python() -> None:
     assert scan(head(long.encode() + b": y")) == (b"GET", b"/", b" a.example", b" y")
     many = Watched(frozenset(f"x-{i}" for i in range(200)))
     assert compile_grammar(many, longest=1000, lines=12)(head(b"X-7: y")) is not None
+
+
+GIST = (b"GET", b"/", b" a", None, None, None, None)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [
+        ("find", ()),
+        ("find", (b"", None)),
+        ("find", ("text", {})),
+        ("place_key", (None,)),
+        ("place_key", (GIST[:6],)),
+        ("place_key", ((b"GET", None, *GIST[2:]),)),
+        ("place_key", ((*GIST[:6], "text"),)),
+        ("known_key", (GIST,)),
+        ("known_key", (GIST[:6], b"")),
+        ("known_key", (GIST, (1,))),
+        ("known_key", (GIST, b"\x07")),
+        ("find", (head(), {b"GET /  a.example": None})),
+        ("find", (head(), {b"GET /  a.example": Known({}, b"\x07")})),
+        ("find", (head(), {b"GET /  a.example": Known([], b"")})),  # type: ignore[arg-type]
+        ("find", (head(), {b"GET /  a.example": Known({}, None)})),  # type: ignore[arg-type]
+    ],
+)
+def test_c_refuses_what_makes_no_key(method: str, wrong: tuple[object, ...]) -> None:
+    with pytest.raises((TypeError, IndexError, AttributeError)):
+        getattr(C, method)(*wrong)
 
 
 @needs_compiler
@@ -263,13 +360,16 @@ def test_c_takes_the_bytes_of_one_head(wrong: tuple[object, ...]) -> None:
         {"present": (b"x" * 65,)},
         {"values": (b"x",) * 127},
         {"lines": "many"},
+        {"name": 3},
         {"more": 1},
     ],
 )
 def test_c_says_what_it_cannot_watch(wrong: dict[str, Any]) -> None:
     from proxy.server._plain import Scanner  # noqa: PLC0415 - it may not be there
 
-    right = {"refused": (), "present": (), "values": (), "longest": 1, "lines": 1}
+    right: dict[str, Any] = {"refused": (), "present": (), "values": ()}
+    right |= {"longest": 1, "lines": 1, "name": -1}
+    Scanner(**right)
     with pytest.raises((TypeError, ValueError)):
         Scanner(**{**right, **wrong})
 
@@ -282,8 +382,12 @@ def test_c_keeps_nothing_of_what_it_has_read() -> None:
     for _ in range(3):
         for _ in range(1000):
             compile_grammar(WATCHED, longest=1000, lines=12)
-            C(known)
+            gist = C(known)
             C(broken)
+            assert gist is not None
+            place = Known({C.known_key(gist, b"\x03\x06"): "known"}, b"\x03\x06")
+            assert C.find(known, {C.place_key(gist): place}) is not None
+            assert C.find(broken, {C.place_key(gist): place}) is None
         gc.collect()
         counted.append(sys.getallocatedblocks())
     assert counted[2] - counted[1] < 500
