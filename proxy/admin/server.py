@@ -12,7 +12,8 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Final
 
-from proxy.admin import explaining, guards, native, openapi, problems, reload, token_file
+from proxy import token_file
+from proxy.admin import explaining, guards, native, openapi, problems, reload
 from proxy.admin.attempts import Attempts
 from proxy.admin.control import Control, LogUnreachable
 from proxy.admin.dashboard import Dashboard
@@ -30,12 +31,12 @@ from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.problems import Fault, Refusal
 from proxy.admin.recent import Recent
 from proxy.admin.shims import akamai, cloudflare, fastly, souin, varnish
-from proxy.admin.token_file import KeptToken
 from proxy.admin.tokens import Caller, Tokens, presented
 from proxy.admin.warming import WarmJobs
 from proxy.clock import wall
 from proxy.exchange import Incoming, Outgoing
 from proxy.server import Listener, sockets
+from proxy.token_file import KeptToken
 
 _logger = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import AdminOptions, AdminServer, Role, TokenFileError, TokenSpec
+from proxy.admin import AdminOptions, AdminServer, Role, TokenSpec
+from proxy.token_file import TokenFileError
 from tests.admin.conftest import ADMIN, OPTIONS, PURGE, READ, Admin, Shelf, admin_of, document
 
 
