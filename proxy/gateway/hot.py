@@ -20,8 +20,18 @@ from typing import Final
 from weakref import ref
 
 from proxy.events import Answered, Hit
-from proxy.exchange import Client, Incoming, Outgoing, Passing, Recurring, Watched, no_interim
+from proxy.exchange import (
+    Client,
+    Incoming,
+    Missing,
+    Outgoing,
+    Passing,
+    Recurring,
+    Watched,
+    no_interim,
+)
 from proxy.gateway.decisions import Decision, Decisions
+from proxy.gateway.missing import Missings
 from proxy.gateway.passing import Passings
 from proxy.gateway.steps import Answer, Exchange, Found
 from proxy.purging import PurgeLog
@@ -79,6 +89,7 @@ class HotAnswers:
         decisions: Where decisions are kept; None where they are not, and clients get no names.
         named: Whether anybody wants to know names.
         passings: Knows what is passed on at once.
+        missings: Knows what is fetched at once.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
@@ -99,6 +110,7 @@ class HotAnswers:
         decisions: Decisions | None,
         named: bool,
         passings: Passings,
+        missings: Missings,
     ) -> None:
         self._routes = routes
         self._hit = hit
@@ -116,6 +128,10 @@ class HotAnswers:
         watched = fields if name is None else fields | {name}
         self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES | left_out, name)
         self._passings = passings
+        self._missings = missings
+        # What a request is called must not decide anything, nor what it asks of caches.
+        self._asks_more = _DIRECTIVES | _CONDITIONS | left_out
+        self._all_alike = self._possible and _NAMED_BY not in fields
 
     def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
         """See Answers."""
@@ -160,6 +176,12 @@ class HotAnswers:
         policy = self._routes.find(request).route.policy
         names = self._routes.condition_fields | _CLAIMS | _key_fields(policy.key) | self._left_out
         return self._passings.of(request, names)
+
+    def missing(self, request: Request) -> Missing | None:
+        """See Answers."""
+        if not self._all_alike or any(name in request.headers for name in self._asks_more):
+            return None
+        return self._missings.of(request)
 
     def _may_recur(self, request: Request, route: Route) -> bool:
         """Whether nothing in the request or its route stands against repeating the answer."""
