@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 import uvloop
 
+from proxy import splicing
 from proxy.origin import OriginOptions
-from tests.apparatus import Clock, Front, fronted
+from proxy.server import plain, writing
+from tests.apparatus import START, Clock, Front, fronted
 from tests.certificates import Certify, certificate_for
 from tests.scripted_origin import PATIENCE, Received, Script, ScriptedOrigin
 from tests.server.wire import Peer, Reply, eventually
@@ -102,6 +104,29 @@ async def through() -> AsyncIterator[Through]:
 def certify(tmp_path_factory: pytest.TempPathFactory) -> Certify:
     folder = tmp_path_factory.mktemp("certificates")
     return lambda name: certificate_for(name, folder)
+
+
+RunAlone: TypeAlias = Callable[[Coroutine[Any, Any, int]], int]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RunAlone:
+    """Runs something on a loop of its own: of either kind, on one of them without C.
+
+    The date of answers that are the door's own is always the same.
+    """
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    if request.param == "asyncio":
+        make = asyncio.new_event_loop
+        monkeypatch.setattr(plain, "_plain", None)
+        monkeypatch.setattr(splicing, "_splice", None)
+    monkeypatch.setattr(writing, "wall", lambda: START)
+
+    def run(work: Coroutine[Any, Any, int]) -> int:
+        with asyncio.Runner(loop_factory=make) as runner:
+            return runner.run(work)
+
+    return run
 
 
 def request(line: bytes = b"GET / HTTP/1.1", *fields: bytes, body: bytes = b"") -> bytes:
