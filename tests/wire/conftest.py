@@ -141,12 +141,17 @@ def lines(message: Reply | Received, *names: bytes) -> list[tuple[bytes, bytes]]
 
 async def until_cut(client: Peer) -> bytes:
     """What still comes on a connection that is about to be cut, in whatever way."""
-    rest = b""
+    async with asyncio.timeout(PATIENCE):
+        return await until_eof(client.reader)
+
+
+async def until_eof(reader: asyncio.StreamReader) -> bytes:
+    """All that comes on a connection, however it ends."""
+    received = b""
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(PATIENCE):
-            while piece := await client.reader.read(65_536):
-                rest += piece
-    return rest
+        while piece := await reader.read(65_536):
+            received += piece
+    return received
 
 
 async def write_until_stalled(writer: asyncio.StreamWriter, piece: bytes, total: int) -> int:

@@ -26,7 +26,7 @@ from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
 from proxy.server.hot import Answer
 from tests.apparatus import Clock, Front, Origin, Reply, Seen, fronted, tell_at_once, told
-from tests.wire.conftest import RunAlone
+from tests.wire.conftest import RunAlone, until_eof
 
 PATIENCE = 5.0
 QUIET = 4
@@ -115,7 +115,7 @@ class Side:
     async def converse(self, pieces: Sequence[bytes], *, in_turn: bool) -> None:
         """Send these pieces on one connection, each as one read; end it when all is answered."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.front.listener.port)
-        received = asyncio.create_task(_until_eof(reader))
+        received = asyncio.create_task(until_eof(reader))
         for piece in pieces:
             if writer.transport.is_closing():
                 break
@@ -148,14 +148,6 @@ class Side:
 async def _turns(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-async def _until_eof(reader: asyncio.StreamReader) -> bytes:
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := await reader.read(65_536):
-            received += piece
-    return received
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from proxy.server import writing
 from tests.apparatus import START, Clock, Front, fronted, tell_at_once, told
 from tests.scripted_origin import PATIENCE, ScriptedOrigin, Wire
 from tests.server.wire import eventually
-from tests.wire.conftest import RunAlone
+from tests.wire.conftest import RunAlone, until_eof
 
 DATE: Final = b"Date: Fri, 15 Jan 2027 08:00:00 GMT\r\n"
 OK: Final = b"HTTP/1.1 200 OK\r\n"
@@ -197,7 +197,7 @@ class Side:
     async def converse(self, pieces: Sequence[bytes]) -> bytes:
         """Send these, each once the one before is answered; returns all that comes back."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.front.listener.port)
-        received = asyncio.create_task(_until_eof(reader))
+        received = asyncio.create_task(until_eof(reader))
         with contextlib.suppress(OSError):
             for piece in pieces:
                 if received.done():
@@ -232,14 +232,6 @@ class Side:
     def members(self) -> list[tuple[int, int, int]]:
         origins = self.front.gateway._contact.upstreams[""].origin
         return [(one.in_flight, one.requests, one.failures) for one in origins.members]  # type: ignore[attr-defined]
-
-
-async def _until_eof(reader: asyncio.StreamReader) -> bytes:
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := await reader.read(65_536):
-            received += piece
-    return received
 
 
 @asynccontextmanager
