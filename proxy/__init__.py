@@ -42,6 +42,9 @@ The map, from the outside in (imports point down only, see docs/architecture.md)
     histogram    durations, counted by how long they are
     channel      calls and news between two processes over a socket
     sitemaps     lists of addresses, and where they are: files and sitemaps
+    token_file   the admin token that is made where none is given
+    problems     what is wrong with what an operator wrote, and what to write instead
+    units        durations and sizes, as text
     descriptors  file descriptors: how many there are, and for whom
     client       the admin API from the other side, for the API's own code
     rfc9111      the pure core: every caching decision, with no clock and no socket

@@ -1,4 +1,4 @@
-/* Hits as they are given again: proxy/journal.py, compiled.
+/* Answers that are given without waiting: proxy/journal.py, compiled.
  *
  * What it is all for is there; that module works without this one, and the same tests hold both to
  * the same.
@@ -13,7 +13,8 @@
 #include <structmember.h>
 #include <time.h>
 
-#define MOST 256   /* hits that wait to be told */
+#define MOST 256   /* answers that wait to be told */
+#define MOST_FIGURES 3
 #define LONGEST 128 /* bytes of a name */
 
 static const char before_name[] = "Warmfront-Request-Id: ";
@@ -49,10 +50,10 @@ ending_of(const char *name, Py_ssize_t length)
 typedef struct {
     PyObject_HEAD
     PyObject *begun, *full, *make, *unnamed;
-    int count;
-    Py_ssize_t size; /* of the names */
-    PyObject *hits[MOST];
-    double times[MOST];
+    int count, width; /* figures of each */
+    Py_ssize_t size;  /* of the names */
+    PyObject *answers[MOST];
+    double figures[MOST * MOST_FIGURES];
     char names[MOST * (LONGEST + 1)]; /* each with a newline behind it */
 } Journal;
 
@@ -98,11 +99,17 @@ static PyObject *
 note(PyObject *object, PyObject *const *arguments, Py_ssize_t number)
 {
     Journal *self = (Journal *)object;
-    if (number != 3 || !PyFloat_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "a hit, the time, and a name or None are noted");
+    double figures[MOST_FIGURES];
+    if (number != 2 + self->width) {
+        PyErr_SetString(PyExc_TypeError, "an answer, a name or None, and its figures are noted");
         return NULL;
     }
-    PyObject *ending = ending_for(self, arguments[2]);
+    for (int i = 0; i < self->width; i++) {
+        figures[i] = PyFloat_AsDouble(arguments[2 + i]);
+        if (figures[i] == -1.0 && PyErr_Occurred())
+            return NULL;
+    }
+    PyObject *ending = ending_for(self, arguments[1]);
     if (ending == NULL)
         return NULL;
     if ((self->count == 0 && !called(self->begun)) || (self->count == MOST && !called(self->full)))
@@ -111,8 +118,9 @@ note(PyObject *object, PyObject *const *arguments, Py_ssize_t number)
         PyErr_SetString(PyExc_RuntimeError, "nobody took what was noted");
         goto failed;
     }
-    self->hits[self->count] = Py_NewRef(arguments[0]);
-    self->times[self->count++] = PyFloat_AS_DOUBLE(arguments[1]);
+    memcpy(self->figures + self->count * self->width, figures,
+           (size_t)self->width * sizeof(double));
+    self->answers[self->count++] = Py_NewRef(arguments[0]);
     if (ending != self->unnamed) {
         Py_ssize_t length = PyBytes_GET_SIZE(ending) - BEFORE - AFTER;
         memcpy(self->names + self->size, PyBytes_AS_STRING(ending) + BEFORE, (size_t)length);
@@ -129,21 +137,26 @@ static PyObject *
 take(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     Journal *self = (Journal *)object;
-    PyObject *hits = PyList_New(self->count);
-    PyObject *times = PyBytes_FromStringAndSize((const char *)self->times,
-                                                self->count * (Py_ssize_t)sizeof(double));
+    int count = self->count;
+    PyObject *answers = PyList_New(count);
+    Py_ssize_t size = (Py_ssize_t)sizeof(double) * count * self->width;
+    PyObject *figures = PyBytes_FromStringAndSize((const char *)self->figures, size);
     PyObject *names = PyBytes_FromStringAndSize(self->names, self->size);
     PyObject *all = NULL;
-    if (hits != NULL && times != NULL && names != NULL)
-        all = PyTuple_Pack(3, hits, times, names);
+    if (answers != NULL && figures != NULL && names != NULL)
+        all = PyTuple_Pack(3, answers, figures, names);
+    if (all != NULL && count != self->count) { /* room was made for it, by Python code */
+        Py_CLEAR(all);
+        PyErr_SetString(PyExc_RuntimeError, "answers were noted while they were taken");
+    }
     if (all != NULL) {
-        for (int i = 0; i < self->count; i++)
-            PyList_SET_ITEM(hits, i, self->hits[i]);
+        for (int i = 0; i < count; i++)
+            PyList_SET_ITEM(answers, i, self->answers[i]);
         self->count = 0;
         self->size = 0;
     }
-    Py_XDECREF(hits);
-    Py_XDECREF(times);
+    Py_XDECREF(answers);
+    Py_XDECREF(figures);
     Py_XDECREF(names);
     return all;
 }
@@ -151,17 +164,23 @@ take(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyObject *
 create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"begun", "full", "make", NULL};
+    static char *names[] = {"begun", "full", "make", "figures", NULL};
     PyObject *begun, *full, *make;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "$OOO:Journal", names, &begun, &full,
-                                     &make))
+    int width;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "$OOOi:Journal", names, &begun, &full,
+                                     &make, &width))
         return NULL;
+    if (width < 1 || width > MOST_FIGURES) {
+        PyErr_SetString(PyExc_ValueError, "there is no room for so many figures");
+        return NULL;
+    }
     Journal *self = (Journal *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
     self->begun = Py_NewRef(begun);
     self->full = Py_NewRef(full);
     self->make = Py_NewRef(make);
+    self->width = width;
     self->unnamed = PyBytes_FromString("\r\n");
     if (self->unnamed == NULL) {
         Py_DECREF(self);
@@ -179,7 +198,7 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->full);
     Py_VISIT(self->make);
     for (int i = 0; i < self->count; i++)
-        Py_VISIT(self->hits[i]);
+        Py_VISIT(self->answers[i]);
     return 0;
 }
 
@@ -192,7 +211,7 @@ clear(PyObject *object)
     Py_CLEAR(self->make);
     while (self->count > 0) {
         self->count--;
-        Py_CLEAR(self->hits[self->count]);
+        Py_CLEAR(self->answers[self->count]);
     }
     self->size = 0;
     return 0;
@@ -216,7 +235,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Journal(*, begun, full, make): see proxy.journal."},
+    {Py_tp_doc, "Journal(*, begun, full, make, figures): see proxy.journal."},
     {Py_tp_new, create},
     {Py_tp_dealloc, destroy},
     {Py_tp_traverse, traverse},
@@ -358,7 +377,8 @@ is_whole(const Told *told, PyObject *times)
     Py_ssize_t newlines = 0;
     for (Py_ssize_t i = 0; i < told->extent; i++)
         newlines += told->names[i] == '\n';
-    return newlines == told->number
+    int ended = told->extent == 0 || told->names[told->extent - 1] == '\n';
+    return ended && newlines == told->number
            && PyBytes_GET_SIZE(times) == told->number * (Py_ssize_t)sizeof(double);
 }
 

@@ -1,22 +1,23 @@
 """One line for each request, written in batches.
 
-Of what is given again and again most is rendered once: each line of it is that with its own time
-and name.
+Of what is told again and again most is rendered once: each line of it is that with its own time
+and name, and what was measured.
 """
 
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import count
 from random import Random
-from typing import Final, TypeAlias, assert_never
+from typing import Final, TypeAlias, TypeVar, assert_never
 
 from proxy.clock import wall
-from proxy.events import Answered, Hit, Refused, Repeated
-from proxy.journal import Line, lines, some, stamp
+from proxy.events import Answered, Hit, Passed, PassedOn, Refused, Repeated
+from proxy.journal import Line, lines, names_in, some, stamp, times_in
 from proxy.rfc9111.cache_status import Outcome
 
 Fields: TypeAlias = Mapping[str, object]
@@ -31,6 +32,9 @@ _TIME: Final = "#timestamp#"
 _NAME: Final = "#request_id#"
 """Nothing that a request can say: in its target there is no such sign."""
 
+_VALUES: Final = (b"at", b"name", b"seconds", b"length")
+
+_Number = TypeVar("_Number", int, float)
 
 _random = Random().random  # noqa: S311 - nothing secret hangs on which lines are written
 
@@ -63,17 +67,19 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._waiting = 0
 
-    def __call__(self, event: Answered | Repeated | Refused) -> None:
+    def __call__(self, event: Answered | Repeated | PassedOn | Refused) -> None:
         """Write an event, if it is one of those that are written."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         match event:
             case Repeated():
                 self._write_repeated(event)
+            case PassedOn():
+                self._write_passed(event)
             case Refused():
                 self._write(self._line(refused_fields(event)))
             case Answered():
-                if self._sample >= 1.0 or _is_error(event) or self._draw() < self._sample:
+                if self._is_written(event):
                     self._write(self._line(answered_fields(event)))
             case _:
                 assert_never(event)
@@ -93,6 +99,38 @@ class AccessLog:
             taken = some(taken, [self._draw() < self._sample for _ in event.hits])
         if taken[0]:
             self._write(lines(*taken, self._make_line))
+
+    def _write_passed(self, event: PassedOn) -> None:
+        written: list[bytes] = []
+        times, names = times_in(event.times), names_in(event.names)
+        rows = zip(event.kinds, times, event.durations, event.lengths, names, strict=True)
+        for kind, at, seconds, length, name in rows:
+            if self._is_written(kind.answered):
+                line = kind.line or self._make_template(kind)
+                values = (stamp(at), name, repr(round(seconds, 6)).encode(), int(length))
+                written.append(line % dict(zip(_VALUES, values, strict=True)))
+        if written:
+            self._write(b"".join(written))
+
+    def _make_template(self, kind: Passed) -> bytes:
+        event = replace(kind.answered, request_id=_NAME)
+        text = self._render(answered_fields(event))
+        seconds = _absent((float(10**exponent) for exponent in count(40)), text)
+        length = _absent((10**exponent for exponent in count(40)), text)
+        event = replace(event, duration=seconds, origin_time=seconds)
+        if kind.sized:
+            event = replace(event, length=length)
+        line = _TIME.encode().join(self._made(answered_fields(event))).replace(b"%", b"%%")
+        for mark, value in (
+            *((_TIME, b"%(at)b"), (_NAME, b"%(name)b")),
+            *((repr(seconds), b"%(seconds)b"), (repr(length), b"%(length)d")),
+        ):
+            line = line.replace(mark.encode(), value)
+        kind.line = line
+        return line
+
+    def _is_written(self, event: Answered) -> bool:
+        return self._sample >= 1.0 or _is_error(event) or self._draw() < self._sample
 
     def _make_line(self, hit: Hit) -> Line:
         before, rest = self._made(answered_fields(replace(hit.answered, request_id=_NAME)))
@@ -129,6 +167,11 @@ class AccessLog:
 
 def _is_error(event: Answered) -> bool:
     return event.outcome is Outcome.ERROR or event.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _absent(numbers: Iterable[_Number], text: str) -> _Number:
+    """The first of these that is not in the text as it would be written."""
+    return next(number for number in numbers if repr(number) not in text)
 
 
 def answered_fields(event: Answered) -> Fields:

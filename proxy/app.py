@@ -10,7 +10,7 @@ import structlog
 
 from proxy import logs
 from proxy.access_log import AccessLog
-from proxy.admin import AdminServer, NothingToReload, Reloaded, TokenFileError
+from proxy.admin import AdminServer, NothingToReload, Reloaded
 from proxy.admin import Control as AdminControl
 from proxy.background import Background
 from proxy.backing import Backing
@@ -40,6 +40,7 @@ from proxy.server import Listener, sockets
 from proxy.settings import Admin, Explain, Problem, Settings, SettingsError, WarmReady, routes_of
 from proxy.stores import MemoryStore
 from proxy.stores.redis import RedisStoreOptions
+from proxy.token_file import TokenFileError
 from proxy.tracing import Tracing, TracingMissing, start_tracing
 from proxy.upstreams import SHARED, group_options, upstreams
 from proxy.warm_start import WarmStart, WarmStartOptions
@@ -319,7 +320,7 @@ class App:
 
     def _use(self, gateway: Gateway) -> None:
         self._counts.pull()
-        self._counts.pull = gateway.hot.tell
+        self._counts.pull = gateway.tell
         self._gateway = gateway
         self._listener.answer_from(gateway.hot)
 

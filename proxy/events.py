@@ -3,7 +3,7 @@
 Nothing here holds a secret: no header values, no bodies; query strings stay out of URIs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -77,6 +77,49 @@ class Repeated:
 
     hits: list[Hit]
     times: bytes
+    names: bytes
+
+
+class Passed:
+    """Origins' answers that are told alike; equal to nothing but itself.
+
+    Attributes:
+        answered: What there is to tell of each, without what was measured, and without a name.
+        origin: Name of the group that was asked.
+        sized: The answers have content, so that there is a length to tell.
+        decision: What was decided, for who keeps that.
+        counted: Where they are counted; None at first. Belongs to the one who counts.
+        line: Their line in the access log, as far as it is always the same; None at first. Belongs
+            to the one who writes that.
+    """
+
+    __slots__ = ("answered", "counted", "decision", "line", "origin", "sized")
+
+    def __init__(self, answered: Answered, origin: str, *, sized: bool) -> None:
+        self.answered = answered
+        self.origin = origin
+        self.sized = sized
+        self.decision: Any = None
+        self.counted: Any = None
+        self.line: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """Answers of origins were passed on as they came.
+
+    Attributes:
+        kinds: Of each, how to tell of it.
+        times: When each was, see journal.times_in.
+        durations: Of each, seconds from its request to its head.
+        lengths: Of each, bytes of its content.
+        names: What its request is called, see journal.names_in; empty where nobody is told.
+    """
+
+    kinds: list[Passed]
+    times: bytes
+    durations: Sequence[float]
+    lengths: Sequence[float]
     names: bytes
 
 
@@ -257,6 +300,7 @@ class PurgeLogChanged:
 Event: TypeAlias = (
     Answered
     | Repeated
+    | PassedOn
     | Refused
     | OriginAnswered
     | OriginFailed

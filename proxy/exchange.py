@@ -194,10 +194,7 @@ class Passage(Protocol):
         sent: It went out, and its Reply is told what comes of it; else `respond` has to be asked.
     """
 
-    @property
-    def sent(self) -> bool:
-        """See above."""
-        ...
+    sent: bool
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer it like every other request, from where it is; it is asked once."""
@@ -232,6 +229,24 @@ class Passing(Protocol):
         ...
 
 
+class Missing(Protocol):
+    """How what is not stored is fetched for requests that differ in little but their targets."""
+
+    def start(
+        self, target: str, head: bytes, name: bytes | None, address: str, reply: Reply
+    ) -> Passage | None:
+        """Fetch it; None if the request has to take the longer way, from its beginning.
+
+        Args:
+            target: Of the request.
+            head: See Passing.
+            name: See Passing.
+            address: See Passing.
+            reply: See Passing.
+        """
+        ...
+
+
 class Answers(Protocol):
     """Answers that need no waiting, and requests that need no decision.
 
@@ -261,6 +276,16 @@ class Answers(Protocol):
 
         Args:
             request: See `prepare`.
+        """
+        ...
+
+    def missing(self, request: Request) -> Missing | None:
+        """How answers to requests like this one, whatever their targets, are fetched and stored.
+
+        None where that is not simple.
+
+        Args:
+            request: See `prepare`. What it is called does not matter.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Durations, counted by how long they are."""
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 SECONDS: Final = (
@@ -45,6 +45,17 @@ class Histogram:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         if seconds > 0.0:
             self.sum += seconds
+
+    def observe_all(self, seconds: Iterable[float]) -> None:
+        """Count many, in less time."""
+        ordered = sorted(seconds)
+        below = 0
+        for number, bound in enumerate(self.bounds):
+            upto = bisect_right(ordered, bound, below)
+            self.counts[number] += upto - below
+            below = upto
+        self.counts[-1] += len(ordered) - below
+        self.sum += sum(ordered[bisect_right(ordered, 0.0) :])
 
     def add(self, other: "Histogram") -> None:
         """Count what another has counted, over the same buckets."""

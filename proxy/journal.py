@@ -1,24 +1,25 @@
-"""Hits that are given again: what is done for each of them, in C where that is there.
+"""Answers that are given without waiting: what is done for each, in C where that is there.
 
-To tell of each hit by itself would take longer than to answer it. So each is noted, and they are
+To tell of each answer by itself would take longer than to give it. So each is noted, and they are
 told together: at once when there are many of them, else a little later.
 
     Journal.note    as an answer is given: names its request, and remembers it
     Journal.take    what is to be told
-    lines           what the access log writes of that
+    lines           what the access log writes of hits
 
 `_journal.c` is the same; WARMFRONT_PURE_PYTHON=1 leaves it alone.
 """
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import compress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from proxy.events import Hit
+from proxy.events import Answered, Hit, OriginAnswered, PassedOn
 from proxy.request_ids import ending_of, name_given
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ else:
     if os.environ.get("WARMFRONT_PURE_PYTHON"):
         _journal = None
 
-Taken: TypeAlias = tuple[list[Hit], bytes, bytes]
-"""Hits; when each was given, see `times_in`; and what its request is called, see `names_in`."""
+Taken: TypeAlias = tuple[list[Any], bytes, bytes]
+"""What was given; when, see `times_in`, and other figures; what the requests are called, see
+`names_in`."""
 
 Line: TypeAlias = tuple[bytes, bytes, bytes]
 """A line of the log: what stands before its time, between that and a name, and after the name."""
@@ -41,18 +43,22 @@ ACCELERATED: Final = _journal is not None
 """Whether the same is there in C."""
 
 MOST: Final = 256
-"""Hits that wait to be told: no more than a processor has at hand when it comes to telling."""
+"""Answers that wait to be told: no more than a processor has at hand when it comes to telling."""
+
+MOST_FIGURES: Final = 3
+"""For each of them."""
 
 _UNNAMED: Final = b"\r\n"
 
 
 class PlainJournal:
-    """Hits that have not been told yet.
+    """Answers that have not been told yet.
 
     Args:
         begun: Is called when the first one is noted.
         full: Is called when there is no room for another one; it is to `take`.
         make: Makes a name for a request that has none; None if nobody wants to know names.
+        figures: How many are noted with each.
     """
 
     def __init__(
@@ -61,44 +67,48 @@ class PlainJournal:
         begun: Callable[[], None],
         full: Callable[[], None],
         make: Callable[[], bytes] | None,
+        figures: int,
     ) -> None:
         self._begun = begun
         self._full = full
         self._make = make
-        self._hits: list[Hit] = []
-        self._times: list[float] = []
+        self._number = figures
+        self._answers: list[object] = []
+        self._figures: list[float] = []
         self._names: list[bytes] = []
 
-    def note(self, hit: Hit, at: float, given: bytes | None) -> bytes:
-        """A hit is being given.
+    def note(self, answer: object, given: bytes | None, *figures: float) -> bytes:
+        """An answer is being given.
 
         Args:
-            hit: Which.
-            at: POSIX time.
+            answer: Which.
             given: What the client calls its request; None for nothing.
+            figures: When, as a POSIX time, and what else there is to note.
 
         Returns:
             What ends the head of its answer: a line that tells the request's name, if it is to
             have one, and the empty line.
         """
+        if len(figures) != self._number:
+            raise TypeError("so many figures were not to be noted")
         name, ending = b"", _UNNAMED
         if self._make is not None:
             name = (None if given is None else name_given(given)) or self._make()
             ending = ending_of(name)
-        if not self._hits:
+        if not self._answers:
             self._begun()
-        elif len(self._hits) >= MOST:
+        elif len(self._answers) >= MOST:
             self._full()
-        self._hits.append(hit)
-        self._times.append(at)
+        self._answers.append(answer)
+        self._figures += figures
         self._names.append(name)
         return ending
 
     def take(self) -> Taken:
         """What has been noted and not taken."""
-        hits, times, names = self._hits, self._times, self._names
-        self._hits, self._times, self._names = [], [], []
-        return hits, packed_times(times), packed_names(names)
+        answers, figures, names = self._answers, self._figures, self._names
+        self._answers, self._figures, self._names = [], [], []
+        return answers, packed_times(figures), packed_names(names)
 
 
 def plain_lines(hits: list[Hit], times: bytes, names: bytes, make: Callable[[Hit], Line]) -> bytes:
@@ -127,6 +137,12 @@ def times_in(packed: bytes) -> Sequence[float]:
     return memoryview(packed).cast("d")
 
 
+def figures_in(packed: bytes, number: int) -> "list[array[float]]":
+    """The figures in this, where so many were noted with each: all first ones, all second ones."""
+    figures = array("d", packed)
+    return [figures[which::number] for which in range(number)]
+
+
 def packed_names(names: Iterable[bytes]) -> bytes:
     """Names as `names_in` reads them."""
     return b"".join([name + b"\n" for name in names])
@@ -145,6 +161,22 @@ def some(taken: Taken, chosen: Sequence[bool]) -> Taken:
         packed_times(compress(times_in(times), chosen)),
         packed_names(compress(names_in(names), chosen)),
     )
+
+
+def singly(event: PassedOn) -> Iterator[tuple[OriginAnswered, Answered]]:
+    """The same, told one by one."""
+    rows = zip(event.kinds, event.durations, event.lengths, names_in(event.names), strict=True)
+    for kind, duration, length, name in rows:
+        yield (
+            OriginAnswered(kind.origin, kind.answered.status, duration, validates=False),
+            replace(
+                kind.answered,
+                duration=duration,
+                origin_time=duration,
+                length=int(length) if kind.sized else None,
+                request_id=name.decode(),
+            ),
+        )
 
 
 def stamp(at: float) -> bytes:

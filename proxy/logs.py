@@ -18,6 +18,7 @@ from proxy.events import (
     OriginAnswered,
     OriginChanged,
     OriginFailed,
+    PassedOn,
     Purged,
     PurgeIncomplete,
     PurgeLogChanged,
@@ -28,6 +29,7 @@ from proxy.events import (
     WarmSourceRefused,
     WarmUp,
 )
+from proxy.journal import singly
 
 Style: TypeAlias = Literal["pretty", "json"]
 _Log: TypeAlias = structlog.stdlib.BoundLogger
@@ -82,7 +84,10 @@ def event_log(access: AccessLog | None) -> Emit:
     is_told = logging.getLogger("warmfront").isEnabledFor
 
     def write(event: Event) -> None:
-        if isinstance(event, Answered | Repeated | Refused):
+        if isinstance(event, PassedOn) and is_told(logging.DEBUG):
+            for origin_answered, _ in singly(event):
+                _origin_answered(log, origin_answered)
+        if isinstance(event, Answered | Repeated | PassedOn | Refused):
             if access is not None:
                 access(event)
             return

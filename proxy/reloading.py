@@ -14,8 +14,9 @@ import structlog
 from pydantic import TypeAdapter
 
 from proxy import logs
-from proxy.admin import NothingToReload, Reloaded, TokenFileError
+from proxy.admin import NothingToReload, Reloaded
 from proxy.settings import Problem, Recipe, Settings, SettingsError, changes
+from proxy.token_file import TokenFileError
 
 
 @dataclass(frozen=True, slots=True)

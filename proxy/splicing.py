@@ -36,7 +36,9 @@ MOST_LINES: Final = 128
 """The same for its field lines."""
 
 _NO_CONTENT: Final = 204
-_BODILESS: Final = frozenset({_NO_CONTENT, 304})
+BODILESS: Final = frozenset({_NO_CONTENT, 304})
+"""Statuses of responses that have no content."""
+
 _CONNECTION: Final = b"connection"
 _DATE: Final = b"date"
 _HOST: Final = b"host"
@@ -119,7 +121,7 @@ class PythonSplicer:
         lengths = [line[len("content-length: ") : -2] for name, line in lines if name == _LENGTH]
         if len(lengths) > 1 or not all(map(_NUMBER.fullmatch, lengths)):
             return None
-        bodiless = head_only or status in _BODILESS
+        bodiless = head_only or status in BODILESS
         told = int(lengths[0]) if lengths else -1
         wanted = 0 if bodiless else told
         hollow = bodiless and told > 0  # what is told of may follow after all

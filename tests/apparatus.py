@@ -9,10 +9,13 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
 from proxy.background import Background
-from proxy.events import Event
+from proxy.events import Event, PassedOn
 from proxy.gateway import Decisions, ForwardingOptions, Gateway
+from proxy.journal import singly
 from proxy.origin import GroupOptions, MemberOptions, OriginOptions, Origins
 from proxy.purging import MemoryPurgeLog
 from proxy.rfc9111.dates import format_http_date
@@ -280,6 +283,32 @@ class Front:
     log: MemoryPurgeLog
     background: Background
     events: list[Event]
+
+
+def told(front: Front) -> list[Event]:
+    """What has been told so far, and what was to be told together, one by one."""
+    front.gateway.tell()
+    single: list[Event] = []
+    for event in front.events:
+        if isinstance(event, PassedOn):
+            single += chain.from_iterable(singly(event))
+        else:
+            single.append(event)
+    return single
+
+
+def tell_at_once(front: Front) -> None:
+    """Have what is told together be told one by one, in order with all else."""
+    hot = front.gateway.hot
+    for teller in (hot, hot._passings):
+        note: Callable[..., bytes] = teller.note
+
+        def noting(*noted: Any, note: Callable[..., bytes] = note) -> bytes:
+            ending = note(*noted)
+            front.gateway.tell()
+            return ending
+
+        teller.note = noting
 
 
 @asynccontextmanager

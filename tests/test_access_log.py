@@ -9,8 +9,8 @@ import pytest
 
 from proxy import logs
 from proxy.access_log import AccessLog
-from proxy.events import Answered, Hit, Refused, Repeated
-from proxy.journal import packed_names, packed_times
+from proxy.events import Answered, Hit, Passed, PassedOn, Refused, Repeated
+from proxy.journal import packed_names, packed_times, singly
 from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.reasons import Reason
 from tests.apparatus import eventually
@@ -145,6 +145,64 @@ def test_a_share_of_what_is_repeated_is_written(capsys: pytest.CaptureFixture[st
     log(repeated(hit, hit, hit, hit))
     log(repeated(hit))
     assert [line["request_id"] for line in lines(capsys)] == ["1", "3"]
+
+
+BYPASS = replace(
+    HIT, outcome=Outcome.BYPASS, reason=Reason.CACHE_OFF, cache_status="warmfront; fwd=bypass"
+)
+
+
+def passed_on(*kinds: Passed) -> PassedOn:
+    """Answers of 0, 1, ... bytes, each after as many milliseconds and a second after the other."""
+    numbers = range(len(kinds))
+    return PassedOn(
+        list(kinds),
+        packed_times([NOON + number for number in numbers]),
+        [number / 1000 for number in numbers],
+        [float(number) for number in numbers],
+        packed_names([str(number).encode() for number in numbers]),
+    )
+
+
+@pytest.mark.parametrize("style", ["json", "pretty"])
+def test_what_is_passed_on_has_the_lines_of_single_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, style: logs.Style
+) -> None:
+    odd = replace(BYPASS, uri="http://api/100%/%(at)b/1e+40/%d/" + repr(10**40))
+    kinds = [
+        *(Passed(BYPASS, "", sized=True), Passed(replace(BYPASS, status=503), "", sized=True)),
+        *(Passed(replace(BYPASS, method="HEAD"), "", sized=False), Passed(odd, "", sized=True)),
+    ]
+    event = passed_on(*kinds, *kinds)
+    logs.access_log(style)(event)
+    given = capsys.readouterr().err.splitlines()
+    single = logs.access_log(style)
+    for number, (_, answered) in enumerate(singly(event)):
+        monkeypatch.setattr(single, "_clock", lambda at=NOON + number: at)
+        single(answered)
+    assert given == capsys.readouterr().err.splitlines()
+
+
+def test_what_is_passed_on_is_rendered_once(capsys: pytest.CaptureFixture[str]) -> None:
+    render = Rendered()
+    log = log_of(render)
+    kind = Passed(BYPASS, "", sized=True)
+    log(passed_on(kind, kind))
+    made = render.made
+    log(passed_on(kind, kind, kind))
+    assert render.made == made
+    assert [(line["seconds"], line["origin_seconds"]) for line in lines(capsys)] == [
+        (number / 1000, number / 1000) for number in (0, 1, 0, 1, 2)
+    ]
+
+
+def test_a_share_of_what_is_passed_on_is_written_and_errors_are_in_any_case(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = log_of(sample=0.5, draws=(0.5, 0.4))
+    fine = Passed(BYPASS, "", sized=True)
+    log(passed_on(fine, fine, Passed(replace(BYPASS, status=500), "", sized=True)))
+    assert [line["request_id"] for line in lines(capsys)] == ["1", "2"]
 
 
 async def test_lines_leave_in_batches_without_being_asked(

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.histogram import SECONDS, Histogram
 
@@ -11,6 +13,18 @@ def test_bounds_are_inclusive(seconds: float, bucket: int) -> None:
     histogram.observe(seconds)
     assert histogram.counts.index(1) == bucket
     assert histogram.sum == max(seconds, 0.0)
+
+
+@given(st.lists(st.floats(-1.0, 40.0) | st.sampled_from(SECONDS)))
+def test_many_are_counted_like_each(seconds: list[float]) -> None:
+    one, other = Histogram(), Histogram()
+    for each in seconds:
+        one.observe(each)
+    other.observe(0.2)
+    other.observe_all(seconds)
+    one.observe(0.2)
+    assert other.counts == one.counts
+    assert other.sum == pytest.approx(one.sum)
 
 
 def test_two_are_one() -> None:

@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from weakref import ref
 
@@ -15,9 +16,11 @@ from proxy.events import Answered, Hit
 from proxy.journal import (
     ACCELERATED,
     MOST,
+    MOST_FIGURES,
     Journal,
     Line,
     PlainJournal,
+    figures_in,
     lines,
     names_in,
     packed_names,
@@ -53,10 +56,11 @@ class Noted:
             begun=lambda: self.asked.append("begun"),
             full=self._full,
             make=self._make if named else None,
+            figures=1,
         )
 
     def note(self, given: bytes | None = b" a", at: float = NOON, what: Hit | None = None) -> bytes:
-        ending: bytes = self.journal.note(what or hit(), at, given)
+        ending: bytes = self.journal.note(what or hit(), given, at)
         return ending
 
     def _full(self) -> None:
@@ -139,9 +143,9 @@ class TestNoting:
         def fails() -> None:
             raise LookupError
 
-        failing = kind(begun=fails, full=fails, make=None)
+        failing = kind(begun=fails, full=fails, make=None, figures=1)
         with pytest.raises(LookupError):
-            failing.note(hit(), NOON, None)
+            failing.note(hit(), None, NOON)
         assert failing.take()[0] == []
 
     def test_it_keeps_nothing_alive(self, kind: Callable[..., Any]) -> None:
@@ -202,10 +206,41 @@ class TestLines:
             lines([hit(line)], packed_times([NOON]), packed_names([b"a"]), unexpected)
 
     @needs_compiler
+    @pytest.mark.parametrize(("number", "names"), [(0, b"a"), (1, b"\nabc"), (1, b"a")])
+    def test_every_name_ends(self, number: int, names: bytes) -> None:
+        with pytest.raises(ValueError, match="names"):
+            lines(number * [hit()], packed_times(number * [NOON]), names, unexpected)
+
+    @needs_compiler
     @pytest.mark.parametrize("at", [-1.0, 1e12, float("nan"), float("inf")])
     def test_what_is_no_time_is_refused(self, at: float) -> None:
         with pytest.raises(ValueError, match="era"):
             lines([hit()], packed_times([at]), packed_names([b"a"]), unexpected)
+
+
+@needs_compiler
+def test_what_is_noted_while_others_are_taken_breaks_nothing() -> None:
+    """The garbage collector may run Python code in the middle of it."""
+    noted = Noted(Journal)
+    noted.note(None, NOON)
+
+    def note_more(_phase: str, _info: object) -> None:
+        noted.note(None, NOON)
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(note_more)
+    gc.set_threshold(1)
+    try:
+        kept = []
+        for _ in range(200):  # more lists than Python has in stock
+            kept.append([hit()])
+            with suppress(RuntimeError):  # where they are too many for the room that was made
+                kept.append(noted.journal.take()[0])
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(note_more)
+    hits, times, _ = noted.journal.take()
+    assert len(hits) == len(times_in(times))
 
 
 @needs_compiler
@@ -237,3 +272,47 @@ def test_some_are_chosen() -> None:
 
 def test_a_stamp_is_cut_to_milliseconds() -> None:
     assert stamp(NOON + 0.9999) == b"2026-01-01T12:00:00.999Z"
+
+
+class TestFigures:
+    def test_as_many_as_it_was_told(self, kind: Callable[..., Any]) -> None:
+        made = kind(begun=lambda: None, full=lambda: None, make=None, figures=3)
+        one, other = hit(), hit()
+        made.note(one, None, NOON, 0.25, 7)
+        made.note(other, b"x", NOON + 1, -0.5, 0)
+        answers, figures, names = made.take()
+        assert answers == [one, other]
+        assert [list(each) for each in figures_in(figures, 3)] == [
+            [NOON, NOON + 1],
+            [0.25, -0.5],
+            [7.0, 0.0],
+        ]
+        assert names_in(names) == [b"", b""]
+
+    def test_so_many_fit(self, kind: Callable[..., Any]) -> None:
+        made = kind(begun=lambda: None, full=lambda: None, make=None, figures=MOST_FIGURES)
+        for number in range(MOST):
+            made.note(None, None, *[float(number)] * MOST_FIGURES)
+        assert list(figures_in(made.take()[1], MOST_FIGURES)[-1]) == list(range(MOST))
+
+    @pytest.mark.parametrize("figures", [(), (NOON, 1.0)])
+    def test_other_numbers_of_them_are_refused(
+        self, kind: Callable[..., Any], figures: tuple[float, ...]
+    ) -> None:
+        made = kind(begun=lambda: None, full=lambda: None, make=None, figures=1)
+        with pytest.raises(TypeError, match="figures"):
+            made.note(hit(), None, *figures)
+        assert made.take()[0] == []
+
+    @needs_compiler
+    def test_there_is_room_for_so_many(self) -> None:
+        for figures in (0, MOST_FIGURES + 1):
+            with pytest.raises(ValueError, match="room"):
+                Journal(begun=lambda: None, full=lambda: None, make=None, figures=figures)
+
+    @needs_compiler
+    def test_what_is_no_number_is_refused(self) -> None:
+        made = Journal(begun=lambda: None, full=lambda: None, make=None, figures=1)
+        with pytest.raises(TypeError):
+            made.note(hit(), None, "now")  # type: ignore[arg-type]
+        assert made.take()[0] == []

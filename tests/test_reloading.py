@@ -10,9 +10,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from proxy.admin import NothingToReload, Reloaded, TokenFileError
+from proxy.admin import NothingToReload, Reloaded
 from proxy.reloading import Applied, Apply, Reloading, heard, told
 from proxy.settings import Change, Recipe, Settings, SettingsError
+from proxy.token_file import TokenFileError
 
 
 @pytest.fixture(autouse=True)

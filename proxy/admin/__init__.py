@@ -6,7 +6,6 @@ server       the listener's front: guards, tokens, routing, errors
 guards       what keeps browsers out
 tokens       who is asking
 attempts     wrong tokens, counted
-token_file   the token that is made when none is given
 operations   one table that routes, asks for roles and is documented
 figures      what the cache has done, and how fast of late        pure
 recent       the last minutes of it
@@ -59,8 +58,6 @@ from proxy.admin.figures import (
 )
 from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.server import AdminServer
-from proxy.admin.token_file import KeptToken, TokenFileError, default_path
-from proxy.admin.token_file import read as read_token
 from proxy.explain import Tier
 
 __all__ = [
@@ -72,7 +69,6 @@ __all__ = [
     "Durations",
     "EntryView",
     "Exposition",
-    "KeptToken",
     "LogStats",
     "LogUnreachable",
     "NodeStats",
@@ -92,12 +88,9 @@ __all__ = [
     "TagPage",
     "Tier",
     "TierStats",
-    "TokenFileError",
     "TokenSpec",
     "Totals",
     "WarmOutcome",
     "WarmUpStats",
     "Warmed",
-    "default_path",
-    "read_token",
 ]

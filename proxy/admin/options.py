@@ -1,15 +1,11 @@
 """What the operator may set about the admin API."""
 
-import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Final
 
 from proxy.server import ServerOptions
-
-_TOKEN: Final = re.compile(r"[!-9;-~]{16,512}")
-"""Without a colon, which would end the user name where a client can only send Basic."""
+from proxy.token_file import checked
 
 
 class Role(IntEnum):
@@ -41,7 +37,7 @@ class TokenSpec:
     """A token and what it allows.
 
     Attributes:
-        token: 16 to 512 printable ASCII characters without blank and colon.
+        token: See token_file.checked.
         name: For the log.
 
     Raises:
@@ -53,11 +49,7 @@ class TokenSpec:
     name: str = "admin"
 
     def __post_init__(self) -> None:
-        if not _TOKEN.fullmatch(self.token):
-            raise ValueError(
-                "a token has 16 to 512 printable ASCII characters, no blank, no colon: "
-                "make one with `openssl rand -hex 32`"
-            )
+        checked(self.token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Final
 
-from proxy.admin import explaining, guards, native, openapi, problems, reload, token_file
+from proxy import token_file
+from proxy.admin import explaining, guards, native, openapi, problems, reload
 from proxy.admin.attempts import Attempts
 from proxy.admin.control import Control, LogUnreachable
 from proxy.admin.dashboard import Dashboard
@@ -30,12 +31,12 @@ from proxy.admin.options import AdminOptions, Role, TokenSpec
 from proxy.admin.problems import Fault, Refusal
 from proxy.admin.recent import Recent
 from proxy.admin.shims import akamai, cloudflare, fastly, souin, varnish
-from proxy.admin.token_file import KeptToken
 from proxy.admin.tokens import Caller, Tokens, presented
 from proxy.admin.warming import WarmJobs
 from proxy.clock import wall
 from proxy.exchange import Incoming, Outgoing
 from proxy.server import Listener, sockets
+from proxy.token_file import KeptToken
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class AdminServer:
     """The admin API on its own addresses.
 
     Attributes:
-        made_token: The token file, where no tokens were given; show its token once if it was
+        made_token: What was found or made, where no tokens were given; show it once if it was
             `created` just now.
         ports: The TCP ports of `listen`, in order; 0 for a Unix socket.
 
@@ -108,7 +109,7 @@ class AdminServer:
         made: KeptToken | None = None
         if not tokens:
             made = token_file.ensure(options.token_file or token_file.default_path())
-            tokens = (TokenSpec(made.token, Role.ADMIN, "token file"),)
+            tokens = (TokenSpec(made.token),)
         self._tokens = Tokens(tokens)
         self.made_token = made
         self._router = Router(self._operations(options))

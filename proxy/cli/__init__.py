@@ -1,6 +1,7 @@
 """The command line.
 
-    commands    `run`, `check`, `demo`: flags in, settings out
+    commands    all of them, and the flags of `run`, `check` and `demo`
+    running     what these three do
     purge       `purge`
     looking     `entries`, `tags`
     explaining  `explain`

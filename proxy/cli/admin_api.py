@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from proxy.admin import token_file
+from proxy import token_file
 from proxy.cli.console import BAD_INPUT, err, fail
 from proxy.client import Fault, LogUnreachable, PurgeClient, PurgeError, Unauthorized, Unreachable
 from proxy.client.wire import DEFAULT_URL, TOKEN_VARIABLE

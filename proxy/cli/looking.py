@@ -13,7 +13,7 @@ from proxy.cli.admin_api import HERE, AdminUrl, Token, admin_api
 from proxy.cli.console import out
 from proxy.cli.purge import counted, shown_urls
 from proxy.client import Entry
-from proxy.settings.units import format_duration
+from proxy.units import format_duration
 
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many to show at most.")]
 

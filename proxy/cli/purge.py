@@ -8,8 +8,8 @@ import typer
 from proxy.cli.admin_api import HERE, UNFINISHED, AdminUrl, Token, admin_api, tell_refused
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
 from proxy.client import Preview, PurgeResult
-from proxy.settings.problems import Refused
-from proxy.settings.units import parse_duration
+from proxy.problems import Refused
+from proxy.units import parse_duration
 
 Several = list[str] | None
 

@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from proxy.problems import path_text
 from proxy.settings import Match, Route, Settings
-from proxy.settings.problems import path_text
 from proxy.settings.section import Section
 from proxy.settings.showing import given
 

@@ -1,6 +1,6 @@
 """`token`: what opens the dashboard and the admin API of a server that was given no token."""
 
-from proxy.admin import token_file
+from proxy import token_file
 from proxy.cli.console import fail, out
 
 

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from proxy.cli.admin_api import HERE, AdminUrl, Token, admin_api, tell_refused
 from proxy.cli.console import BAD_INPUT, REFUSED, err, fail, out
 from proxy.cli.serving import INTERRUPTED, run_to_end
-from proxy.cli.sitemaps import addresses
 from proxy.client import PurgeClient, WarmJob
 from proxy.sitemaps import Unreadable
 
@@ -69,6 +68,8 @@ def warm(
     token: Token = None,
 ) -> None:
     """Fetch addresses into the cache. Leaves with 1 where some could not be fetched."""
+    from proxy.cli.sitemaps import addresses  # noqa: PLC0415 - others need not wait for aiohttp
+
     try:
         urls = run_to_end(addresses(sources))
     except Unreadable as error:

@@ -17,6 +17,7 @@ from proxy.events import Emit, OriginFailed
 from proxy.exchange import Outgoing
 from proxy.gateway.contacting import Contact
 from proxy.gateway.delivery import deliver
+from proxy.gateway.filling import Filling
 from proxy.gateway.flights import Alone, ErrorStatus, Outcome, Shared, Unreachable
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.landing import Landing
@@ -30,7 +31,7 @@ from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
-from proxy.stores import Entry, Filled, Store
+from proxy.stores import AtOnce, Entry, Filled, Store
 
 _ABOUT_THE_ORIGIN = frozenset(
     {
@@ -152,37 +153,54 @@ class Asking:
             reason: Why the origin was asked.
             replaces: The stored response in place of which the answer came.
         """
-        stored = self._landing.decide(exchange, fetched)
+        stored = self._judged(exchange, fetched)
         if isinstance(stored, storing.NotStorable):
-            if fetched.response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                provoked = stored.reason is Reason.REQUEST_TO_BLAME
-                self._not_for_others(exchange, of_all=not provoked)
             if replaces is not None:
                 await self._freshening.supersede(exchange, replaces, fetched)
             return self.relay_unstored(exchange, fetched, reason, stored.reason)
-        shareable = is_shareable(stored, fetched.response_time)
-        if not shareable:
-            self._not_for_others(exchange)
-        else:
-            self._unshareable.note(exchange.key, exchange.request, shareable=True)
-            if fetched.origin.content is not None:
-                _tell(exchange, Shared(stored, fetched.origin.content))
+        shareable = self._share(exchange, fetched, stored)
         body = await self._landing.fill(exchange, fetched, stored, replaces=replaces)
         if isinstance(body, Reason):
             return self.relay_unstored(exchange, fetched, reason, body)
-        outgoing = _relayed(exchange.request, fetched)
-        if body is not None:
-            outgoing.body = body.reader()
-            if shareable:
-                _tell(exchange, Shared(stored, body))
-        status = CacheStatus(
-            forward=forward_of(reason),
-            forward_status=fetched.response.status,
-            stored=True,
-            ttl=int(stored.freshness.ttl(fetched.response_time)),
-            detail=reason,
-        )
-        return Answer(outgoing, status, stored, fetched, fate=None if body is None else body.fate)
+        if body is None:
+            return _relay_stored(exchange, fetched, reason, stored)
+        if shareable:
+            _tell(exchange, Shared(stored, body))
+        return _relay_stored(exchange, fetched, reason, stored, body)
+
+    def relay_now(
+        self, exchange: Exchange, fetched: Fetched, content: bytes, reason: Reason, store: AtOnce
+    ) -> Answer:
+        """The same for an answer whose `content` is here, and that comes in place of nothing."""
+        stored = self._judged(exchange, fetched)
+        if isinstance(stored, storing.NotStorable):
+            return self.relay_unstored(exchange, fetched, reason, stored.reason)
+        self._share(exchange, fetched, stored)
+        refusal = self._landing.land_now(exchange, stored, content, store)
+        if refusal is not None:
+            return self.relay_unstored(exchange, fetched, reason, refusal)
+        return _relay_stored(exchange, fetched, reason, stored)
+
+    def _judged(self, exchange: Exchange, fetched: Fetched) -> StoredResponse | storing.NotStorable:
+        """What is to be stored; where nothing is, those that wait for it are told."""
+        stored = self._landing.decide(exchange, fetched)
+        if (
+            isinstance(stored, storing.NotStorable)
+            and fetched.response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
+            provoked = stored.reason is Reason.REQUEST_TO_BLAME
+            self._not_for_others(exchange, of_all=not provoked)
+        return stored
+
+    def _share(self, exchange: Exchange, fetched: Fetched, stored: StoredResponse) -> bool:
+        """Tell those that wait whether they may have it; give it to them where all is here."""
+        if not is_shareable(stored, fetched.response_time):
+            self._not_for_others(exchange)
+            return False
+        self._unshareable.note(exchange.key, exchange.request, shareable=True)
+        if fetched.origin.content is not None:
+            _tell(exchange, Shared(stored, fetched.origin.content))
+        return True
 
     def relay_unstored(
         self,
@@ -305,6 +323,27 @@ def _tell(exchange: Exchange, outcome: Outcome) -> None:
     """Tell those that wait for the same, if anybody does."""
     if exchange.flight is not None:
         exchange.flight.resolve(outcome)
+
+
+def _relay_stored(
+    exchange: Exchange,
+    fetched: Fetched,
+    reason: Reason,
+    stored: StoredResponse,
+    body: Filling | None = None,
+) -> Answer:
+    """The origin's answer, which is stored, or will be as its body passes."""
+    outgoing = _relayed(exchange.request, fetched)
+    if body is not None:
+        outgoing.body = body.reader()
+    status = CacheStatus(
+        forward=forward_of(reason),
+        forward_status=fetched.response.status,
+        stored=True,
+        ttl=int(stored.freshness.ttl(fetched.response_time)),
+        detail=reason,
+    )
+    return Answer(outgoing, status, stored, fetched, fate=None if body is None else body.fate)
 
 
 def _relayed(request: Request, fetched: Fetched) -> Outgoing:

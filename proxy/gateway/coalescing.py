@@ -15,6 +15,7 @@ from proxy.gateway.delivery import deliver, read_along
 from proxy.gateway.flights import (
     Alone,
     ErrorStatus,
+    Flight,
     Flights,
     Landed,
     Outcome,
@@ -115,8 +116,23 @@ class Coalescing:
             exchange.flight = flight
             return await self._ask_alone(exchange, found, reason)
         finally:
-            if not (isinstance(flight.known, Shared) and flight.known.arriving is not None):
-                flight.end()  # else it ends with its body
+            _end(flight)
+
+    async def go_on(self, exchange: Exchange, flight: Flight | None, reason: Reason) -> Answer:
+        """Have what the origin was asked for already, nothing being stored, in a flight's name.
+
+        Args:
+            exchange: The request.
+            flight: Of those that want the same; None where it was sent for itself.
+            reason: Why the origin was asked.
+        """
+        if flight is None:
+            return await self._asking.fetch(exchange, reason)
+        exchange.flight = flight
+        try:
+            return await self._asking.fetch(exchange, reason)
+        finally:
+            _end(flight)
 
     async def _follow(
         self, exchange: Exchange, found: Found | None, reason: Reason, outcome: Outcome
@@ -185,6 +201,12 @@ class Coalescing:
         if found is None:
             return self._asking.fetch(exchange, reason)
         return self._asking.revalidate(exchange, found, reason)
+
+
+def _end(flight: Flight) -> None:
+    """End one whose leader has its answer, if it does not end with the body of that."""
+    if not (isinstance(flight.known, Shared) and flight.known.arriving is not None):
+        flight.end()
 
 
 def _answers(request: Request, stored: StoredResponse, policy: Policy, now: float) -> bool:

@@ -13,10 +13,9 @@ from itertools import chain
 from random import Random
 from typing import Final, TypeAlias
 
-from proxy.events import Hit
 from proxy.gateway.filling import Fate
 from proxy.gateway.steps import Answer, Exchange, Verdict
-from proxy.journal import Taken, names_in, packed_names, packed_times, some, times_in
+from proxy.journal import Taken, names_in, some, times_in
 from proxy.rfc9111 import reuse
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.reasons import Reason
@@ -88,17 +87,8 @@ _Kept: TypeAlias = tuple[bytes, float, Decision]
 """What the request is called; POSIX time; what was decided."""
 
 
-class _Once(Hit):
-    """A hit that is not given again."""
-
-    __slots__ = ()
-
-    def __init__(self, decision: Decision) -> None:
-        self.decision = decision
-
-
-class _Hits:
-    """The last hits that came together; to take each by itself would cost more than all else.
+class _Ring:
+    """The last ones; what came together stays together, to take it apart would cost too much.
 
     Args:
         size: How many are kept; up to as many as came together more.
@@ -109,14 +99,21 @@ class _Hits:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._taken: deque[Taken] = deque()
+        self._kept: deque[_Kept | Taken] = deque()
         self.number = 0
 
-    def add(self, taken: Taken) -> None:
-        """These are the last ones now."""
-        self._taken.append(taken)
-        self.number += len(taken[0])
+    def add(self, kept: _Kept) -> None:
+        """This is the last one now."""
+        self._kept.append(kept)
+        self.number += 1
         self._drop()
+
+    def add_all(self, taken: Taken) -> None:
+        """These are; each has its `decision`."""
+        if taken[0]:
+            self._kept.append(taken)
+            self.number += len(taken[0])
+            self._drop()
 
     def resize(self, size: int) -> None:
         """Keep so many."""
@@ -124,14 +121,22 @@ class _Hits:
         self._drop()
 
     def __reversed__(self) -> Iterator[_Kept]:
-        for hits, times, names in reversed(self._taken):
-            together = zip(names_in(names), times_in(times), hits, strict=True)
-            for name, at, hit in reversed(list(together)):
-                yield name, at, hit.decision
+        for kept in reversed(self._kept):
+            if isinstance(kept[0], bytes):
+                yield kept
+            else:
+                answers, times, names = kept
+                together = zip(names_in(names), times_in(times), answers, strict=True)
+                for name, at, answer in reversed(list(together)):
+                    yield name, at, answer.decision
 
     def _drop(self) -> None:
-        while self._taken and self.number - len(self._taken[0][0]) >= self._size:
-            self.number -= len(self._taken.popleft()[0])
+        while self._kept and self.number - _count(self._kept[0]) >= self._size:
+            self.number -= _count(self._kept.popleft())
+
+
+def _count(kept: "_Kept | Taken") -> int:
+    return 1 if isinstance(kept[0], bytes) else len(kept[0])
 
 
 class Decisions:
@@ -150,34 +155,38 @@ class Decisions:
         self.pull: Callable[[], None] = lambda: None
         self._sample = sample
         self._draw = draw
-        self._hits = _Hits(size)
-        self._others: deque[_Kept] = deque(maxlen=size)
+        self._hits = _Ring(size)
+        self._others = _Ring(size)
 
     def __len__(self) -> int:
         """How many are kept."""
         self.pull()
-        return self._hits.number + len(self._others)
+        return self._hits.number + self._others.number
 
     def adjust(self, size: int, sample: float) -> None:
         """Keep so many, by such a share, from now on."""
         self._sample = sample
         self._hits.resize(size)
-        self._others = deque(self._others, maxlen=size)
+        self._others.resize(size)
 
     def note(self, name: bytes, at: float, decision: Decision) -> None:
         """Keep one, if its lot is drawn."""
         if self._sample >= 1.0 or self._draw() < self._sample:
-            if type(decision.verdict) is reuse.Fresh:
-                self._hits.add(([_Once(decision)], packed_times([at]), packed_names([name])))
-            else:
-                self._others.append((name, at, decision))
+            fresh = type(decision.verdict) is reuse.Fresh
+            (self._hits if fresh else self._others).add((name, at, decision))
 
     def note_hits(self, taken: Taken) -> None:
         """The same for many fresh hits, which have a `decision` each, in less time."""
-        if self._sample < 1.0:
-            taken = some(taken, [self._draw() < self._sample for _ in taken[0]])
-        if taken[0]:
-            self._hits.add(taken)
+        self._hits.add_all(self._drawn(taken))
+
+    def note_passed(self, taken: Taken) -> None:
+        """The same for what was passed on."""
+        self._others.add_all(self._drawn(taken))
+
+    def _drawn(self, taken: Taken) -> Taken:
+        if self._sample >= 1.0:
+            return taken
+        return some(taken, [self._draw() < self._sample for _ in taken[0]])
 
     def find(self, name: str) -> tuple[float, Decision] | None:
         """When what was decided for the request of this name; the last one of several."""
@@ -187,6 +196,7 @@ class Decisions:
 
     def last_fetched(self, key: str) -> tuple[float, Decision] | None:
         """The last one under a key (a hash) for which the origin was asked."""
+        self.pull()
         return next(
             (
                 (at, one)

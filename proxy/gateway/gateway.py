@@ -31,15 +31,17 @@ from proxy.gateway.coalescing import Ask, Coalescing
 from proxy.gateway.contacting import Contact, Origin, Upstream
 from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.delivery import deliver
-from proxy.gateway.flights import Flights, Watch
+from proxy.gateway.flights import Flight, Flights, Watch
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.hot import HotAnswers
 from proxy.gateway.invalidating import Invalidator
 from proxy.gateway.landing import Landing
+from proxy.gateway.missing import MISS, Missings
 from proxy.gateway.passing import Passings
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
 from proxy.gateway.steps import Answer, Beginning, Exchange, Found, bypassed, judge, select, suffice
+from proxy.gateway.telling import Telling
 from proxy.gateway.timing import server_timing
 from proxy.gateway.unshareable import Unshareable
 from proxy.origin import OriginError, OriginResponse
@@ -77,11 +79,12 @@ class Gateway:
         draw: Chance, evenly distributed over (0, 1].
         decisions: Where decisions are kept, so that clients are told what their requests are
             called; None for nowhere.
-        named: Whether what `emit` is told of hits is to have their names, even so.
+        named: Whether what `emit` is told is to have the names of requests, even so.
 
     Attributes:
         routes: Which policy a request gets.
         hot: Answers hits without waiting, as `respond` would.
+        tell: Tells what was answered without waiting and has not been told yet.
     """
 
     def __init__(
@@ -147,6 +150,20 @@ class Gateway:
         self._request_ids = RequestIds()
         self._draw = draw
         self._decisions = decisions
+        named = named or decisions is not None
+        telling = Telling(emit=emit, ids=self._request_ids, decisions=decisions, named=named)
+        self.tell = telling.tell
+        passings = Passings(
+            routes=routes,
+            upstreams=self._contact.upstreams,
+            relay=self._asking.relay_unstored,
+            dress=self._dressed,
+            go_on=self._go_on,
+            log=log,
+            clock=clock,
+            note=telling.passed,
+            decisions=decisions,
+        )
         self.hot = HotAnswers(
             routes=routes,
             lookup=store.lookup_now,
@@ -154,23 +171,23 @@ class Gateway:
             hit=self._hit,
             finish=self._finish,
             clock=clock,
-            emit=emit,
             left_out=watched_fields,
-            ids=self._request_ids,
+            note=telling.hit,
             decisions=decisions,
             named=named,
-            passings=Passings(
+            passings=passings,
+            missings=Missings(
+                passings,
                 routes=routes,
                 upstreams=self._contact.upstreams,
-                relay=self._asking.relay_unstored,
+                store=store.at_once,
+                flights=self._flights,
+                unshareable=unshareable,
+                relay=self._asking.relay_now,
                 dress=self._dressed,
-                go_on=self._go_on,
-                log=log,
-                clock=clock,
+                go_on=self._go_on_missing,
                 emit=emit,
-                ids=self._request_ids,
-                decisions=decisions,
-                named=named or decisions is not None,
+                ids=self._request_ids if named else None,
             ),
         )
 
@@ -189,6 +206,16 @@ class Gateway:
         exchange = self.exchange(incoming)
         exchange.started, exchange.beginning = beginning.started, beginning
         return self._finish(exchange, await self._answer(exchange))
+
+    async def _go_on_missing(
+        self, incoming: Incoming, beginning: Beginning, flight: Flight | None
+    ) -> Outgoing:
+        """Answer one for which nothing was stored when it was passed on."""
+        exchange = self.exchange(incoming)
+        exchange.started, exchange.beginning = beginning.started, beginning
+        exchange.verdict = MISS
+        answer = await self._coalescing.go_on(exchange, flight, MISS.reason)
+        return self._finish(exchange, answer)
 
     async def observe(self, incoming: Incoming) -> tuple[Exchange, Answer]:
         """Answer one request like every other, and tell how that came about."""

@@ -14,20 +14,28 @@ All else that the answer depends on is in the request: its method, scheme, autho
 the fields in `depends_on`. The route table never changes under a gateway.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 from weakref import ref
 
-from proxy.events import Answered, Emit, Hit, Repeated
-from proxy.exchange import Client, Incoming, Outgoing, Passing, Recurring, Watched, no_interim
+from proxy.events import Answered, Hit
+from proxy.exchange import (
+    Client,
+    Incoming,
+    Missing,
+    Outgoing,
+    Passing,
+    Recurring,
+    Watched,
+    no_interim,
+)
 from proxy.gateway.decisions import Decision, Decisions
+from proxy.gateway.missing import Missings
 from proxy.gateway.passing import Passings
 from proxy.gateway.steps import Answer, Exchange, Found
-from proxy.journal import Journal
 from proxy.purging import PurgeLog
-from proxy.request_ids import ANSWERED, FIELD, RequestIds, ending_of
+from proxy.request_ids import ANSWERED, FIELD, ending_of
 from proxy.rfc9111 import keys, poisoning, ranges, reuse
 from proxy.rfc9111.cache_status import CacheStatus, Outcome
 from proxy.rfc9111.messages import Request
@@ -61,9 +69,6 @@ _MOST_VARIANTS: Final = 8
 _REPEATED: Final = CacheStatus(hit=True, detail=Reason.FRESH).render()
 """Cache-Status as it is told: without the ttl, it is the same for as long as the answer is."""
 
-_TOLD_EVERY: Final = 0.05
-"""Seconds, at the latest."""
-
 _IMF_FIXDATE: Final = 29
 """Characters of a date that means the same for ever (RFC 9110 §5.6.7)."""
 
@@ -80,14 +85,15 @@ class HotAnswers:
         finish: Adds what every answer carries, and tells of it.
         clock: POSIX time.
         left_out: Fields, in lower case; requests with one of them are not for this.
-        ids: Names requests.
+        note: See Telling.hit.
         decisions: Where decisions are kept; None where they are not, and clients get no names.
-        named: Whether whoever `emit` tells wants to know names.
+        named: Whether anybody wants to know names.
         passings: Knows what is passed on at once.
+        missings: Knows what is fetched at once.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
-        note: Is called with each answer as it is given, see Journal.note.
+        note: As given.
     """
 
     def __init__(
@@ -99,12 +105,12 @@ class HotAnswers:
         hit: Callable[[Exchange, Found, Reason], Answer],
         finish: Callable[[Exchange, Answer], Outgoing],
         clock: Callable[[], float],
-        emit: Emit,
         left_out: frozenset[str],
-        ids: RequestIds,
+        note: Callable[[Hit, bytes | None, float], bytes],
         decisions: Decisions | None,
         named: bool,
         passings: Passings,
+        missings: Missings,
     ) -> None:
         self._routes = routes
         self._hit = hit
@@ -112,16 +118,8 @@ class HotAnswers:
         self.lookup = lookup
         self.log = log
         self.clock = clock
-        self._emit = emit
-        self._timer: asyncio.TimerHandle | None = None
         self.decisions = decisions
-        if decisions is not None:
-            decisions.pull = self.tell
-        named = named or decisions is not None
-        self._journal = Journal(
-            begun=self._tell_soon, full=self.tell, make=ids.make if named else None
-        )
-        self.note = self._journal.note
+        self.note = note
         self._left_out = left_out
         self._always = routes.condition_fields | _CONDITIONS | _CLAIMS
         fields = self._always.union(*map(_key_fields, routes.key_policies))
@@ -130,6 +128,10 @@ class HotAnswers:
         watched = fields if name is None else fields | {name}
         self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES | left_out, name)
         self._passings = passings
+        self._missings = missings
+        # What a request is called must not decide anything, nor what it asks of caches.
+        self._asks_more = _DIRECTIVES | _CONDITIONS | left_out
+        self._all_alike = self._possible and _NAMED_BY not in fields
 
     def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
         """See Answers."""
@@ -175,22 +177,11 @@ class HotAnswers:
         names = self._routes.condition_fields | _CLAIMS | _key_fields(policy.key) | self._left_out
         return self._passings.of(request, names)
 
-    def tell(self) -> None:
-        """Tell what was given; that is done by itself too, a little later."""
-        hits, times, names = self._journal.take()
-        if not hits:
-            return
-        if self.decisions is not None:
-            self.decisions.note_hits((hits, times, names))
-        self._emit(Repeated(hits, times, names))
-
-    def _tell_soon(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_TOLD_EVERY, self._tell_now)
-
-    def _tell_now(self) -> None:
-        self._timer = None
-        self.tell()
+    def missing(self, request: Request) -> Missing | None:
+        """See Answers."""
+        if not self._all_alike or any(name in request.headers for name in self._asks_more):
+            return None
+        return self._missings.of(request)
 
     def _may_recur(self, request: Request, route: Route) -> bool:
         """Whether nothing in the request or its route stands against repeating the answer."""
@@ -285,7 +276,7 @@ class HotAnswer(Hit):
             self._set_time(freshness, now)
         if not answers.log.trusted:
             return None
-        ending = answers.note(self, now, name)
+        ending = answers.note(self, name, now)
         if self.decision is not None:
             self.ending = ending
         return entry.body if self._whole else b""

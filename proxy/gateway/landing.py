@@ -14,7 +14,7 @@ from proxy.rfc9111 import groups, parts, storing, validation
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
-from proxy.stores import Entry, Filled, Store
+from proxy.stores import AtOnce, Entry, Filled, Store
 from proxy.tags import InvalidTags, Tags, response_tags
 
 
@@ -92,6 +92,14 @@ class Landing:
             finish_later=partial(self._finish_later, exchange),
         )
 
+    def land_now(
+        self, exchange: Exchange, stored: StoredResponse, body: bytes, store: AtOnce
+    ) -> Reason | None:
+        """Store a whole answer that is here; why it was not, None where it was."""
+        refusal = store.put_now(exchange.key, Entry(stored, body))
+        self._landed(exchange, refusal)
+        return refusal
+
     async def complete(
         self, exchange: Exchange, held: Entry, fetched: Fetched
     ) -> tuple[Entry, bool] | None:
@@ -139,10 +147,7 @@ class Landing:
         refusal: Reason | None = Reason.PARTIAL_UNUSABLE
         if entry is not None:
             refusal = await self._store.put(exchange.key, entry, replaces=replaces)
-        if refusal is None:
-            _end_flight(exchange, Filled.STORED)
-        else:
-            self._not_landed(exchange, refusal)
+        self._landed(exchange, refusal)
         return refusal
 
     def _combined(
@@ -172,6 +177,12 @@ class Landing:
                 stored = stored.with_changes(headers=headers)
                 break
         return Entry(parts.with_part(stored, part, len(body)), body)
+
+    def _landed(self, exchange: Exchange, refusal: Reason | None) -> None:
+        if refusal is None:
+            _end_flight(exchange, Filled.STORED)
+        else:
+            self._not_landed(exchange, refusal)
 
     def _not_landed(self, exchange: Exchange, reason: Reason) -> None:
         too_large = reason is Reason.TOO_LARGE  # for the next one, too

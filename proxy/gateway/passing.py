@@ -5,7 +5,7 @@ all requests that are alike: the route, why the store has no part in it, what is
 its way to the origin, and to one on its way to the client. What is left for each of them is to
 write the rest of its head, and that of its answer:
 
-    request   -- splicer --> lines + ours of the client's address --> Begun.send_now
+    request   -- splicer --> lines + ours of the client's address --> Passage.send_now
     response  -- splicer --> lines + ours of its status           --> Reply.give
 
 Where a head is not simple, no connection idle, an answer not whole, or the client gone, a task
@@ -14,26 +14,24 @@ goes on from there, by `Gateway.go_on`: the origin is asked once, whoever waits 
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from proxy.events import Answered, Emit, OriginAnswered
+from proxy.events import Answered, Passed
 from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Upstream, pass_on_interim
 from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.splices import Outward, Splices, field_lines, is_simple
 from proxy.gateway.steps import Answer, Beginning, Bypass, Exchange, Fetched, bypassed
-from proxy.origin import Begun, LeanBody, OriginGroup, OriginResponse
+from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
 from proxy.purging import PurgeLog
-from proxy.request_ids import RequestIds, ending_of, name_given
 from proxy.rfc9111 import keys
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers, Request, Response
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import RouteTable
-from proxy.splicing import Spliced
+from proxy.splicing import BODILESS, Spliced
 from proxy.stores import CacheKey
 
 _logger = logging.getLogger(__name__)
@@ -51,9 +49,8 @@ class Passings:
         dress: Its fields on their way out, the same.
         go_on: Answers a request whose way to the origin has begun.
         clock: POSIX time.
-        ids: Names requests.
+        note: See Telling.passed.
         decisions: Where decisions are kept; None where they are not, and clients get no names.
-        named: Whether anybody wants to know names.
 
     Attributes:
         splices: What heads become on their way.
@@ -69,10 +66,8 @@ class Passings:
         go_on: Callable[[Incoming, Beginning], Awaitable[Outgoing]],
         log: PurgeLog,
         clock: Callable[[], float],
-        emit: Emit,
-        ids: RequestIds,
+        note: Callable[[Passed, bytes | None, float, float, float], bytes],
         decisions: Decisions | None,
-        named: bool,
     ) -> None:
         self._routes = routes
         self._upstreams = upstreams
@@ -81,8 +76,7 @@ class Passings:
         self.go_on = go_on
         self.log = log
         self.clock = clock
-        self.emit = emit
-        self._make_name = ids.make if named else None
+        self.note = note
         self.decisions = decisions
         self.splices = Splices()
 
@@ -112,12 +106,6 @@ class Passings:
             return None
         return passing
 
-    def name(self, given: bytes | None) -> bytes:
-        """What a request is called whose client calls it so, if that is of interest."""
-        if self._make_name is None:
-            return b""
-        return (None if given is None else name_given(given)) or self._make_name()
-
 
 class Passing:
     """What is the same for all requests that are passed on alike. See exchange.Passing.
@@ -126,6 +114,7 @@ class Passing:
         spliced: See Splicer.response.
         group: Of origins that they go to.
         head_only: They are HEAD.
+        passings: Who made this.
     """
 
     __slots__ = (
@@ -133,10 +122,10 @@ class Passing:
         "_key",
         "_kinds",
         "_outward",
-        "_passings",
         "depends_on",
         "group",
         "head_only",
+        "passings",
         "spliced",
     )
 
@@ -149,7 +138,7 @@ class Passing:
         depends_on: frozenset[str],
     ) -> None:
         route, request = exchange.matched.route, exchange.request
-        self._passings = passings
+        self.passings = passings
         self._exchange = exchange
         self.group = group
         self._key = exchange.key.url
@@ -164,108 +153,88 @@ class Passing:
         self, head: bytes, name: bytes | None, address: str, reply: Reply
     ) -> "Passage | None":
         """See exchange.Passing."""
-        passings = self._passings
         outward = self._outward.head(head, address)
         if outward is None:
             return None
-        begun = self.group.begin_now(self._key)
-        if begun is None:
+        member = self.group.choose_now(self._key)
+        if member is None:
             return None
-        passage = Passage(passings, self, begun, reply, name)
-        on_interim = partial(pass_on_interim, reply.send_interim)
-        begun.send_now(outward, passage, head_only=self.head_only, on_interim=on_interim)
+        passage = Passage(member, self, reply, name)
+        passage.send_now(outward, head_only=self.head_only)
         return passage
 
     def kind(self, status: int) -> "_Kind":
         """What all answers with this status have in common."""
         kind = self._kinds.get(status)
         if kind is None:
-            kind = self._kinds[status] = _Kind(self._passings, self._exchange, status)
+            kind = self._kinds[status] = _Kind(self.passings, self._exchange, status)
         return kind
 
 
-class Passage:
-    """One request on its way. See exchange.Passage, and Sender."""
+class Passage(SentNow):
+    """One request on its way. See exchange.Passage."""
 
-    __slots__ = ("_begun", "_born", "_name", "_passing", "_passings", "_reply", "_started")
+    __slots__ = ("_born", "_name", "_passing", "_reply", "_started")
 
-    def __init__(
-        self,
-        passings: Passings,
-        passing: Passing,
-        begun: Begun,
-        reply: Reply,
-        name: bytes | None,
-    ) -> None:
-        self._passings = passings
+    def __init__(self, member: Member, passing: Passing, reply: Reply, name: bytes | None) -> None:
+        super().__init__(member)
+        passings = passing.passings
         self._passing = passing
-        self._begun = begun
         self._reply = reply
         self._name = name
         self._started = passings.clock()
         self._born = passings.log.state.position
 
-    @property
-    def sent(self) -> bool:
-        """See exchange.Passage."""
-        return self._begun.sent
-
-    def recognise(self, data: bytes) -> Spliced | None:
-        """See Taker."""
+    def take(self, data: bytes) -> bool:
+        """See SentNow."""
         passing = self._passing
-        return passing.spliced(data, passing.head_only) if self._reply.usual else None
-
-    def give(self, spliced: Spliced, data: bytes) -> None:
-        """See Taker."""
+        spliced = passing.spliced(data, passing.head_only) if self._reply.usual else None
+        if spliced is None:
+            return False
+        self.completed(spliced[2])
         try:
             self._give(spliced, data)
         except Exception:
             _logger.exception("An answer could not be passed on")
             self._reply.break_off()
+        return True
 
     def _give(self, spliced: Spliced, data: bytes) -> None:
-        passings = self._passings
         head, end, status, length, dated = spliced
+        passing = self._passing
+        passings = passing.passings
         now = passings.clock()
-        self._begun.completed(status)
-        kind = self._passing.kind(status)
-        name = passings.name(self._name)
-        self._reply.give(
-            b"".join(
-                (
-                    head,
-                    b"" if dated else b"Date: %b\r\n" % format_http_date(now).encode(),
-                    kind.lines,
-                    _CRLF if passings.decisions is None else ending_of(name),
-                )
-            ),
-            data,
-            end,
-        )
-        kind.tell(name, now, now - self._started, length)
+        kind = passing.kind(status)
+        ending = passings.note(kind, self._name, now, now - self._started, length or 0)
+        if passings.decisions is None:
+            ending = _CRLF
+        if not dated:
+            head += b"Date: %b\r\n" % format_http_date(now).encode()
+        self._reply.give(head + kind.lines + ending, data, end)
+
+    def send_interim(self, status: int, reason: str, headers: Headers) -> None:
+        """See SendInterim."""
+        pass_on_interim(self._reply.send_interim, status, reason, headers)
 
     def settled(self) -> None:
-        """See Sender."""
+        """See SentNow."""
         self._reply.hand_over()
-
-    def abandon(self) -> None:
-        """See exchange.Passage."""
-        self._begun.abandon()
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """See exchange.Passage."""
-        beginning = Beginning(self._passing.group, self._begun, self._started, self._born)
-        return await self._passings.go_on(incoming, beginning)
+        passing = self._passing
+        beginning = Beginning(passing.group, self, self._started, self._born)
+        return await passing.passings.go_on(incoming, beginning)
 
 
-class _Kind:
+class _Kind(Passed):
     """All answers with one status to requests that are alike.
 
     Attributes:
         lines: Of their heads, behind those of the origin and Date.
     """
 
-    __slots__ = ("_about", "_decision", "_passings", "lines")
+    __slots__ = ("lines",)
 
     def __init__(self, passings: Passings, exchange: Exchange, status: int) -> None:
         headers = Headers([("Date", "")])
@@ -276,35 +245,16 @@ class _Kind:
         cache_status = answer.cache_status
         told = cache_status.render()
         fields = passings.dress(exchange, answer, told, exchange.started)
-        self._passings = passings
-        self._decision = Decision.of(exchange, answer)
-        self._about = (
-            *(exchange.request.method, exchange.uri, status, told),
-            *(exchange.matched.route, cache_status.outcome, cache_status.detail),
-            exchange.key_hash,
-        )
-        self.lines = field_lines(list(fields.items())[1:])
-
-    def tell(self, name: bytes, now: float, seconds: float, length: int | None) -> None:
-        """One was given."""
-        method, uri, status, cache_status, route, outcome, reason, key = self._about
-        passings = self._passings
-        if passings.decisions is not None:
-            passings.decisions.note(name, now, self._decision)
-        passings.emit(OriginAnswered(route.origin, status, seconds, validates=False))
-        passings.emit(
+        method, route = exchange.request.method, exchange.matched.route
+        super().__init__(
             Answered(
-                method,
-                uri,
-                status,
-                cache_status,
-                seconds,
-                route.name,
-                outcome,
-                reason,
-                seconds,
-                length,
-                key,
-                name.decode(),
-            )
+                *(method, exchange.uri, status, told, 0.0, route.name),
+                *(cache_status.outcome, cache_status.detail),
+                key=exchange.key_hash,
+            ),
+            route.origin,
+            sized=method != "HEAD" and status not in BODILESS,
         )
+        if passings.decisions is not None:
+            self.decision = Decision.of(exchange, answer)
+        self.lines = field_lines(list(fields.items())[1:])

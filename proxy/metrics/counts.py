@@ -16,6 +16,8 @@ from proxy.events import (
     NotStored,
     OriginAnswered,
     OriginFailed,
+    Passed,
+    PassedOn,
     Purged,
     PurgeLogChanged,
     Refused,
@@ -54,8 +56,6 @@ class Counts:
     Attributes:
         pull: Is called before somebody looks, to have told what has not been told yet.
         refused: Requests and connections refused at the door, by status.
-        origins: How long origins took to their answers' heads, by group and class of status
-            (2 for 2xx).
         origin_failures: Requests without a usable answer, by what went wrong.
         validations: Questions whether something stored still holds, by what came of them:
             `confirmed`, `replaced` or `failed`.
@@ -70,7 +70,7 @@ class Counts:
         self.pull: Callable[[], None] = lambda: None
         self._answers: dict[Kind, Answers] = {}
         self.refused: Counter[int] = Counter()
-        self.origins: dict[tuple[str, int], Histogram] = {}
+        self._origins: dict[tuple[str, int], Histogram] = {}
         self.origin_failures: Counter[Reason] = Counter()
         self.validations: Counter[str] = Counter()
         self.not_stored: Counter[Reason] = Counter()
@@ -81,6 +81,7 @@ class Counts:
         self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
             Answered: self._answered,
             Repeated: self._repeated,
+            PassedOn: self._passed_on,
             Refused: self._refused,
             OriginAnswered: self._origin_answered,
             OriginFailed: self._origin_failed,
@@ -101,6 +102,12 @@ class Counts:
         """By their kind."""
         self.pull()
         return self._answers
+
+    @property
+    def origins(self) -> Mapping[tuple[str, int], Histogram]:
+        """How long origins took to their answers' heads, by group and class of status (2: 2xx)."""
+        self.pull()
+        return self._origins
 
     def outcomes(self) -> dict[str, int]:
         """How many requests had which outcome; those `refused` at the door stand beside them."""
@@ -125,6 +132,26 @@ class Counts:
             answers.number += 1
             answers.size += hit.length
 
+    def _passed_on(self, event: PassedOn) -> None:
+        durations: dict[tuple[Answers, Histogram], list[float]] = {}
+        for kind, seconds, length in zip(event.kinds, event.durations, event.lengths, strict=True):
+            counted = kind.counted or self._place(kind)
+            counted[0].size += int(length)
+            together = durations.get(counted)
+            if together is None:
+                together = durations[counted] = []
+            together.append(seconds)
+        for (answers, origin), together in durations.items():
+            answers.number += len(together)
+            answers.durations.observe_all(together)
+            origin.observe_all(together)
+
+    def _place(self, kind: Passed) -> tuple[Answers, Histogram]:
+        answered = kind.answered
+        place = self._of_kind(answered), self._of_origin(kind.origin, answered.status)
+        kind.counted = place
+        return place
+
     def _of_kind(self, event: Answered) -> Answers:
         kind = (event.route, event.status, event.outcome, event.reason)
         answers = self._answers.get(kind)
@@ -136,13 +163,16 @@ class Counts:
         self.refused[event.status] += 1
 
     def _origin_answered(self, event: OriginAnswered) -> None:
-        key = (event.origin, event.status // 100)
-        durations = self.origins.get(key)
-        if durations is None:
-            durations = self.origins[key] = Histogram()
-        durations.observe(event.duration)
+        self._of_origin(event.origin, event.status).observe(event.duration)
         if event.validates:
             self.validations[_validated(event.status)] += 1
+
+    def _of_origin(self, group: str, status: int) -> Histogram:
+        key = (group, status // 100)
+        durations = self._origins.get(key)
+        if durations is None:
+            durations = self._origins[key] = Histogram()
+        return durations
 
     def _origin_failed(self, event: OriginFailed) -> None:
         self.origin_failures[event.reason] += 1

@@ -47,7 +47,7 @@ Invariants:
 
 from proxy.origin.admission import LimitOptions
 from proxy.origin.balance import Balance
-from proxy.origin.begun import Begun
+from proxy.origin.begun import Begun, SentNow
 from proxy.origin.breaker import BreakerOptions
 from proxy.origin.budget import RetryOptions
 from proxy.origin.checks import CheckOptions
@@ -82,6 +82,7 @@ __all__ = [
     "Origins",
     "Outbound",
     "RetryOptions",
+    "SentNow",
     "parse_origin_url",
     "parser_is_native",
 ]

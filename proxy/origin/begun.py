@@ -1,25 +1,17 @@
 """A request to one origin that has begun: whom it goes to, and what has come of it.
 
-Whoever has one that is not sent sends it, by OriginClient.fetch. One that `send_now` has sent is
-waited for by nobody: either its first bytes are a usual answer and all of it (`give`), or something
-else comes of it, and `response` has that (`settled`). Whoever does not want to go on like this asks
-for the `response` before, and waits as for any other.
+Whoever has one that is not sent sends it, by OriginClient.fetch. One that `SentNow.send_now` has
+sent is waited for by nobody: either its first bytes are a usual answer and all of it (`take`), or
+something else comes of it, and `response` has that (`settled`). Whoever does not want to go on like
+this asks for the `response` before, and waits as for any other.
 """
 
-from typing import Protocol
+from abc import abstractmethod
 
-from proxy.exchange import SendInterim
-from proxy.origin.lean_connection import LeanConnection, Taker
+from proxy.origin.lean_connection import LeanConnection
 from proxy.origin.member import Member
 from proxy.origin.response import OriginResponse
-
-
-class Sender(Taker, Protocol):
-    """Who sends a request, and does not wait for the answer."""
-
-    def settled(self) -> None:
-        """Something else has come of it: `Begun.response` has it."""
-        ...
+from proxy.rfc9111.messages import Headers
 
 
 class Begun:
@@ -32,40 +24,13 @@ class Begun:
         sent: All of the request is on its way.
     """
 
-    __slots__ = ("_connection", "_outcome", "_sender", "member", "sent", "ticket", "trial")
+    __slots__ = ("member", "sent", "ticket", "trial")
 
     def __init__(self, member: Member) -> None:
         self.member = member
         self.trial = member.breaker.trying
         self.ticket = member.begin()
         self.sent = False
-        self._connection: LeanConnection | None = None
-        self._outcome: OriginResponse | Exception | None = None
-        self._sender: Sender | None = None
-
-    def send_now(
-        self, head: bytes, sender: Sender, *, head_only: bool, on_interim: SendInterim
-    ) -> None:
-        """Send it, if a connection is idle now."""
-        connection = self.member.client.take_now()
-        if connection is None:
-            return
-        self.sent = True
-        self._connection, self._sender = connection, sender
-        connection.send(head, head_only=head_only, on_interim=on_interim, told=self, taker=sender)
-
-    def completed(self, status: int) -> None:
-        """The answer was given, whole."""
-        self._connection = self._sender = None
-        member = self.member
-        member.completed(member.answered(self.ticket, status))
-
-    def abandon(self) -> None:
-        """Nobody wants the answer: to what was sent, and has not been answered."""
-        connection, self._connection, self._sender = self._connection, None, None
-        if connection is not None:
-            connection.drop()
-        self.member.abandoned(self.ticket)
 
     async def response(self) -> OriginResponse:
         """What came of what was sent; waits for the final head where nothing has yet.
@@ -73,9 +38,63 @@ class Begun:
         Raises:
             OriginError: No usable response.
         """
+        raise NotImplementedError
+
+
+class SentNow(Begun):
+    """One that may be sent as soon as it begins, by who derives of this to be told."""
+
+    __slots__ = ("_connection", "_outcome", "_waits")
+
+    def __init__(self, member: Member) -> None:
+        super().__init__(member)
+        self._connection: LeanConnection | None = None
+        self._outcome: OriginResponse | Exception | None = None
+        self._waits = True
+
+    @abstractmethod
+    def take(self, data: bytes) -> bool:
+        """Whether these bytes, the first that have come, are a usual answer; then it was given.
+
+        Whoever takes it calls `completed`, and nothing before that.
+        """
+
+    @abstractmethod
+    def send_interim(self, status: int, reason: str, headers: Headers) -> None:
+        """See SendInterim."""
+
+    @abstractmethod
+    def settled(self) -> None:
+        """Something else has come of it: `response` has it."""
+
+    def send_now(self, head: bytes, *, head_only: bool) -> None:
+        """Send it, if a connection is idle now."""
+        connection = self.member.client.take_now()
+        if connection is not None:
+            self.sent = True
+            self._connection = connection
+            connection.send(
+                head, head_only=head_only, on_interim=self.send_interim, told=self, taker=self
+            )
+
+    def completed(self, status: int) -> None:
+        """The answer is taken, whole: the connection is free."""
         connection, self._connection = self._connection, None
+        assert connection is not None  # noqa: S101 - the answer came on it
+        connection.free()
+        self.member.served(self.ticket, status)
+
+    def abandon(self) -> None:
+        """Nobody wants the answer: to what was sent, and has not been answered."""
+        connection, self._connection, self._waits = self._connection, None, False
+        if connection is not None:
+            connection.drop()
+        self.member.abandoned(self.ticket)
+
+    async def response(self) -> OriginResponse:
+        """See Begun."""
+        connection, self._connection, self._waits = self._connection, None, False
         outcome, self._outcome = self._outcome, None
-        self._sender = None
         if isinstance(outcome, OriginResponse):
             return outcome
         if outcome is not None:
@@ -102,6 +121,6 @@ class Begun:
 
     def _settle(self, outcome: OriginResponse | Exception) -> None:
         self._outcome, self._connection = outcome, None
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            sender.settled()
+        if self._waits:
+            self._waits = False
+            self.settled()

@@ -72,6 +72,7 @@ class Breaker:
         options: May be replaced at any time.
         since: When the state began.
         cause: What brought it about, for operators; "" at first.
+        up: The state is UP, which time alone does not change.
 
     Args:
         options: See above.
@@ -92,6 +93,7 @@ class Breaker:
         "cause",
         "options",
         "since",
+        "up",
     )
 
     def __init__(
@@ -102,6 +104,7 @@ class Breaker:
         self.cause = ""
         self._moved = moved
         self._state = State.UP
+        self.up = True
         self._ticket = 0
         self._in_a_row = 0
         self._pause = options.pause
@@ -120,7 +123,7 @@ class Breaker:
 
     def permits(self, now: float) -> bool:
         """Whether a request may go there now."""
-        if self._state is State.UP:
+        if self.up:
             return True
         match self.state(now):
             case State.DOWN:
@@ -214,4 +217,5 @@ class Breaker:
 
     def _move(self, state: State, now: float, cause: str) -> None:
         self._state, self.since, self.cause = state, now, cause
+        self.up = state is State.UP
         self._moved(state, cause)

@@ -36,7 +36,8 @@ class RetryBudget:
 
     def earn(self) -> None:
         """A request was sent for the first time."""
-        self.tokens = min(_BURST, self.tokens + self._share)
+        if self.tokens < _BURST:
+            self.tokens = min(_BURST, self.tokens + self._share)
 
     def spend(self) -> bool:
         """Whether one may be sent again; that is paid for then."""

@@ -47,6 +47,8 @@ class OriginClient:
         slots, tls = Slots(options.connections), tls_context(options)
         self._lean = LeanPool(options, Dialler(options, tls), slots)
         self._pool = Pool(options, tls, slots)
+        long_enough = options.header_size >= LONGEST and options.headers >= MOST_LINES
+        self._usual = options.lean and long_enough
 
     @property
     def endpoint(self) -> Endpoint:
@@ -63,9 +65,7 @@ class OriginClient:
 
         Whoever takes it uses it.
         """
-        options = self._options
-        usual = options.header_size >= LONGEST and options.headers >= MOST_LINES
-        return self._lean.take(options.keepalive) if options.lean and usual else None
+        return self._lean.take(self._options.keepalive) if self._usual else None
 
     async def fetch(self, outbound: Outbound, begun: "Begun | None" = None) -> OriginResponse:
         """Send a request and wait for the final response head.

@@ -86,29 +86,29 @@ class OriginGroup:
         primaries = tuple(one for one in members if not one.options.backup)
         backups = tuple(one for one in members if one.options.backup)
         self._tiers = (primaries, backups)
+        self._sole = self.members[0] if len(self.members) == 1 else None
         self._limited = options.limit.concurrent is not None
+        self._unbounded = not self._limited and options.total_timeout is None
 
     def change(self, options: GroupOptions, members: Sequence[Member]) -> None:
         """Apply other options; members among `members` that it had go on as they are."""
         self._take(options, members)
         self.admission.resize(options.limit)
 
-    def begin_now(self, key: str) -> Begun | None:
-        """Begin a request without a body, to be sent at once or handed to `fetch`.
+    def choose_now(self, key: str) -> Member | None:
+        """Whom to ask with a request that begins now, and is sent at once or handed to `fetch`.
 
         None where it may have to wait for its turn, has a time limit in all, or nobody may be
-        asked: nothing has begun then.
+        asked.
         """
-        if self._limited or self.options.total_timeout is not None:
-            return None
-        return self._begin(key)
+        return self._turn_to(key) if self._unbounded else None
 
     async def fetch(self, outbound: Outbound, begun: Begun | None = None) -> OriginResponse:
         """Send a request and wait for the final response head; see OriginClient.fetch.
 
         Args:
             outbound: The request.
-            begun: What `begin_now` returned for it.
+            begun: Its beginning, to whom `choose_now` said.
 
         Raises:
             OriginError: No usable response, or nobody to ask.
@@ -155,12 +155,18 @@ class OriginGroup:
                 begun = Begun(another)
 
     def _begin(self, key: str) -> Begun | None:
-        """Turn to the origin that is best asked; None where none may be."""
-        member = self._choose(key, ())
-        if member is None:
-            return None
-        self.budget.earn()
-        return Begun(member)
+        """Begin with the origin that is best asked; None where none may be."""
+        member = self._turn_to(key)
+        return None if member is None else Begun(member)
+
+    def _turn_to(self, key: str) -> Member | None:
+        """The origin that is best asked first; None where none may be."""
+        member = self._sole
+        if member is None or not member.breaker.up:
+            member = self._choose(key, ())
+        if member is not None:
+            self.budget.earn()
+        return member
 
     async def _ask(
         self,

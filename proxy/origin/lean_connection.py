@@ -28,7 +28,6 @@ from proxy.origin.lean_body import LeanBody
 from proxy.origin.outbound import Outbound
 from proxy.origin.response import OriginResponse
 from proxy.rfc9111.reasons import Reason
-from proxy.splicing import Spliced
 
 if TYPE_CHECKING:
     from proxy.origin.lean_pool import LeanPool
@@ -61,12 +60,8 @@ class Told(Protocol):
 class Taker(Protocol):
     """Who takes an answer that comes whole in the first read, without a head to be made of it."""
 
-    def recognise(self, data: bytes) -> Spliced | None:
-        """The head of the answer that these bytes are, if it can be given; does nothing yet."""
-        ...
-
-    def give(self, spliced: Spliced, data: bytes) -> None:
-        """It is: pass it on. The connection is free."""
+    def take(self, data: bytes) -> bool:
+        """Whether these bytes are one usual answer and nothing else; `free` was called then."""
         ...
 
 
@@ -114,7 +109,8 @@ class LeanConnection(asyncio.Protocol):
         try:
             answer, taker = self._answer, self._taker
             if answer is not None:
-                if taker is None or self._touched or not self._take_whole(taker, data):
+                self._taker = None  # the next bytes are not the first
+                if taker is None or not taker.take(data):
                     self._take_heads(answer, data)
             elif self._body is not None:
                 self._take_content(data)
@@ -180,6 +176,13 @@ class LeanConnection(asyncio.Protocol):
         self._transport.write(head)
         self._pool.heads.start(self)
 
+    def free(self) -> None:
+        """The answer has come, all of it in the first bytes, and was taken."""
+        self._answer = self._on_interim = None
+        self._touched = True
+        self.idle_since = self._loop.time()
+        self._pool.take_answered(self)
+
     async def answer(self) -> OriginResponse:
         """Wait for the final head of what was sent, in place of who was told before; see `ask`."""
         answer: asyncio.Future[OriginResponse] = self._loop.create_future()
@@ -205,18 +208,6 @@ class LeanConnection(asyncio.Protocol):
         )
 
     # Heads.
-
-    def _take_whole(self, taker: Taker, data: bytes) -> bool:
-        """Whether these bytes are one usual answer and nothing else; it is passed on then."""
-        spliced = taker.recognise(data)
-        if spliced is None:
-            return False
-        self._pool.heads.stop(self)
-        self._answer = self._taker = self._on_interim = None
-        self._touched = True
-        self._release(reusable=True)
-        taker.give(spliced, data)
-        return True
 
     def _take_heads(self, answer: Told, data: bytes) -> None:
         """Read heads up to the final one, and what has come of its body."""

@@ -142,6 +142,12 @@ class LeanPool:
             connection.drop()
         self._slots.give_back()
 
+    def take_answered(self, connection: LeanConnection) -> None:
+        """The same for one whose head was waited for, with nothing wrong about it."""
+        self.heads.stop(connection)
+        self._keep(connection)
+        self._slots.give_back()
+
     def _keep(self, connection: LeanConnection) -> None:
         self._idle.append(connection)
         if self._sweeper is None:

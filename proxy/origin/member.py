@@ -57,7 +57,7 @@ class Member:
     """An origin as its group sees it. Must be made while an event loop runs; end with `close`.
 
     Every request is begun here and ended once: by `failed`, `abandoned`, or after `answered` by
-    `completed`, `failed` or `left`.
+    `completed`, `failed` or `left`, or by `served`.
 
     Attributes:
         options: May be replaced by others that reach it in the same way.
@@ -129,6 +129,15 @@ class Member:
         """The response has arrived to its end."""
         self.in_flight -= 1
         self.breaker.completed(ticket)
+
+    def served(self, ticket: int, status: int) -> None:
+        """The response has arrived to its end, in one piece."""
+        breaker = self.breaker
+        if breaker.up and not breaker.options.statuses:
+            self.in_flight -= 1
+            breaker.completed(ticket)
+        else:
+            self.completed(self.answered(ticket, status))
 
     def failed(self, ticket: int, reason: Reason) -> None:
         """There is no response, or not the rest of it, by this origin's fault."""

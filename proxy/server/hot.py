@@ -3,6 +3,8 @@
     bytes -- Scan.find -- known --> Recurring.again --> head, body
                |             or --> Passing.start --> the origin
                |
+               +-- not stored --> gist -> Missing.start --> the origin
+               |
                +-- new --> gist -> parse_head -> Answers.prepare -> remember
                                               or Answers.passing
 
@@ -17,13 +19,13 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Final, TypeAlias
 
-from proxy.exchange import Answers, Passage, Passing, Recurring, Reply, Watched
+from proxy.exchange import Answers, Missing, Passage, Passing, Recurring, Reply, Watched
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Request
 from proxy.server import writing
 from proxy.server.heads import parse_head
 from proxy.server.options import ServerOptions
-from proxy.server.plain import Gist, compile_grammar, head_of, member_of
+from proxy.server.plain import Gist, compile_grammar, head_of, member_of, member_of_name
 from proxy.server.rejection import RequestRejected
 
 Answer: TypeAlias = tuple[bytes, bytes, bytes]
@@ -45,6 +47,9 @@ _LONGEST_PAUSE: Final = 63
 """Requests for one place that go by before it is tried again."""
 
 _LARGEST_COPY: Final = 256 * 1024
+
+_MOST_ALIKE: Final = 1024
+"""Kinds of requests that are told apart by all but their targets and names."""
 
 _PLACE: Final = 3
 """Members of a gist that name the place: method, target, Host."""
@@ -95,10 +100,38 @@ class HotPath:
         answers, gist = self._answers, self._scan(data)
         if answers is None or gist is None:
             return None
-        place = self._places.get(self._scan.place_key(gist)) or self._place(gist)
-        if self._recall(place, gist):
-            return self.take(data, address, reply)
-        return self._prepare(answers, place, gist)
+        key = self._scan.place_key(gist)
+        if key in self._places or key in self._older:
+            place = self._places.get(key) or self._place(gist)
+            if self._recall(place, gist):
+                return self.take(data, address, reply)
+            fetching = self._fetch(answers, gist, data, address, reply)
+            return fetching or self._prepare(answers, place, gist)
+        fetching = self._fetch(answers, gist, data, address, reply)
+        return fetching or self._prepare(answers, self._place(gist), gist)
+
+    def _fetch(
+        self, answers: Answers, gist: Gist, data: bytes, address: str, reply: Reply
+    ) -> Passage | None:
+        """Ask for what is not stored, if that is simple."""
+        alike = self._scan.known_key(gist, self._alike)
+        known = alike in self._missing
+        missing = self._missing[alike] if known else self._learn(answers, alike, gist)
+        if missing is None:
+            return None
+        name = None if self._name is None else gist[self._name]
+        return missing.start(gist[1].decode("latin-1"), data, name, address, reply)
+
+    def _learn(self, answers: Answers, alike: object, gist: Gist) -> Missing | None:
+        """How what such requests ask for is fetched, whatever their targets."""
+        anonymous = [None if i == self._name else value for i, value in enumerate(gist)]
+        request = self._request((gist[0], b"/", *anonymous[2:]))
+        if request is None:
+            return None
+        if len(self._missing) >= _MOST_ALIKE:
+            self._missing.clear()
+        missing = self._missing[alike] = answers.missing(request)
+        return missing
 
     def _watch(self, watched: Watched) -> None:
         """Start over with other fields in every gist."""
@@ -107,6 +140,9 @@ class HotPath:
         self._watched = watched
         self._scan = compile_grammar(watched, longest=longest, lines=options.headers)
         self._members = member_of(watched)
+        self._name = member_of_name(watched)
+        self._alike = bytes([0, 2, *(i for i in self._members.values() if i != self._name)])
+        self._missing: dict[object, Missing | None] = {}
         self._places: dict[object, _Place] = {}
         self._older: dict[object, _Place] = {}
         self._remembered = 0

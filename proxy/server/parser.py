@@ -82,7 +82,8 @@ class RequestParser:
     @property
     def untouched(self) -> bool:
         """Idle, and not even an empty line has come since the last request."""
-        return self.idle and not self._empty_lines
+        nothing = self._state is _State.HEAD and self._start == len(self._buffer)
+        return nothing and not self._empty_lines
 
     def receive(self, data: bytes) -> None:
         """Append what the wire brought; it shows in the next events."""

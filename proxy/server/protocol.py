@@ -150,8 +150,9 @@ class Connection(RequestHandler):
         return (
             transport is not None
             and not transport.is_closing()
-            and not (self._paused or self._close or self._force_close)
-            and not self.closing
+            and not (self._paused or self._close or self._force_close or self._half_closed)
+            and not self._acceptor.draining
+            and self._feeder.begun <= self._begun_at_most
         )
 
     @property
@@ -285,6 +286,8 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wake or cancel whatever waits for the client."""
+        if self._messages and self._task_handler is not None:
+            self._task_handler.cancel()  # aiohttp would fail to begin what is just in its queue
         super().connection_lost(exc)
         self._acceptor.closed(self)
         self._acceptor.unsent.end(self)
@@ -339,8 +342,9 @@ class Connection(RequestHandler):
 
     def _go_on(self) -> None:
         """The request has been answered: turn to what is pipelined behind it."""
-        self._feeder.release()
-        if self._feeder.buffered:
+        feeder = self._feeder
+        feeder.release()
+        if not feeder.untouched and feeder.buffered:
             self.data_received(b"")
         if self._buffer_paused:
             self._resume_reading_if_drained()

@@ -11,11 +11,10 @@
     listening         one address, or a list of them
     scalars           what one value may look like: durations, sizes, field names, ...
     parsers           the way from the text of a value to the value,
-    units, addresses  and that of the two richer kinds
+    addresses         and that of the richest kind
     routing           Settings -> routes and the policy of each
     advice            likely mistakes in settings that are valid
     showing, changes  settings as text again, and what differs between two of them
-    problems          how a problem is told
     schema            the models as JSON Schema, for editors
     reference         the same as a page for people
 
@@ -23,6 +22,7 @@ A value stays text until the model that owns its key says what it is, so `hosts:
 `X-Answer: no` and `12:30` mean what they look like.
 """
 
+from proxy.problems import Problem, SettingsError
 from proxy.settings.addresses import ListenAddress, TcpAddress, UnixAddress
 from proxy.settings.admin import Admin, Purge, TokenRole
 from proxy.settings.advice import Machine, advise
@@ -52,7 +52,6 @@ from proxy.settings.origins import (
     Server,
     Timeouts,
 )
-from proxy.settings.problems import Problem, SettingsError
 from proxy.settings.recipe import Recipe
 from proxy.settings.routing import routes_of
 from proxy.settings.scalars import AdminRole, BalanceKind, LogFormat, LogLevel, WarmReady

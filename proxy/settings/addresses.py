@@ -7,7 +7,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from proxy.settings.problems import Refused, did_you_mean, quoted
+from proxy.problems import Refused, did_you_mean, quoted
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LONGEST_NAME = 253

@@ -2,9 +2,9 @@
 
 from pydantic import Field, model_validator
 
+from proxy.problems import ManyRefused, Refused
 from proxy.settings.addresses import TcpAddress
 from proxy.settings.listening import ListenList
-from proxy.settings.problems import ManyRefused, Refused
 from proxy.settings.scalars import (
     AdminHost,
     AdminRole,

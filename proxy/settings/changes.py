@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
-from proxy.settings.problems import Location, path_text
+from proxy.problems import Location, path_text
 from proxy.settings.section import Section
 from proxy.settings.showing import given, shown, text
 

@@ -24,7 +24,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from proxy.settings.problems import Location, Problem, Refused, SettingsError, path_text, quoted
+from proxy.problems import Location, Problem, Refused, SettingsError, path_text, quoted
 from proxy.settings.variables import substitute
 
 DEEPEST = 32

@@ -4,7 +4,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator
 
-from proxy.settings.problems import ManyRefused, Refused
+from proxy.problems import ManyRefused, Refused
 from proxy.settings.scalars import Listen
 
 

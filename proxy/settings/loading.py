@@ -9,9 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.settings.document import Document, parse
-from proxy.settings.models import Settings
-from proxy.settings.problems import (
+from proxy.problems import (
     Location,
     ManyRefused,
     Problem,
@@ -20,6 +18,8 @@ from proxy.settings.problems import (
     did_you_mean,
     path_text,
 )
+from proxy.settings.document import Document, parse
+from proxy.settings.models import Settings
 from proxy.settings.section import Section
 
 LARGEST_FILE = 1 << 20

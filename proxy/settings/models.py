@@ -10,14 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from proxy.rfc9111.policy import Policy
-from proxy.routes import PathPattern
-from proxy.settings import addresses
-from proxy.settings.admin import Admin, Purge
-from proxy.settings.listening import ListenList
-from proxy.settings.origins import Origin
-from proxy.settings.parsers import is_off
-from proxy.settings.problems import (
+from proxy.problems import (
     ManyRefused,
     Problem,
     Refused,
@@ -25,6 +18,13 @@ from proxy.settings.problems import (
     did_you_mean,
     quoted,
 )
+from proxy.rfc9111.policy import Policy
+from proxy.routes import PathPattern
+from proxy.settings import addresses
+from proxy.settings.admin import Admin, Purge
+from proxy.settings.listening import ListenList
+from proxy.settings.origins import Origin
+from proxy.settings.parsers import is_off
 from proxy.settings.scalars import (
     LOG_LEVEL,
     WORKERS,

@@ -11,7 +11,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from proxy.settings.problems import ManyRefused, Refused
+from proxy.problems import ManyRefused, Refused
 from proxy.settings.scalars import (
     KIND_KEY,
     ORIGIN_URL,

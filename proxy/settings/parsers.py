@@ -9,9 +9,10 @@ import re
 import warnings
 from urllib.parse import urlsplit
 
+from proxy import units
+from proxy.problems import Refused, quoted
 from proxy.routes import HostPattern, PathPattern
-from proxy.settings import addresses, units
-from proxy.settings.problems import Refused, quoted
+from proxy.settings import addresses
 from proxy.tags import placeholders
 
 MOST = 10_000_000

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxy.problems import Problem
 from proxy.settings.advice import Machine, advise
 from proxy.settings.document import Document
 from proxy.settings.loading import defaults, loaded_from, read_text
 from proxy.settings.models import Settings
-from proxy.settings.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

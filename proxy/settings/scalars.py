@@ -14,11 +14,12 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from proxy import units
+from proxy.problems import Refused, did_you_mean, quoted
 from proxy.redis_link.options import Mode
 from proxy.rfc9111.policy import ClientDirectives, SetCookie
-from proxy.settings import addresses, parsers, units
+from proxy.settings import addresses, parsers
 from proxy.settings.document import Broken
-from proxy.settings.problems import Refused, did_you_mean, quoted
 
 KIND_KEY: Final = "x-kind"
 """Marks, in a JSON Schema under construction, what refers to a kind."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, get_args
 
-from proxy.settings.problems import Location, path_text
+from proxy.problems import Location, path_text
 from proxy.settings.scalars import REDIS_URL, STATUS_RANGE, Kind
 from proxy.settings.section import Section
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from proxy.problems import Refused, path_text
 from proxy.redis_link.options import Mode, RedisOptions
-from proxy.settings.problems import Refused, path_text
 from proxy.settings.scalars import (
     Count,
     FileName,

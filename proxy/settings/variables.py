@@ -6,7 +6,7 @@ Only values are replaced, after the YAML is parsed: a variable never adds a key 
 import re
 from collections.abc import Mapping
 
-from proxy.settings.problems import Refused, quoted
+from proxy.problems import Refused, quoted
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -2,7 +2,7 @@
 
 from pydantic import model_validator
 
-from proxy.settings.problems import ManyRefused, Refused
+from proxy.problems import ManyRefused, Refused
 from proxy.settings.scalars import (
     Count,
     PositiveDuration,

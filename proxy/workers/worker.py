@@ -13,11 +13,11 @@ from typing import Any
 import structlog
 
 from proxy import logs
-from proxy.admin import TokenFileError
 from proxy.app import App
 from proxy.channel import Channel
 from proxy.garbage import seldom_collected
 from proxy.settings import Recipe, SettingsError
+from proxy.token_file import TokenFileError
 from proxy.workers.orders import Orders
 
 

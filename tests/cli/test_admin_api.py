@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import token_file
+from proxy import token_file
 from proxy.cli import admin_api
 from tests.cli.warmfront import warmfront
 from tests.client.fake_admin import FakeAdmin, problem

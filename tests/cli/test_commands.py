@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from proxy import __version__
-from proxy.cli import commands
+from proxy.cli import running
 from tests.cli.warmfront import warmfront
 from tests.docs.test_docs import ENVIRONMENT
 from tests.settings.advice.test_advice import FILES
@@ -98,7 +98,7 @@ def _log_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 class TestRun:
     @pytest.mark.usefixtures("_log_restored")
     def test_what_check_warns_of_is_in_the_log(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(commands, "run_to_end", lambda main: main.close())
+        monkeypatch.setattr(running, "run_to_end", lambda main: main.close())
         code, _, err = warmfront("run", "--origin", "http://127.0.0.1:8080")
         assert code == 0
         (line,) = err.splitlines()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import token_file
+from proxy import token_file
 from tests.cli.warmfront import warmfront
 
 

@@ -11,10 +11,10 @@ from typer.core import TyperGroup
 
 from proxy import settings
 from proxy.cli.commands import app
+from proxy.problems import Problem
 from proxy.rfc9111.reasons import Reason
 from proxy.settings.advice import Machine, advise
 from proxy.settings.loading import settings_from
-from proxy.settings.problems import Problem
 from tests.docs.pages import PAGES, ROOT, SHELLS, Block, Page, blocks, commands
 
 ELSEWHERE = ("Kubernetes", "compose")

@@ -2,10 +2,12 @@
 
 import pytest
 
+from proxy.events import Answered, Passed
 from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.steps import Bypass
+from proxy.journal import packed_names, packed_times
 from proxy.rfc9111 import reuse
-from proxy.rfc9111.cache_status import CacheStatus, Forward
+from proxy.rfc9111.cache_status import CacheStatus, Forward, Outcome
 from proxy.rfc9111.reasons import Reason
 from tests.apparatus import Answer, Proxied, Reply, proxied
 
@@ -65,6 +67,30 @@ class TestRing:
         assert [ring.find(str(number)) is not None for number in range(4)] == [True, True] + 2 * [
             False
         ]
+
+    def test_what_came_together_has_its_place_among_the_others(self) -> None:
+        kind = Passed(Answered("GET", "", 200, "", 0.0, "", Outcome.BYPASS, None), "", sized=True)
+        kind.decision = decision(Bypass(Reason.CACHE_OFF), key="other")
+        ring = Decisions(4, 1.0)
+        ring.note(b"a", 1.0, MISS)
+        ring.note(b"b", 1.0, MISS)
+        ring.note_passed(([kind] * 3, packed_times([2.0, 3.0, 4.0]), packed_names([b"c"] * 3)))
+        assert len(ring) == 4
+        assert ring.find("a") is None
+        assert ring.find("b") == (1.0, MISS)
+        assert ring.find("c") == (4.0, kind.decision)
+        ring.note(b"c", 5.0, MISS)
+        assert ring.find("c") == (5.0, MISS)
+        ring.note_passed(([], b"", b""))
+        ring.adjust(1, 0.5)
+        assert len(ring) == 1
+
+    def test_a_share_is_kept_of_what_came_together(self) -> None:
+        kind = Passed(Answered("GET", "", 200, "", 0.0, "", Outcome.BYPASS, None), "", sized=True)
+        lots = iter([0.3, 0.2])
+        ring = Decisions(4, 0.25, draw=lambda: next(lots))
+        ring.note_passed(([kind] * 2, packed_times([2.0, 3.0]), packed_names([b"a", b"b"])))
+        assert [ring.find(name) is not None for name in ("a", "b")] == [False, True]
 
     def test_it_is_adjusted(self) -> None:
         ring = Decisions(3, 1.0)

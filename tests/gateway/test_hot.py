@@ -81,7 +81,7 @@ async def test_it_tells_of_every_answer_as_respond_does() -> None:
         recurring.again(None)
         recurring.again(None)
         assert not any(isinstance(event, Repeated) for event in proxy.events)
-        hot.proxy.gateway.hot.tell()
+        hot.proxy.gateway.tell()
         answered = [event for event in proxy.events if isinstance(event, Answered)]
         last = proxy.events[-1]
         assert isinstance(last, Repeated)
@@ -102,7 +102,7 @@ async def test_it_tells_by_itself_a_little_later() -> None:
 
         await eventually(told)
         count = len(hot.proxy.events)
-        hot.proxy.gateway.hot.tell()
+        hot.proxy.gateway.tell()
         assert len(hot.proxy.events) == count
 
 

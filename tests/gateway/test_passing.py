@@ -31,10 +31,19 @@ class Wiretap:
     def __init__(self) -> None:
         self.sent = b""
 
-    def begin_now(self, _: str) -> "Wiretap":
+        self.member = self.client = self.breaker = self
+        self.trying = False
+
+    def choose_now(self, _: str) -> "Wiretap":
         return self
 
-    def send_now(self, head: bytes, *_: Any, **__: Any) -> None:
+    def begin(self) -> int:
+        return 0
+
+    def take_now(self) -> "Wiretap":
+        return self
+
+    def send(self, head: bytes, **_: Any) -> None:
         self.sent = head
 
     def send_interim(self, *_: Any) -> None:

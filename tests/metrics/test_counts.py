@@ -1,6 +1,7 @@
 """Events become integers."""
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -12,12 +13,15 @@ from proxy.events import (
     NotStored,
     OriginAnswered,
     OriginFailed,
+    Passed,
+    PassedOn,
     Purged,
     PurgeLogChanged,
     RedisChanged,
     Refused,
     Repeated,
 )
+from proxy.journal import packed_names, packed_times, singly
 from proxy.metrics import Counts
 from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.reasons import Reason
@@ -58,6 +62,40 @@ def test_what_is_given_again_takes_no_time() -> None:
     counts = counted(Repeated([one, other, one, one, other], b"", b""))
     hit = counts.answers["routes[0]", 200, Outcome.HIT, Reason.FRESH]
     assert (hit.number, hit.size, sum(hit.durations.counts)) == (5, 500, 0)
+
+
+def passed_on(*rows: tuple[Passed, float, int]) -> PassedOn:
+    kinds, durations, lengths = zip(*rows, strict=True)
+    times = packed_times([0.0] * len(rows))
+    return PassedOn(list(kinds), times, durations, lengths, packed_names([b""] * len(rows)))
+
+
+def test_what_is_passed_on_counts_as_if_it_had_been_told_singly() -> None:
+    bypass = replace(MISS, outcome=Outcome.BYPASS, reason=Reason.CACHE_OFF, length=None)
+    one = Passed(bypass, "", sized=True)
+    other = Passed(replace(bypass, uri="http://api/b"), "", sized=True)
+    broken = Passed(replace(bypass, status=503), "search", sized=True)
+    without = Passed(bypass, "", sized=False)
+    events = [
+        passed_on((one, 0.0005, 10), (broken, 31.0, 5), (other, 0.3, 7), (one, -1.0, 0)),
+        passed_on((without, 0.0006, 0), (one, 0.0, 3)),
+    ]
+    together = counted(*events)
+    one_by_one: list[Event] = []
+    for pair in chain.from_iterable(map(singly, events)):
+        one_by_one += pair
+    single = counted(*one_by_one)
+    assert together.outcomes() == {"bypass": 6}
+    assert together.answers.keys() == single.answers.keys()
+    assert together.origins.keys() == single.origins.keys()
+    for kind, answers in together.answers.items():
+        expected = single.answers[kind]
+        assert (answers.number, answers.size) == (expected.number, expected.size)
+        assert answers.durations.counts == expected.durations.counts
+        assert answers.durations.sum == pytest.approx(expected.durations.sum)
+    for group, durations in together.origins.items():
+        assert durations.counts == single.origins[group].counts
+        assert durations.sum == pytest.approx(single.origins[group].sum)
 
 
 def test_who_looks_sees_what_has_not_been_told_yet() -> None:

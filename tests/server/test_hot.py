@@ -13,7 +13,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.exchange import Incoming, Outgoing, Passing, Recurring, Watched
+from proxy.exchange import Incoming, Missing, Outgoing, Passing, Recurring, Watched
 from proxy.rfc9111.messages import Headers, Request
 from proxy.server import Listener, ServerOptions
 from proxy.server.hot import HotPath
@@ -83,6 +83,9 @@ class FakeAnswers:
         return again, outgoing, body
 
     def passing(self, request: Request) -> Passing | None:  # noqa: ARG002 - as Answers has it
+        return None
+
+    def missing(self, request: Request) -> Missing | None:  # noqa: ARG002 - as Answers has it
         return None
 
 

@@ -1,6 +1,7 @@
 """Connections: order, refusals, clocks; and canaries for the private parts of aiohttp in use."""
 
 import asyncio
+import gc
 import inspect
 import itertools
 import json
@@ -244,6 +245,32 @@ async def test_idle_is_exactly_at_message_boundaries() -> None:
     assert idle_while_answering == [False] * 3
     server.close()
     await acceptor.drain(0)
+
+
+async def test_a_client_that_leaves_before_its_body_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is no failure of the server's, and nobody is told of the request."""
+    heads = []
+
+    async def serve(
+        connection: Connection, head: RequestHead, _body: object, _respond: object
+    ) -> bool:
+        heads.append(head.method)
+        connection.abort()  # the loop learns of the loss just after it has read what is behind
+        return True
+
+    acceptor = Acceptor(serve, ServerOptions(), lambda _: None)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(acceptor.accept, "127.0.0.1", 0)
+    async with Peer(*await asyncio.open_connection(*server.sockets[0].getsockname())) as peer:
+        peer.send(GET + POST)
+        await peer.closed()
+    server.close()
+    await acceptor.drain(1)
+    gc.collect()
+    assert heads == ["GET"]
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("end", ["close", "eof", "reset"])

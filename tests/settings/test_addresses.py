@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.problems import Refused
 from proxy.settings.addresses import (
     TcpAddress,
     UnixAddress,
@@ -16,7 +17,6 @@ from proxy.settings.addresses import (
     parse_origin_host,
     parse_server_name,
 )
-from proxy.settings.problems import Refused
 
 
 @pytest.mark.parametrize(

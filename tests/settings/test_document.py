@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.problems import SettingsError
 from proxy.settings.document import BROKEN, DEEPEST, MOST_VALUES, Document, Mark, parse
-from proxy.settings.problems import SettingsError
 
 
 def read(text: str, **env: str) -> Document:

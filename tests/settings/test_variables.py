@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.settings.problems import Refused
+from proxy.problems import Refused
 from proxy.settings.variables import substitute
 
 ENV = {"HOST": "api", "PORT": "8000", "NOTHING": "", "NESTED": "${HOST}"}

@@ -27,7 +27,7 @@ from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
 from proxy.server import plain, writing
 from proxy.server.hot import Answer
-from tests.apparatus import START, Clock, Front, Origin, Reply, Seen, fronted
+from tests.apparatus import START, Clock, Front, Origin, Reply, Seen, fronted, tell_at_once, told
 
 PATIENCE = 5.0
 QUIET = 4
@@ -180,6 +180,7 @@ async def both(steps: Sequence[Step]) -> int:
     """Take these steps on both sides and compare; returns how many answers were hot."""
     async with side(hot=True) as one, side(hot=False) as other:
         answered = _count(one)
+        tell_at_once(one.front)
         for step in steps:
             for this in (one, other):
                 await take(this, step)
@@ -198,7 +199,6 @@ def _count(one: Side) -> list[bytes]:
         found = take(data, address, reply)
         if found is not None:
             answered.append(data)
-            one.front.gateway.hot.tell()  # at once, so that all is told in order
         return found
 
     hot.take = counting  # type: ignore[method-assign]
@@ -207,19 +207,19 @@ def _count(one: Side) -> list[bytes]:
 
 def _told(one: Side) -> list[object]:
     """What was told, less what tells the paths apart on purpose."""
-    told: list[object] = []
-    for event in one.front.events:
+    found: list[object] = []
+    for event in told(one.front):
         match event:
             case Refused():
                 pass
             case Repeated(hits=hits):
-                told += [hit.answered for hit in hits]
+                found += [hit.answered for hit in hits]
             case Answered():
                 status = re.sub("(?<=; hit); ttl=[0-9]+", "", event.cache_status)
-                told.append(replace(event, request_id="", cache_status=status))
+                found.append(replace(event, request_id="", cache_status=status))
             case _:
-                told.append(event)
-    return told
+                found.append(event)
+    return found
 
 
 async def take(this: Side, step: Step) -> None:

@@ -25,7 +25,7 @@ from proxy.origin import GroupOptions, MemberOptions, OriginOptions
 from proxy.rfc9111.policy import Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
 from proxy.server import plain, writing
-from tests.apparatus import START, Clock, Front, fronted
+from tests.apparatus import START, Clock, Front, fronted, tell_at_once, told
 from tests.scripted_origin import PATIENCE, ScriptedOrigin, Wire
 from tests.server.wire import eventually
 
@@ -271,14 +271,15 @@ async def side(*, hot: bool, decisions: bool = False, **options: Any) -> AsyncIt
         sides.append(one)
         if hot:
             _count(one)
+            tell_at_once(front)
         yield one
 
 
 def _told(one: Side) -> list[object]:
     """What was told, less names that nobody wants to know."""
-    events = one.front.events
+    events: list[object] = [*told(one.front)]
     if one.front.gateway.hot.decisions is not None:
-        return list(events)
+        return events
     return [
         replace(event, request_id="") if isinstance(event, Answered) else event for event in events
     ]

@@ -27,7 +27,7 @@ from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.policy import Policy
 from proxy.routes import HostPattern
 from proxy.server import ServerOptions
-from tests.apparatus import Clock, Front, fronted
+from tests.apparatus import Clock, Front, fronted, told
 from tests.scripted_origin import ScriptedOrigin, Wire, reply
 from tests.server.wire import GET, PATIENCE, Peer, eventually
 
@@ -60,7 +60,7 @@ class Stage:
 
     @property
     def answered(self) -> list[Answered]:
-        return [event for event in self.front.events if isinstance(event, Answered)]
+        return [event for event in told(self.front) if isinstance(event, Answered)]
 
     async def connect(self) -> Peer:
         return await Peer.connect(self.front.listener)
@@ -280,7 +280,7 @@ class TestOrigins:
             assert [one.request_id.encode() for one in answered] == names
             assert len(set(names)) == len(decisions) == 5
             assert len({one.key for one in answered}) == 1
-            times = [event for event in stage.front.events if isinstance(event, OriginAnswered)]
+            times = [event for event in told(stage.front) if isinstance(event, OriginAnswered)]
             assert len(times) == 5
 
     async def test_a_bug_cuts_the_client_and_nobody_else(

@@ -15,11 +15,11 @@ import resource
 from dataclasses import dataclass
 from itertools import chain
 
+from proxy.problems import Problem, path_text
 from proxy.settings.advice import amounts, exposure, routes
 from proxy.settings.advice.hints import Hint
 from proxy.settings.document import Document
 from proxy.settings.models import Settings
-from proxy.settings.problems import Problem, path_text
 
 
 @dataclass(frozen=True, slots=True)

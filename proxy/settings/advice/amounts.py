@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from proxy.problems import Location
 from proxy.settings.advice.hints import Hint, chosen, default_of
 from proxy.settings.models import Settings
 from proxy.settings.origins import Origin
-from proxy.settings.problems import Location
 from proxy.settings.scalars import BalanceKind
-from proxy.settings.units import format_duration, format_size
+from proxy.units import format_duration, format_size
 
 _OWN_FILES: Final = 64
 """As in `descriptors`: what a process has open besides connections."""

@@ -6,11 +6,11 @@ from itertools import product
 from typing import Final
 from urllib.parse import urlsplit
 
+from proxy.problems import Location
 from proxy.settings.addresses import ListenAddress, TcpAddress
 from proxy.settings.advice.hints import Hint, chosen
 from proxy.settings.models import Caching, Settings
 from proxy.settings.origins import Origin
-from proxy.settings.problems import Location
 
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
 _PRIVATE_NAMES: Final = (

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.settings.problems import Location
+from proxy.problems import Location
 from proxy.settings.section import Section
 
 

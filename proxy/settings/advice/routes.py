@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from proxy.problems import Location
 from proxy.rfc9111.invalidation import SAFE_METHODS
 from proxy.rfc9111.policy import SetCookie
 from proxy.settings.advice.containment import apart, contains
 from proxy.settings.advice.hints import Hint, chosen
 from proxy.settings.models import Caching, Key, Route, Settings
-from proxy.settings.problems import Location
 from proxy.settings.routing import caching_of
 
 _OF_STORING: Final = (

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from proxy.settings.problems import Refused, quoted
+from proxy.problems import Refused, quoted
 
 _SECONDS = {"ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400", "w": "604800"}
 _SPELLED = {

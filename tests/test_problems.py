@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.settings.problems import (
+from proxy.problems import (
     Location,
     ManyRefused,
     Problem,

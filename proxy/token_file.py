@@ -8,6 +8,7 @@ it is written beside its place and then linked there, which fails if somebody el
 """
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -15,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from proxy.admin.options import TokenSpec
-
 _FOLDER: Final = "warmfront"
 _NAME: Final = "admin-token"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _LONGEST: Final = 1024
+_TOKEN: Final = re.compile(r"[!-9;-~]{16,512}")
+"""Without a colon, which would end the user name where a client can only send Basic."""
 
 
 class TokenFileError(Exception):
@@ -35,6 +36,20 @@ class KeptToken:
     token: str = field(repr=False)
     path: Path
     created: bool
+
+
+def checked(token: str) -> str:
+    """The token, if it is one: 16 to 512 printable ASCII characters without blank and colon.
+
+    Raises:
+        ValueError: It is not. The text does not repeat it.
+    """
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(
+            "a token has 16 to 512 printable ASCII characters, no blank, no colon: "
+            "make one with `openssl rand -hex 32`"
+        )
+    return token
 
 
 def default_path(environment: Mapping[str, str] = os.environ) -> Path:
@@ -88,7 +103,7 @@ def read(path: Path) -> str:
             raise TokenFileError(f"{path} is open to other users: chown it, and chmod 600")
         text = file.read(_LONGEST).decode("latin-1").strip()
     try:
-        return TokenSpec(text).token
+        return checked(text)
     except ValueError as error:
         raise TokenFileError(f"{path}: {error}; or remove the file") from None
 

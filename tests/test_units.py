@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.settings.problems import Refused
-from proxy.settings.units import (
+from proxy.problems import Refused
+from proxy.units import (
     LARGEST,
     LONGEST,
     format_duration,

@@ -6,7 +6,8 @@ from threading import Barrier
 
 import pytest
 
-from proxy.admin import TokenFileError, default_path, token_file
+from proxy import token_file
+from proxy.token_file import TokenFileError, default_path
 
 
 def mode(path: Path) -> int:

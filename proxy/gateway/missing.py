@@ -1,0 +1,384 @@
+"""Misses without waiting: asked for as soon as they are read, answered and stored as soon as read.
+
+Most misses are plain requests with small answers that come whole. `Missing.start` goes the way of
+`Gateway.respond`, by the same functions, as far as nothing in it waits: nothing is stored, nobody
+asks for the same, and a connection is idle. What is left is to pass the heads on, see `splices`,
+and to have the answer judged and stored, as for every other request:
+
+    request   -- Outward --> SentNow.send_now, in the name of a flight that others find
+    response  -- splicer --> relay: judge, tell who waits, store --> Reply.give
+
+Where anything is not as usual, a task goes on from there, by `Gateway.go_on_missing`, in the same
+flight: the origin is asked once, whoever waits for it.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from proxy.events import Answered, Emit, OriginAnswered
+from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
+from proxy.gateway import forwarding
+from proxy.gateway.contacting import Upstream, pass_on_interim
+from proxy.gateway.decisions import Decision
+from proxy.gateway.flights import Flight, Flights
+from proxy.gateway.passing import Passings
+from proxy.gateway.splices import Outward, field_lines, is_simple
+from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, bypassed
+from proxy.gateway.unshareable import Unshareable
+from proxy.http1 import fields_of
+from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
+from proxy.request_ids import RequestIds, ending_of, name_given
+from proxy.rfc9111 import keys, reuse
+from proxy.rfc9111.cache_status import CacheStatus
+from proxy.rfc9111.dates import format_http_date
+from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.reasons import Reason
+from proxy.routes import Matched, RouteTable
+from proxy.splicing import Spliced
+from proxy.stores import AtOnce, CacheKey
+
+_logger = logging.getLogger(__name__)
+
+MISS: Final = reuse.Miss(Reason.URI_MISS)
+"""Nothing at all is stored."""
+
+_PARTIAL_CONTENT: Final = 206
+_FIRST_ERROR: Final = 400
+
+_MOST_LINES: Final = 1024
+"""Endings of heads that are remembered for a route: there is one for each ttl."""
+
+_CRLF: Final = b"\r\n"
+_HTTP_1_1: Final = (1, 1)
+_REASON_AT: Final = len("HTTP/1.1 200 ")
+_NOTHING: Final = LeanBody(b"")
+
+_Dress = Callable[[Exchange, Answer, str, float], Headers]
+
+
+class Missings:
+    """Knows what is fetched at once, and how.
+
+    Args:
+        passings: What all that is passed on at once has in common.
+        upstreams: Where the requests of a route go, by the name that it gives.
+        store: Where answers are stored; None where that, or a look there, may have to wait.
+        relay: Makes the answer of what the origin answered, and stores it; see Asking.relay_now.
+        dress: Its fields on their way out.
+        go_on: Answers a request whose way to the origin has begun, in the name of a flight.
+        ids: Names requests; None where nobody wants to know names.
+    """
+
+    def __init__(
+        self,
+        passings: Passings,
+        *,
+        routes: RouteTable,
+        upstreams: Mapping[str, Upstream],
+        store: AtOnce | None,
+        flights: Flights,
+        unshareable: Unshareable,
+        relay: Callable[[Exchange, Fetched, bytes, Reason, AtOnce], Answer],
+        dress: _Dress,
+        go_on: Callable[[Incoming, Beginning, Flight | None], Awaitable[Outgoing]],
+        emit: Emit,
+        ids: RequestIds | None,
+    ) -> None:
+        self.passings = passings
+        self.find_route = routes.find
+        self.upstreams = upstreams
+        self.store = store
+        self.flights = flights
+        self.unshareable = unshareable
+        self.relay = relay
+        self.dress = dress
+        self.go_on = go_on
+        self.emit = emit
+        self._ids = ids
+
+    def name(self, given: bytes | None) -> bytes:
+        """What a request is called whose client calls it so, if that is of interest."""
+        if self._ids is None:
+            return b""
+        return (None if given is None else name_given(given)) or self._ids.make()
+
+    def of(self, request: Request) -> "Missing | None":
+        """How answers to requests like this one are fetched, whatever their targets.
+
+        Args:
+            request: Reduced to what is watched; it has nothing to say to caches.
+        """
+        if self.store is None or request.method != "GET":
+            return None
+        return Missing(self, self.store, request)
+
+
+class Missing:
+    """Requests that differ in nothing that matters but their targets. See exchange.Missing."""
+
+    __slots__ = ("_authority", "_headers", "_missings", "_scheme", "_store", "_ways")
+
+    def __init__(self, missings: Missings, store: AtOnce, request: Request) -> None:
+        self._missings = missings
+        self._store = store
+        self._scheme = request.scheme
+        self._authority = request.authority
+        self._headers = request.headers
+        self._ways: dict[int, _Way | None] = {}
+
+    def start(
+        self, target: str, head: bytes, name: bytes | None, address: str, reply: Reply
+    ) -> "Fetching | None":
+        """See exchange.Missing."""
+        missings = self._missings
+        request = Request("GET", self._scheme, self._authority, target, self._headers)
+        matched = missings.find_route(request)
+        route = matched.route
+        number = id(route)  # the table keeps it, and does not change
+        way = self._ways[number] if number in self._ways else self._way(matched, request)
+        if way is None or not missings.passings.log.trusted:
+            return None
+        key = CacheKey.of(keys.primary_key(request, route.policy.key))
+        flights = missings.flights
+        if not self._store.lacks(key) or flights.find(key) is not None:
+            return None
+        outward = way.outward.head(head, address)
+        member = None if outward is None else way.group.choose_now(key.url)
+        if outward is None or member is None:
+            return None
+        asked = (request, matched, key)
+        fetching = Fetching(member, missings, self._store, way, asked, reply, head, name)
+        fetching.send_now(outward, head_only=False)
+        if not missings.unshareable.covers(key, request):
+            fetching.flight = flights.lead(key)
+        return fetching
+
+    def _way(self, matched: Matched, request: Request) -> "_Way | None":
+        """What is the same for all of these on one route; None where it is not simple."""
+        way = self._ways[id(matched.route)] = self._simple_way(matched, request)
+        return way
+
+    def _simple_way(self, matched: Matched, request: Request) -> "_Way | None":
+        missings, route = self._missings, matched.route
+        upstream = missings.upstreams[route.origin]
+        incoming = Incoming(request, Client("", _HTTP_1_1), None, no_interim)
+        key = CacheKey.of(keys.primary_key(request, route.policy.key))
+        exchange = Exchange(incoming, matched, key, missings.passings.clock(), verdict=MISS)
+        group = upstream.origin
+        if not (isinstance(group, OriginGroup) and is_simple(route)) or bypassed(exchange):
+            return None
+        try:
+            way = _Way(missings, exchange, upstream, group)
+            way.lines(CacheStatus())
+        except ValueError:  # the settings have it write what cannot be written
+            return None
+        return way
+
+
+class _Way:
+    """The same on one route.
+
+    Attributes:
+        group: Of origins that they go to.
+        outward: How their heads go there.
+        spliced: See Splicer.response.
+    """
+
+    __slots__ = ("_dress", "_exchange", "_lines", "group", "outward", "spliced")
+
+    def __init__(
+        self, missings: Missings, exchange: Exchange, upstream: Upstream, group: OriginGroup
+    ) -> None:
+        route, passings = exchange.matched.route, missings.passings
+        self.group = group
+        splices = passings.splices
+        self.outward = Outward(splices, exchange.request, route.origin, upstream.forwarding)
+        self.spliced = splices.to_client(route, named=passings.decisions is not None).response
+        self._dress = missings.dress
+        self._exchange = exchange
+        self._lines: dict[CacheStatus, tuple[str, bytes]] = {}
+
+    def lines(self, status: CacheStatus) -> tuple[str, bytes]:
+        """Cache-Status, and what is ours in the head of an answer that has a Date, with that."""
+        known = self._lines.get(status)
+        if known is None:
+            if len(self._lines) >= _MOST_LINES:
+                self._lines.clear()
+            told = status.render()
+            answer = Answer(Outgoing(0, "", Headers([("Date", "")])), status)
+            fields = self._dress(self._exchange, answer, told, 0.0)
+            known = self._lines[status] = told, field_lines(list(fields.items())[1:])
+        return known
+
+
+class Fetching(SentNow):
+    """One request on its way. See exchange.Passage.
+
+    Attributes:
+        flight: Of those that want the same; None where nobody should wait for it.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_born",
+        "_head",
+        "_missings",
+        "_name",
+        "_reply",
+        "_started",
+        "_store",
+        "_way",
+        "flight",
+    )
+
+    def __init__(  # noqa: PLR0917 - one is made for each request
+        self,
+        member: Member,
+        missings: Missings,
+        store: AtOnce,
+        way: _Way,
+        asked: tuple[Request, Matched, CacheKey],
+        reply: Reply,
+        head: bytes,
+        name: bytes | None,
+    ) -> None:
+        super().__init__(member)
+        passings = missings.passings
+        self._missings = missings
+        self._store = store
+        self._way = way
+        self._asked = asked
+        self.flight: Flight | None = None
+        self._reply = reply
+        self._head = head
+        self._name = name
+        self._started = passings.clock()
+        self._born = passings.log.state.position
+
+    def take(self, data: bytes) -> bool:
+        """See SentNow."""
+        spliced = self._way.spliced(data, False) if self._reply.usual else None  # noqa: FBT003
+        if spliced is None or spliced[2] == _PARTIAL_CONTENT:
+            return False
+        self.completed(spliced[2])
+        try:
+            self._give(spliced, data)
+        except Exception:
+            _logger.exception("An answer could not be passed on")
+            self._reply.break_off()
+        finally:
+            self._end_flight()
+        return True
+
+    def _give(self, spliced: Spliced, data: bytes) -> None:
+        passings = self._missings.passings
+        head, end, status, length, dated = spliced
+        now = passings.clock()
+        content = data[end:]
+        response = _response(status, data[:end])
+        date = b""
+        if not dated:
+            response.headers["Date"] = value = format_http_date(now)
+            date = b"Date: %b\r\n" % value.encode()
+        exchange = self._exchange(response, now)
+        origin = OriginResponse(
+            status,
+            response.reason,
+            response.headers,
+            length,
+            self._started,
+            now,
+            _NOTHING,
+            content=content,
+        )
+        fetched = Fetched(origin, response, self._started, now, self._born)
+        answer = self._missings.relay(exchange, fetched, content, MISS.reason, self._store)
+        told, lines = self._way.lines(answer.cache_status)
+        name = self._missings.name(self._name)
+        ending = _CRLF if passings.decisions is None else ending_of(name)
+        self._reply.give(b"".join((head, date, lines, ending)), content, 0)
+        self._tell(exchange, answer, told, name, now)
+
+    def _exchange(self, response: Response, now: float) -> Exchange:
+        """The request, as far as anything depends on it."""
+        request, matched, key = self._asked
+        if response.status >= _FIRST_ERROR or "Vary" in response.headers:
+            request = Request(
+                request.method,
+                request.scheme,
+                request.authority,
+                request.target,
+                _fields(self._head),
+            )
+        exchange = Exchange(
+            Incoming(request, Client("", _HTTP_1_1), None, no_interim),
+            matched,
+            key,
+            self._started,
+            self.flight,
+            MISS,
+            now - self._started,
+        )
+        origin = matched.route.origin
+        self._missings.emit(
+            OriginAnswered(origin, response.status, now - self._started, validates=False)
+        )
+        return exchange
+
+    def _tell(self, exchange: Exchange, answer: Answer, told: str, name: bytes, now: float) -> None:
+        missings, route = self._missings, exchange.matched.route
+        decisions = missings.passings.decisions
+        if decisions is not None:
+            decisions.note(name, now, Decision.of(exchange, answer))
+        missings.emit(
+            Answered(
+                exchange.request.method,
+                exchange.uri,
+                answer.outgoing.status,
+                told,
+                now - exchange.started,
+                route.name,
+                answer.cache_status.outcome,
+                answer.cache_status.detail,
+                exchange.origin_time,
+                answer.outgoing.length,
+                exchange.key_hash,
+                name.decode(),
+            )
+        )
+
+    def _end_flight(self) -> None:
+        if self.flight is not None:
+            self.flight.end()
+
+    def send_interim(self, status: int, reason: str, headers: Headers) -> None:
+        """See SendInterim."""
+        pass_on_interim(self._reply.send_interim, status, reason, headers)
+
+    def settled(self) -> None:
+        """See SentNow."""
+        self._reply.hand_over()
+
+    def abandon(self) -> None:
+        """See exchange.Passage."""
+        super().abandon()
+        self._end_flight()
+
+    async def respond(self, incoming: Incoming) -> Outgoing:
+        """See exchange.Passage."""
+        beginning = Beginning(self._way.group, self, self._started, self._born)
+        return await self._missings.go_on(incoming, beginning, self.flight)
+
+
+def _response(status: int, head: bytes) -> Response:
+    """The end-to-end part of a head that a splicer has let pass."""
+    line_end = head.index(_CRLF)
+    return Response(
+        status, head[_REASON_AT:line_end].decode("latin-1"), forwarding.end_to_end(_fields(head))
+    )
+
+
+def _fields(head: bytes) -> Headers:
+    """The fields of a whole head whose grammar is known to be right."""
+    return Headers(fields_of(head[head.index(_CRLF) + 2 : -2].decode("latin-1")))
