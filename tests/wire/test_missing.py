@@ -16,11 +16,9 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy import splicing
 from proxy.events import Answered, NotStored, Repeated
 from proxy.exchange import Incoming
 from proxy.gateway import Decisions, ForwardingOptions
@@ -32,10 +30,11 @@ from proxy.purging import Mode
 from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
-from proxy.server import plain, writing
+from proxy.server import writing
 from tests.apparatus import START, Clock, fronted
 from tests.scripted_origin import ScriptedOrigin, Wire
 from tests.server.wire import Peer, eventually
+from tests.wire.conftest import RunAlone
 from tests.wire.test_passing import DATE, OK, SAYINGS, Says, Side, get, whole
 
 FRESH: Final = OK + DATE + b"Cache-Control: max-age=60\r\n"
@@ -307,18 +306,7 @@ STEPS: Final = st.one_of(
 )
 
 
-@pytest.mark.parametrize(
-    ("loop", "accelerated"),
-    [(asyncio.new_event_loop, False), (uvloop.new_event_loop, True)],
-    ids=["asyncio", "uvloop"],
-)
-def test_nothing_tells_which_way_a_request_took(
-    loop: Any, *, accelerated: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not accelerated:
-        monkeypatch.setattr(plain, "_plain", None)
-        monkeypatch.setattr(splicing, "_splice", None)
-    monkeypatch.setattr(writing, "wall", lambda: START)
+def test_nothing_tells_which_way_a_request_took(run_alone: RunAlone) -> None:
     given = 0
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -329,8 +317,7 @@ def test_nothing_tells_which_way_a_request_took(
         decisions: bool,  # noqa: FBT001 - drawn
     ) -> None:
         nonlocal given
-        with asyncio.Runner(loop_factory=loop) as runner:
-            given += runner.run(both([WARM, *steps], decisions=decisions, **forwarding))
+        given += run_alone(both([WARM, *steps], decisions=decisions, **forwarding))
 
     run()
     assert given > 20, "the fast way was hardly taken: nothing was compared"
