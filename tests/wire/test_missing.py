@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.events import Answered, NotStored, Repeated
+from proxy.events import Answered, NotStored, OriginAnswered, Repeated
 from proxy.exchange import Incoming
 from proxy.gateway import Decisions, ForwardingOptions
 from proxy.gateway.flights import Flight
@@ -31,7 +31,8 @@ from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
 from proxy.server import writing
-from tests.apparatus import START, Clock, fronted
+from tests import apparatus
+from tests.apparatus import START, Clock, fronted, tell_at_once
 from tests.scripted_origin import ScriptedOrigin, Wire
 from tests.server.wire import Peer, eventually
 from tests.wire.conftest import RunAlone
@@ -157,21 +158,8 @@ async def side(
         one = Side(origin, front, {name.encode(): said for name, said in SAYS.items()})
         sides.append(one)
         if hot:
-            _tell_in_order(one)
+            tell_at_once(one.front)
         yield one
-
-
-def _tell_in_order(one: Side) -> None:
-    """Have it told of each hit as soon as it is given."""
-    path = one.front.listener._hot["http"]
-    take = path.take
-
-    def telling(*arguments: Any) -> Any:
-        found = take(*arguments)
-        one.front.gateway.tell()
-        return found
-
-    path.take = telling  # type: ignore[assignment, method-assign]
 
 
 @contextmanager
@@ -195,11 +183,15 @@ def stored(one: Side) -> list[object]:
     return [(url, [held.entry for held in store.held(url)]) for url in sorted(store.urls())]
 
 
-def told(one: Side) -> list[object]:
-    """What was told, less names where nobody wants to know them, and less what tells hits apart."""
+def told(one: Side) -> tuple[list[object], list[object]]:
+    """What origins answered, and all else that was told.
+
+    Less names where nobody wants to know them, and less what tells hits apart.
+    """
     found: list[object] = []
     named = one.front.gateway.hot.decisions is not None
-    for event in one.front.events:
+    events = apparatus.told(one.front)
+    for event in events:
         match event:
             case Repeated(hits=hits):
                 found += [hit.answered for hit in hits]
@@ -208,9 +200,11 @@ def told(one: Side) -> list[object]:
                 found.append(replace(event, request_id="", cache_status=status))
             case Answered() if not named:
                 found.append(replace(event, request_id=""))
+            case OriginAnswered():
+                pass
             case _:
                 found.append(event)
-    return found
+    return [event for event in events if isinstance(event, OriginAnswered)], found
 
 
 def decided(one: Side) -> list[object]:
@@ -436,7 +430,7 @@ class TestFlights:
     ) -> None:
         async with self.waiting(SAYS["fresh"], 2) as (one, peers, go_on):
             with monkeypatch.context() as patched:
-                patched.setattr("proxy.gateway.missing._Way.lines", None)
+                patched.setattr("proxy.gateway.missing._Way.kind", None)
                 go_on.set()
                 await peers[0].closed()
             assert (await peers[1].reply()).body == b"abc"
@@ -471,6 +465,8 @@ async def test_nothing_waits_for_the_garbage_collector() -> None:
         try:
             for number, say in enumerate(["fresh", "vary", "no-store", "fresh 404", "dribble"]):
                 await ask(say, f"/{number}")
+            one.front.gateway.tell()
+            one.front.events.clear()
             left = [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
             assert [thing for thing in left if id(thing) not in before] == []
         finally:
