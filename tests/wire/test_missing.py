@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -26,6 +26,7 @@ from proxy.exchange import Incoming
 from proxy.gateway import Decisions, ForwardingOptions
 from proxy.gateway.flights import Flight
 from proxy.gateway.missing import Fetching
+from proxy.gateway.passing import Passage
 from proxy.gateway.steps import Exchange
 from proxy.origin import Begun, GroupOptions, MemberOptions, OriginOptions, OriginResponse
 from proxy.purging import Mode
@@ -33,6 +34,7 @@ from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
 from proxy.server import plain, writing
+from tests import apparatus
 from tests.apparatus import START, Clock, fronted
 from tests.scripted_origin import ScriptedOrigin, Wire
 from tests.server.wire import Peer, eventually
@@ -158,35 +160,25 @@ async def side(
         one = Side(origin, front, {name.encode(): said for name, said in SAYS.items()})
         sides.append(one)
         if hot:
-            _tell_in_order(one)
+            apparatus.tell_at_once(front)
         yield one
 
 
-def _tell_in_order(one: Side) -> None:
-    """Have it told of each hit as soon as it is given."""
-    path = one.front.listener._hot["http"]
-    take = path.take
-
-    def telling(*arguments: Any) -> Any:
-        found = take(*arguments)
-        one.front.gateway.tell()
-        return found
-
-    path.take = telling  # type: ignore[assignment, method-assign]
-
-
 @contextmanager
-def fetched() -> Iterator[list[Fetching]]:
+def fetched() -> Iterator[list[Fetching | Passage]]:
     """Whose answers were given at once meanwhile."""
-    given: list[Fetching] = []
-    give = Fetching._give
+    given: list[Fetching | Passage] = []
 
-    def noting(self: Fetching, *arguments: Any) -> None:
-        given.append(self)
-        give(self, *arguments)
+    def noting(give: Callable[..., None]) -> Callable[..., None]:
+        def noted(self: Fetching | Passage, *arguments: Any) -> None:
+            given.append(self)
+            give(self, *arguments)
+
+        return noted
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fetching, "_give", noting)
+        for each in (Fetching, Passage):
+            patch.setattr(each, "_give", noting(each._give))
         yield given
 
 
@@ -213,7 +205,7 @@ def told(one: Side) -> list[object]:
     """What was told, less names where nobody wants to know them, and less what tells hits apart."""
     found: list[object] = []
     named = one.front.gateway.hot.decisions is not None
-    for event in one.front.events:
+    for event in apparatus.told(one.front):
         match event:
             case Repeated(hits=hits):
                 found += [hit.answered for hit in hits]
@@ -269,7 +261,7 @@ def _is_quiet(one: Side) -> bool:
     return idle and not len(one.front.gateway._flights)
 
 
-WARM: Final[Step] = ("ask", [get("no-store", target="/warm")] * 2)
+WARM: Final[Step] = ("ask", [get("cookie", target="/warm")] * 2)
 """From now on a connection to the origin is idle."""
 
 
@@ -277,7 +269,7 @@ WARM: Final[Step] = ("ask", [get("no-store", target="/warm")] * 2)
 async def test_whatever_an_origin_says(say: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "wall", lambda: START)
     asked = [
-        ("ask", [get(say, target=f"{path}/{number}?id=7")] * 3)
+        ("ask", [get(say, target=f"{path}/{number}?id=7")] * 5)
         for path in ("/a", "/edited", "/told", "/beta")
         for number in range(2)
     ]
@@ -393,7 +385,8 @@ class TestFlights:
                 assert [b"collapsed" in one for one in told] == [False, True, True]
                 assert len(one.origin.requests) == 1
                 assert one.front.gateway.coalescing == (0, 0)
-        assert [fetching.flight is not None for fetching in given][-1]
+        assert isinstance(given[-1], Fetching)
+        assert given[-1].flight is not None
 
     async def test_they_ask_for_themselves_where_it_may_not_be_shared(self) -> None:
         async with self.waiting(SAYS["no-store"]) as (one, peers, go_on):
