@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, TypeVar, assert_never
 
 from proxy.clock import wall
 from proxy.events import Answered, Hit, Passed, PassedOn, Refused, Repeated
-from proxy.journal import Line, lines, names_in, some, stamp, times_in
+from proxy.journal import Line, lines, measured, names_in, some, stamp, times_in
 from proxy.rfc9111.cache_status import Outcome
 
 Fields: TypeAlias = Mapping[str, object]
@@ -105,7 +105,11 @@ class AccessLog:
         times, names = times_in(event.times), names_in(event.names)
         rows = zip(event.kinds, times, event.durations, event.lengths, names, strict=True)
         for kind, at, seconds, length, name in rows:
-            if self._is_written(kind.answered):
+            if not kind.recurs:
+                one = measured(kind, seconds, length, name)
+                if self._is_written(one):
+                    written.append(stamp(at).join(self._made(answered_fields(one))))
+            elif self._is_written(kind.answered):
                 line = kind.line or self._make_template(kind)
                 values = (stamp(at), name, repr(round(seconds, 6)).encode(), int(length))
                 written.append(line % dict(zip(_VALUES, values, strict=True)))

@@ -5,7 +5,7 @@ Nothing here holds a secret: no header values, no bodies; query strings stay out
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.reasons import Reason
@@ -86,6 +86,7 @@ class Passed:
     Attributes:
         answered: What there is to tell of each, without what was measured, and without a name.
         origin: Name of the group that was asked.
+        recurs: There may be several.
         sized: The answers have content, so that there is a length to tell.
         decision: What was decided, for who keeps that.
         counted: Where they are counted; None at first. Belongs to the one who counts.
@@ -94,6 +95,8 @@ class Passed:
     """
 
     __slots__ = ("answered", "counted", "decision", "line", "origin", "sized")
+
+    recurs: ClassVar[bool] = True
 
     def __init__(self, answered: Answered, origin: str, *, sized: bool) -> None:
         self.answered = answered

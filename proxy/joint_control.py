@@ -4,7 +4,7 @@ A purge needs nothing of that: the log tells all. Only what lies in the memory o
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -15,9 +15,9 @@ from proxy import admin, reloading
 from proxy.admin import figures
 from proxy.channel import CallFailed, Channel, ChannelLost
 from proxy.control import ProxyControl
-from proxy.explain import Explanation, Mode
+from proxy.explain import Explanation, Mode, jointly
 from proxy.metrics import PLAIN, join
-from proxy.rfc9111.messages import Request
+from proxy.rfc9111.messages import Headers, Request
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ _PREVIEW: Final = TypeAdapter(admin.Preview)
 _PAGE: Final = TypeAdapter(admin.TagPage)
 _VIEWS: Final = TypeAdapter(tuple[admin.EntryView, ...])
 _WARMED: Final = TypeAdapter(admin.Warmed)
+_EXPLAINED: Final = TypeAdapter(Explanation)
 _PAST: Final[TypeAdapter[Explanation | None]] = TypeAdapter(Explanation | None)
 _STATS: Final = TypeAdapter(admin.Stats)
 _READINESS: Final = TypeAdapter(admin.Readiness)
@@ -40,48 +41,68 @@ _WORST_FIRST: Final = (
 
 def answer_others(control: ProxyControl, channel: Channel) -> None:
     """Let this worker's part be asked for by the one that speaks for all."""
+    channel.calls.update(_Part(control).calls)
 
-    async def estimate(order: Any) -> int | None:
-        return await control.estimate(_ORDER.validate_python(order))
 
-    async def preview(asked: list[Any]) -> Any:
+class _Part:
+    """What one worker answers to the one that speaks for all, as JSON."""
+
+    def __init__(self, control: ProxyControl) -> None:
+        self._control = control
+
+    @property
+    def calls(self) -> dict[str, Callable[[Any], Awaitable[Any]]]:
+        """Each by its name."""
+        return {
+            "metrics": self._metrics,
+            "estimate": self._estimate,
+            "preview": self._preview,
+            "tags": self._tags,
+            "entries": self._entries,
+            "warm": self._warm,
+            "readiness": self._readiness,
+            "explain": self._explain,
+            "recall": self._recall,
+            "stats": self._stats,
+        }
+
+    async def _estimate(self, order: Any) -> int | None:
+        return await self._control.estimate(_ORDER.validate_python(order))
+
+    async def _preview(self, asked: list[Any]) -> Any:
         order, limit = asked
-        found = await control.preview(_ORDER.validate_python(order), limit=limit)
+        found = await self._control.preview(_ORDER.validate_python(order), limit=limit)
         return _PREVIEW.dump_python(found, mode="json")
 
-    async def tags(asked: list[Any]) -> Any:
+    async def _tags(self, asked: list[Any]) -> Any:
         prefix, limit = asked
-        return _PAGE.dump_python(await control.tags(prefix=prefix, limit=limit), mode="json")
+        found = await self._control.tags(prefix=prefix, limit=limit)
+        return _PAGE.dump_python(found, mode="json")
 
-    async def entries(url: str) -> Any:
-        return _VIEWS.dump_python(tuple(await control.entries(url)), mode="json")
+    async def _entries(self, url: str) -> Any:
+        return _VIEWS.dump_python(tuple(await self._control.entries(url)), mode="json")
 
-    async def warm(url: str) -> Any:
-        return _WARMED.dump_python(await control.warm(url), mode="json")
+    async def _warm(self, url: str) -> Any:
+        return _WARMED.dump_python(await self._control.warm(url), mode="json")
 
-    async def stats(_: None) -> Any:
-        return _STATS.dump_python(await control.stats(), mode="json")
+    async def _stats(self, _: None) -> Any:
+        return _STATS.dump_python(await self._control.stats(), mode="json")
 
-    async def readiness(_: None) -> Any:
-        return _READINESS.dump_python(await control.readiness(), mode="json")
+    async def _readiness(self, _: None) -> Any:
+        return _READINESS.dump_python(await self._control.readiness(), mode="json")
 
-    async def recall(name: str) -> Any:
-        return _PAST.dump_python(await control.recall(name), mode="json")
+    async def _explain(self, asked: list[Any]) -> Any:
+        method, scheme, authority, target, fields = asked
+        headers = Headers([(name, value) for name, value in fields])
+        request = Request(method, scheme, authority, target, headers)
+        found = await self._control.explain(request, Mode.SIMULATE)
+        return _EXPLAINED.dump_python(found, mode="json")
 
-    async def metrics(_: None) -> str:
-        return (await control.metrics(PLAIN)).text.decode()
+    async def _recall(self, name: str) -> Any:
+        return _PAST.dump_python(await self._control.recall(name), mode="json")
 
-    channel.calls.update(
-        metrics=metrics,
-        estimate=estimate,
-        preview=preview,
-        tags=tags,
-        entries=entries,
-        warm=warm,
-        readiness=readiness,
-        recall=recall,
-        stats=stats,
-    )
+    async def _metrics(self, _: None) -> str:
+        return (await self._control.metrics(PLAIN)).text.decode()
 
 
 class JointControl:
@@ -137,8 +158,13 @@ class JointControl:
         return min(found, key=lambda one: _WORST_FIRST.index(one.outcome))
 
     async def explain(self, request: Request, mode: Mode) -> Explanation:
-        """See Control: as this worker answers it."""
-        return await self._own.explain(request, mode)
+        """See Control: as each worker would answer it; what is sent is sent by this one."""
+        own = await self._own.explain(request, mode)
+        if mode is not Mode.SIMULATE:
+            return own
+        line = (request.method, request.scheme, request.authority, request.target)
+        asked = [*line, list(request.headers.items())]
+        return jointly([own, *await self._others("explain", asked, _EXPLAINED)])
 
     async def recall(self, name: str) -> Explanation | None:
         """See Control: by whichever worker has answered it."""

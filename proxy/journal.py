@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from proxy.events import Answered, Hit, OriginAnswered, PassedOn
+from proxy.events import Answered, Hit, OriginAnswered, Passed, PassedOn
 from proxy.request_ids import ending_of, name_given
 
 if TYPE_CHECKING:
@@ -167,16 +167,19 @@ def singly(event: PassedOn) -> Iterator[tuple[OriginAnswered, Answered]]:
     """The same, told one by one."""
     rows = zip(event.kinds, event.durations, event.lengths, names_in(event.names), strict=True)
     for kind, duration, length, name in rows:
-        yield (
-            OriginAnswered(kind.origin, kind.answered.status, duration, validates=False),
-            replace(
-                kind.answered,
-                duration=duration,
-                origin_time=duration,
-                length=int(length) if kind.sized else None,
-                request_id=name.decode(),
-            ),
-        )
+        answered = measured(kind, duration, length, name)
+        yield OriginAnswered(kind.origin, answered.status, duration, validates=False), answered
+
+
+def measured(kind: Passed, duration: float, length: float, name: bytes) -> Answered:
+    """What there is to tell of one of these answers."""
+    return replace(
+        kind.answered,
+        duration=duration,
+        origin_time=duration,
+        length=int(length) if kind.sized else None,
+        request_id=name.decode(),
+    )
 
 
 def stamp(at: float) -> bytes:

@@ -152,6 +152,11 @@ BYPASS = replace(
 )
 
 
+class Once(Passed):
+    __slots__ = ()
+    recurs = False
+
+
 def passed_on(*kinds: Passed) -> PassedOn:
     """Answers of 0, 1, ... bytes, each after as many milliseconds and a second after the other."""
     numbers = range(len(kinds))
@@ -172,6 +177,7 @@ def test_what_is_passed_on_has_the_lines_of_single_answers(
     kinds = [
         *(Passed(BYPASS, "", sized=True), Passed(replace(BYPASS, status=503), "", sized=True)),
         *(Passed(replace(BYPASS, method="HEAD"), "", sized=False), Passed(odd, "", sized=True)),
+        *(Once(odd, "", sized=True), Once(BYPASS, "", sized=False)),
     ]
     event = passed_on(*kinds, *kinds)
     logs.access_log(style)(event)
@@ -194,6 +200,13 @@ def test_what_is_passed_on_is_rendered_once(capsys: pytest.CaptureFixture[str]) 
     assert [(line["seconds"], line["origin_seconds"]) for line in lines(capsys)] == [
         (number / 1000, number / 1000) for number in (0, 1, 0, 1, 2)
     ]
+
+
+def test_what_does_not_recur_leaves_no_line_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Once(BYPASS, "", sized=True)
+    log_of()(passed_on(one))
+    assert len(lines(capsys)) == 1
+    assert one.line is None
 
 
 def test_a_share_of_what_is_passed_on_is_written_and_errors_are_in_any_case(

@@ -10,7 +10,7 @@ from proxy.exchange import BodyAborted, Incoming, Outgoing
 from proxy.refilling import Refill, RefillOptions, fetch, get
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, VariantKey
+from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, VariantKey, packed
 from proxy.stores import CacheKey, Entry
 from proxy.stores.memory import Purged
 from proxy.stores.resource import Held
@@ -25,7 +25,7 @@ def purged(url: str, hits: int = 1, variant: VariantKey = (), extra: str = "") -
     stored = StoredResponse(
         status=200,
         reason="OK",
-        headers=Headers(),
+        **packed(Headers()),
         request_time=0,
         freshness=freshness,
         variant=variant,

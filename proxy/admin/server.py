@@ -56,7 +56,7 @@ class AdminServer:
     """The admin API on its own addresses.
 
     Attributes:
-        made_token: The token file, where no tokens were given; show its token once if it was
+        made_token: What was found or made, where no tokens were given; show it once if it was
             `created` just now.
         ports: The TCP ports of `listen`, in order; 0 for a Unix socket.
 
@@ -109,7 +109,7 @@ class AdminServer:
         made: KeptToken | None = None
         if not tokens:
             made = token_file.ensure(options.token_file or token_file.default_path())
-            tokens = (TokenSpec(made.token, Role.ADMIN, "token file"),)
+            tokens = (TokenSpec(made.token),)
         self._tokens = Tokens(tokens)
         self.made_token = made
         self._router = Router(self._operations(options))

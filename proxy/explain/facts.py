@@ -4,7 +4,7 @@ Values of fields that can be used to be somebody else are hidden (see `shown`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -269,6 +269,7 @@ class Explanation:
         served: The host is one of allowed_hosts; else the request is answered 421.
         ambiguous_path: Readers may take the path for another one: the route gives it no lifetime.
         stored: What is stored now; None for a past request.
+        workers: Of several workers how many would do what, by outcome; {} where one was asked.
         status: Of the answer, where what is stored would give it; None else.
         answer: None where nothing was sent.
         vary: Request fields that what answers, or would, was selected by.
@@ -292,6 +293,7 @@ class Explanation:
     key: KeyPart
     stored: StoredPart | None = None
     reuse: ReusePart
+    workers: Mapping[str, int] = field(default_factory=dict)
     storing: StoringPart
     freshness: FreshnessPart | None = None
     status: int | None = None

@@ -56,7 +56,7 @@ def _summary(explanation: Explanation) -> str:
     if not explanation.served:
         return "Would be answered 421: the host is not one of allowed_hosts."
     verb = "Would be" if explanation.mode is Mode.SIMULATE else "Was"
-    summary = f"{verb} {_DONE[reuse.outcome]}. {_reason(reuse.why)}"
+    summary = f"{verb} {_DONE[reuse.outcome]}{_where(explanation)}. {_reason(reuse.why)}"
     storing, answer = explanation.storing, explanation.answer
     if reuse.outcome is Outcome.MISS and storing.stored is False and storing.why is not None:
         summary += f" The answer is not stored: {_reason(storing.why)}"
@@ -65,6 +65,14 @@ def _summary(explanation: Explanation) -> str:
     elif _was_purged(explanation):
         summary += " It was stored, and purged since."
     return summary
+
+
+def _where(explanation: Explanation) -> str:
+    """In how many workers it is so, where it is not so in all."""
+    outcome, workers = explanation.reuse.outcome.value, explanation.workers
+    if not workers.keys() - {outcome}:
+        return ""
+    return f" in {workers[outcome]} of {sum(workers.values())} workers"
 
 
 def _was_purged(explanation: Explanation) -> bool:
@@ -193,6 +201,10 @@ def _reuse(explanation: Explanation) -> Iterator[str]:
     yield _reason(explanation.reuse.why)
     if told_status := _STATUSES.get(explanation.status or 0):
         yield f"answered {explanation.status}: {told_status}"
+    if _where(explanation):
+        yield "each worker keeps what it has fetched itself:"
+        for outcome, number in explanation.workers.items():
+            yield f"  in {number} it would be {_DONE[Outcome(outcome)]}"
 
 
 def _answer(explanation: Explanation) -> Iterator[str]:

@@ -22,7 +22,7 @@ from proxy.gateway.flights import Alone, ErrorStatus, Outcome, Shared, Unreachab
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
-from proxy.gateway.steps import Answer, Exchange, Fetched, Found
+from proxy.gateway.steps import Answer, Exchange, Fetched, Found, Relayed
 from proxy.gateway.unshareable import PLAIN, Unshareable
 from proxy.origin import OriginError
 from proxy.purging import PurgeLog, Softened, Valid, scopes_of
@@ -170,16 +170,17 @@ class Asking:
 
     def relay_now(
         self, exchange: Exchange, fetched: Fetched, content: bytes, reason: Reason, store: AtOnce
-    ) -> Answer:
+    ) -> Relayed:
         """The same for an answer whose `content` is here, and that comes in place of nothing."""
         stored = self._judged(exchange, fetched)
         if isinstance(stored, storing.NotStorable):
-            return self.relay_unstored(exchange, fetched, reason, stored.reason)
-        self._share(exchange, fetched, stored)
-        refusal = self._landing.land_now(exchange, stored, content, store)
-        if refusal is not None:
-            return self.relay_unstored(exchange, fetched, reason, refusal)
-        return _relay_stored(exchange, fetched, reason, stored)
+            not_stored: Reason | None = stored.reason
+        else:
+            self._share(exchange, fetched, stored)
+            not_stored = self._landing.land_now(exchange, stored, content, store)
+            if not_stored is None:
+                return Relayed(_stored_status(fetched, reason, stored), stored, None)
+        return Relayed(_unstored_status(fetched, reason, not_stored), None, not_stored)
 
     def _judged(self, exchange: Exchange, fetched: Fetched) -> StoredResponse | storing.NotStorable:
         """What is to be stored; where nothing is, those that wait for it are told."""
@@ -210,11 +211,7 @@ class Asking:
         not_stored: Reason | None = None,
     ) -> Answer:
         """Hand an origin's answer to this client alone."""
-        status = CacheStatus(
-            forward=forward_of(reason),
-            forward_status=fetched.origin.status,
-            detail=not_stored or reason,
-        )
+        status = _unstored_status(fetched, reason, not_stored)
         outgoing = _relayed(exchange.request, fetched)
         return Answer(outgoing, status, fetched=fetched, not_stored=not_stored)
 
@@ -338,14 +335,26 @@ def _relay_stored(
     outgoing = _relayed(exchange.request, fetched)
     if body is not None:
         outgoing.body = body.reader()
-    status = CacheStatus(
+    status = _stored_status(fetched, reason, stored)
+    return Answer(outgoing, status, stored, fetched, fate=None if body is None else body.fate)
+
+
+def _stored_status(fetched: Fetched, reason: Reason, stored: StoredResponse) -> CacheStatus:
+    return CacheStatus(
         forward=forward_of(reason),
         forward_status=fetched.response.status,
         stored=True,
         ttl=int(stored.freshness.ttl(fetched.response_time)),
         detail=reason,
     )
-    return Answer(outgoing, status, stored, fetched, fate=None if body is None else body.fate)
+
+
+def _unstored_status(fetched: Fetched, reason: Reason, not_stored: Reason | None) -> CacheStatus:
+    return CacheStatus(
+        forward=forward_of(reason),
+        forward_status=fetched.response.status,
+        detail=not_stored or reason,
+    )
 
 
 def _relayed(request: Request, fetched: Fetched) -> Outgoing:

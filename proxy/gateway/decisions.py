@@ -19,7 +19,7 @@ from proxy.journal import Taken, names_in, some, times_in
 from proxy.rfc9111 import reuse
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import Freshness
+from proxy.rfc9111.stored import Freshness, StoredResponse
 
 _LONGEST: Final = 1024
 """Characters that are kept of a URL, of tags, of names in Vary: a bound on what a ring takes."""
@@ -64,22 +64,42 @@ class Decision:
     @classmethod
     def of(cls, exchange: Exchange, answer: Answer) -> "Decision":
         """Of a request that has its answer."""
-        stored = answer.stored
+        return cls.made(
+            exchange,
+            answer.outgoing.status,
+            answer.cache_status,
+            stored=answer.stored,
+            fate=answer.fate,
+            refused=answer.not_stored,
+        )
+
+    @classmethod
+    def made(
+        cls,
+        exchange: Exchange,
+        status: int,
+        cache_status: CacheStatus,
+        *,
+        stored: StoredResponse | None,
+        fate: Fate | None = None,
+        refused: Reason | None,
+    ) -> "Decision":
+        """The same, by what there is to know of the answer; see Answer."""
         assert exchange.verdict is not None  # noqa: S101 - it has its answer
         return cls(
             method=exchange.request.method,
             uri=_told(exchange.request.uri),
-            status=answer.outgoing.status,
+            status=status,
             route=exchange.matched.route.name,
             key=exchange.key_hash,
             verdict=exchange.verdict,
-            cache_status=answer.cache_status,
+            cache_status=cache_status,
             freshness=None if stored is None else stored.freshness,
             vary=() if stored is None else _bounded(name for name, _ in stored.variant),
             tags=() if stored is None else _bounded(stored.tags),
             born=0 if stored is None else stored.born,
-            fate=answer.fate,
-            refused=answer.not_stored,
+            fate=fate,
+            refused=refused,
         )
 
 

@@ -36,7 +36,7 @@ def read_along(
     answer = _not_modified(request, stored, now)
     if answer is None:
         body, length = filling.reader(), filling.length
-        answer = Outgoing(stored.status, stored.reason, stored.headers.copy(), body, length)
+        answer = Outgoing(stored.status, stored.reason, stored.headers, body, length)
     answer.headers["Age"] = str(int(stored.freshness.current_age(now)))
     return answer
 
@@ -82,7 +82,7 @@ def _selected(entry: Entry, selection: ranges.RangeSelection) -> Outgoing:
             headers = ranges.unsatisfiable_headers(stored.headers, selection)
             return Outgoing(*_RANGE_NOT_SATISFIABLE, headers)
         case _:
-            headers = stored.headers.copy()
+            headers = stored.headers
             headers["Content-Length"] = str(len(body))
             return Outgoing(stored.status, stored.reason, headers, body, len(body))
 

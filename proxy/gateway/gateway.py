@@ -187,8 +187,6 @@ class Gateway:
                 relay=self._asking.relay_now,
                 dress=self._dressed,
                 go_on=self._go_on_missing,
-                emit=emit,
-                ids=self._request_ids if named else None,
             ),
             unshareds=Unshareds(passings, store.at_once, unshareable, self._go_on_missing),
         )

@@ -14,9 +14,11 @@ flight: the origin is asked once, whoever waits for it.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, Final
 
-from proxy.events import Answered, Emit, OriginAnswered
+from proxy.events import Answered, Passed
 from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Upstream, pass_on_interim
@@ -24,18 +26,18 @@ from proxy.gateway.decisions import Decision
 from proxy.gateway.flights import Flight, Flights
 from proxy.gateway.passing import Passings
 from proxy.gateway.splices import Outward, field_lines, is_simple
-from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, bypassed
+from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, Relayed, bypassed
 from proxy.gateway.unshareable import Unshareable, note_name
 from proxy.http1 import fields_of
 from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
-from proxy.request_ids import RequestIds, ending_of, name_given
 from proxy.rfc9111 import keys, reuse
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers, Request, Response
 from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import Matched, RouteTable
-from proxy.splicing import Spliced
+from proxy.splicing import BODILESS, Spliced
 from proxy.stores import AtOnce, CacheKey
 
 _logger = logging.getLogger(__name__)
@@ -46,12 +48,13 @@ MISS: Final = reuse.Miss(Reason.URI_MISS)
 _PARTIAL_CONTENT: Final = 206
 _FIRST_ERROR: Final = 400
 
-_MOST_LINES: Final = 1024
-"""Endings of heads that are remembered for a route: there is one for each ttl."""
+_MOST_KINDS: Final = 1024
+"""Of answers on a route: there is one for each ttl."""
 
 _CRLF: Final = b"\r\n"
 _HTTP_1_1: Final = (1, 1)
 _REASON_AT: Final = len("HTTP/1.1 200 ")
+_NOBODY: Final = Client("", _HTTP_1_1)
 _NOTHING: Final = LeanBody(b"")
 
 _Dress = Callable[[Exchange, Answer, str, float], Headers]
@@ -64,10 +67,9 @@ class Missings:
         passings: What all that is passed on at once has in common.
         upstreams: Where the requests of a route go, by the name that it gives.
         store: Where answers are stored; None where that, or a look there, may have to wait.
-        relay: Makes the answer of what the origin answered, and stores it; see Asking.relay_now.
-        dress: Its fields on their way out.
+        relay: Judges what the origin answered, and stores it; see Asking.relay_now.
+        dress: Fields of an answer on its way out.
         go_on: Answers a request whose way to the origin has begun, in the name of a flight.
-        ids: Names requests; None where nobody wants to know names.
     """
 
     def __init__(
@@ -79,11 +81,9 @@ class Missings:
         store: AtOnce | None,
         flights: Flights,
         unshareable: Unshareable,
-        relay: Callable[[Exchange, Fetched, bytes, Reason, AtOnce], Answer],
+        relay: Callable[[Exchange, Fetched, bytes, Reason, AtOnce], Relayed],
         dress: _Dress,
         go_on: Callable[[Incoming, Beginning, Flight | None], Awaitable[Outgoing]],
-        emit: Emit,
-        ids: RequestIds | None,
     ) -> None:
         self.passings = passings
         self.find_route = routes.find
@@ -94,14 +94,6 @@ class Missings:
         self.relay = relay
         self.dress = dress
         self.go_on = go_on
-        self.emit = emit
-        self._ids = ids
-
-    def name(self, given: bytes | None) -> bytes:
-        """What a request is called whose client calls it so, if that is of interest."""
-        if self._ids is None:
-            return b""
-        return (None if given is None else name_given(given)) or self._ids.make()
 
     def of(self, request: Request) -> "Missing | None":
         """How answers to requests like this one are fetched, whatever their targets.
@@ -165,7 +157,7 @@ class Missing:
     def _simple_way(self, matched: Matched, request: Request) -> "_Way | None":
         missings, route = self._missings, matched.route
         upstream = missings.upstreams[route.origin]
-        incoming = Incoming(request, Client("", _HTTP_1_1), None, no_interim)
+        incoming = Incoming(request, _NOBODY, None, no_interim)
         key = CacheKey.of(keys.primary_key(request, route.policy.key))
         exchange = Exchange(incoming, matched, key, missings.passings.clock(), verdict=MISS)
         group = upstream.origin
@@ -173,7 +165,7 @@ class Missing:
             return None
         try:
             way = _Way(missings, exchange, upstream, group)
-            way.lines(CacheStatus())
+            way.kind(CacheStatus(forward_status=HTTPStatus.OK))
         except ValueError:  # the settings have it write what cannot be written
             return None
         return way
@@ -188,7 +180,7 @@ class _Way:
         spliced: See Splicer.response.
     """
 
-    __slots__ = ("_dress", "_exchange", "_lines", "group", "outward", "spliced")
+    __slots__ = ("_dress", "_exchange", "_kinds", "group", "outward", "spliced")
 
     def __init__(
         self, missings: Missings, exchange: Exchange, upstream: Upstream, group: OriginGroup
@@ -200,19 +192,93 @@ class _Way:
         self.spliced = splices.to_client(route, named=passings.decisions is not None).response
         self._dress = missings.dress
         self._exchange = exchange
-        self._lines: dict[CacheStatus, tuple[str, bytes]] = {}
+        self._kinds: dict[CacheStatus, _Kind] = {}
 
-    def lines(self, status: CacheStatus) -> tuple[str, bytes]:
-        """Cache-Status, and what is ours in the head of an answer that has a Date, with that."""
-        known = self._lines.get(status)
-        if known is None:
-            if len(self._lines) >= _MOST_LINES:
-                self._lines.clear()
-            told = status.render()
-            answer = Answer(Outgoing(0, "", Headers([("Date", "")])), status)
-            fields = self._dress(self._exchange, answer, told, 0.0)
-            known = self._lines[status] = told, field_lines(list(fields.items())[1:])
-        return known
+    def kind(self, status: CacheStatus) -> "_Kind":
+        """What all answers have in common that came about like this."""
+        kind = self._kinds.get(status)
+        if kind is None:
+            if len(self._kinds) >= _MOST_KINDS:
+                self._kinds.clear()
+            kind = self._kinds[status] = _Kind(self._dress, self._exchange, status)
+        return kind
+
+
+class _Kind(Passed):
+    """All answers on one route that came about alike.
+
+    Attributes:
+        lines: Of their heads, behind those of the origin and Date.
+        cache_status: How.
+    """
+
+    __slots__ = ("cache_status", "lines")
+
+    def __init__(self, dress: _Dress, exchange: Exchange, cache_status: CacheStatus) -> None:
+        status = cache_status.forward_status or 0
+        told = cache_status.render()
+        answer = Answer(Outgoing(status, "", Headers([("Date", "")])), cache_status)
+        fields = dress(exchange, answer, told, exchange.started)
+        route = exchange.matched.route
+        super().__init__(
+            Answered(
+                *(exchange.request.method, exchange.uri, status, told, 0.0, route.name),
+                *(cache_status.outcome, cache_status.detail),
+            ),
+            route.origin,
+            sized=status not in BODILESS,
+        )
+        self.cache_status = cache_status
+        self.lines = field_lines(list(fields.items())[1:])
+
+
+class _One(Passed):
+    """One answer: counted like all of its kind; what else there is to tell is made if need be."""
+
+    __slots__ = ("_exchange", "_kind", "_not_stored", "_stored")
+
+    recurs = False
+
+    def __init__(
+        self,
+        kind: _Kind,
+        exchange: Exchange,
+        stored: StoredResponse | None,
+        not_stored: Reason | None,
+    ) -> None:
+        self._kind = kind
+        self._exchange = exchange
+        self._stored = stored
+        self._not_stored = not_stored
+        self.origin = kind.origin
+        self.sized = kind.sized
+
+    @property
+    def counted(self) -> Any:
+        """See Passed."""
+        return self._kind.counted
+
+    @counted.setter
+    def counted(self, place: Any) -> None:
+        self._kind.counted = place
+
+    @property
+    def answered(self) -> Answered:  # type: ignore[override]  # nobody sets it
+        """See Passed."""
+        exchange = self._exchange
+        return replace(self._kind.answered, uri=exchange.uri, key=exchange.key_hash)
+
+    @property
+    def decision(self) -> Decision:
+        """See Passed."""
+        kind = self._kind
+        return Decision.made(
+            self._exchange,
+            kind.answered.status,
+            kind.cache_status,
+            stored=self._stored,
+            refused=self._not_stored,
+        )
 
 
 class Fetching(SentNow):
@@ -278,13 +344,13 @@ class Fetching(SentNow):
         passings = self._missings.passings
         head, end, status, length, dated, _ = spliced
         now = passings.clock()
+        seconds = now - self._started
         content = data[end:]
         response = _response(status, data[:end])
-        date = b""
         if not dated:
-            response.headers["Date"] = value = format_http_date(now)
-            date = b"Date: %b\r\n" % value.encode()
-        exchange = self._exchange(response, now)
+            date = response.headers["Date"] = format_http_date(now)
+            head += b"Date: %b\r\n" % date.encode()
+        exchange = self._exchange(response, seconds)
         origin = OriginResponse(
             status,
             response.reason,
@@ -296,14 +362,16 @@ class Fetching(SentNow):
             content=content,
         )
         fetched = Fetched(origin, response, self._started, now, self._born)
-        answer = self._missings.relay(exchange, fetched, content, MISS.reason, self._store)
-        told, lines = self._way.lines(answer.cache_status)
-        name = self._missings.name(self._name)
-        ending = _CRLF if passings.decisions is None else ending_of(name)
-        self._reply.give(b"".join((head, date, lines, ending)), content, 0)
-        self._tell(exchange, answer, told, name, now)
+        relayed = self._missings.relay(exchange, fetched, content, MISS.reason, self._store)
+        kind = self._way.kind(relayed.cache_status)
+        exchange.flight = None
+        one = _One(kind, exchange, relayed.stored, relayed.not_stored)
+        ending = passings.note(one, self._name, now, seconds, length or 0)
+        if passings.decisions is None:
+            ending = _CRLF
+        self._reply.give(head + kind.lines + ending, content, 0)
 
-    def _exchange(self, response: Response, now: float) -> Exchange:
+    def _exchange(self, response: Response, seconds: float) -> Exchange:
         """The request, as far as anything depends on it."""
         request, matched, key = self._asked
         if response.status >= _FIRST_ERROR or "Vary" in response.headers:
@@ -314,41 +382,14 @@ class Fetching(SentNow):
                 request.target,
                 _fields(self._head),
             )
-        exchange = Exchange(
-            Incoming(request, Client("", _HTTP_1_1), None, no_interim),
+        return Exchange(
+            Incoming(request, _NOBODY, None, no_interim),
             matched,
             key,
             self._started,
             self.flight,
             MISS,
-            now - self._started,
-        )
-        origin = matched.route.origin
-        self._missings.emit(
-            OriginAnswered(origin, response.status, now - self._started, validates=False)
-        )
-        return exchange
-
-    def _tell(self, exchange: Exchange, answer: Answer, told: str, name: bytes, now: float) -> None:
-        missings, route = self._missings, exchange.matched.route
-        decisions = missings.passings.decisions
-        if decisions is not None:
-            decisions.note(name, now, Decision.of(exchange, answer))
-        missings.emit(
-            Answered(
-                exchange.request.method,
-                exchange.uri,
-                answer.outgoing.status,
-                told,
-                now - exchange.started,
-                route.name,
-                answer.cache_status.outcome,
-                answer.cache_status.detail,
-                exchange.origin_time,
-                answer.outgoing.length,
-                exchange.key_hash,
-                name.decode(),
-            )
+            seconds,
         )
 
     def _end_flight(self) -> None:

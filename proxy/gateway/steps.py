@@ -189,6 +189,14 @@ class Fetched(NamedTuple):
         return {"request_time": self.request_time, "response_time": self.response_time}
 
 
+class Relayed(NamedTuple):
+    """What became of an origin's answer that is given as it came; see Answer."""
+
+    cache_status: CacheStatus
+    stored: StoredResponse | None
+    not_stored: Reason | None
+
+
 class Answer(NamedTuple):
     """An answer before it gets what every answer carries, with what Cache-Status says of it.
 

@@ -19,6 +19,7 @@ states, or gets that of negative_ttl: a route's ttl must not turn an accident in
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from proxy.rfc9111.dates import parse_http_date
@@ -140,6 +141,9 @@ def allows_assumptions(response: Response, directives: CacheControl) -> bool:
 
 _FIRST_ERROR = 400
 
+_seconds = lru_cache(maxsize=1024)(float)
+"""Durations are alike in most responses, and kept with each."""
+
 _Lifetime: TypeAlias = tuple[float, LifetimeSource]
 
 
@@ -179,9 +183,9 @@ def _stated_lifetime(
 ) -> _Lifetime | None:
     """What the origin says (§4.2.1)."""
     if directives.s_maxage is not None:
-        return float(directives.s_maxage), addressed_by or LifetimeSource.S_MAXAGE
+        return _seconds(directives.s_maxage), addressed_by or LifetimeSource.S_MAXAGE
     if directives.max_age is not None:
-        return float(directives.max_age), addressed_by or LifetimeSource.MAX_AGE
+        return _seconds(directives.max_age), addressed_by or LifetimeSource.MAX_AGE
     if "Expires" in headers and addressed_by is None:
         return _until_expires(headers, date), LifetimeSource.EXPIRES
     return None
@@ -221,4 +225,4 @@ def _corrected_initial_age(
 
 
 def _window(stated: int | None, by_default: float | None) -> float:
-    return float(stated) if stated is not None else max(0.0, by_default or 0.0)
+    return _seconds(stated) if stated is not None else max(0.0, by_default or 0.0)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from proxy.rfc9111.messages import Headers
 
@@ -90,14 +90,36 @@ class ByteRange:
         return self.last - self.first + 1
 
 
+class PackedHeaders(TypedDict):
+    """Header fields as a stored response has them."""
+
+    names: tuple[str, ...]
+    values: str
+
+
+def packed(headers: Headers) -> PackedHeaders:
+    """What a stored response keeps of `headers`.
+
+    A line break in a value, which no parser lets through, becomes a space (RFC 9110 §5.5).
+    """
+    names, values = tuple([name for name, _ in headers.items()]), "\n".join(headers.values())
+    if values.count("\n") >= max(1, len(names)):
+        values = "\n".join([value.replace("\n", " ") for value in headers.values()])
+    return PackedHeaders(names=names, values=values)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResponse:
     """A stored response head.
 
+    Its fields are packed: caches hold many heads and look into few. Most have the same names, and
+    one text takes a fraction of what a mapping does.
+
     Attributes:
         status: Of the whole representation: a stored 206 has `part` set and keeps 206 here.
-        headers: End-to-end fields as they will be sent, less those that must not be stored and
-            less `Age`, which the cache writes itself.
+        names: Of its end-to-end fields as they will be sent, in wire order, less those that must
+            not be stored and less `Age`, which the cache writes itself.
+        values: Theirs, one a line.
         request_time: When the request that fetched (or last validated) it was sent.
         freshness: Decided at storing time and on every validation.
         variant: The request values it was selected by (§4.1).
@@ -110,7 +132,8 @@ class StoredResponse:
 
     status: int
     reason: str
-    headers: Headers
+    names: tuple[str, ...]
+    values: str
     request_time: float
     freshness: Freshness
     variant: VariantKey
@@ -120,6 +143,18 @@ class StoredResponse:
     groups: tuple[str, ...] = ()
     born: int = 0
 
-    def with_changes(self, **changes: object) -> "StoredResponse":
-        """A copy with some attributes changed."""
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """Names and values of its fields."""
+        return list(zip(self.names, self.values.split("\n"), strict=False))
+
+    @property
+    def headers(self) -> Headers:
+        """Its fields, unpacked each time: the caller's to change."""
+        return Headers(self.fields)
+
+    def with_changes(self, headers: Headers | None = None, **changes: object) -> "StoredResponse":
+        """A copy with other `headers`, if given, and some attributes changed."""
+        if headers is not None:
+            changes.update(packed(headers))
         return replace(self, **changes)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ from proxy.rfc9111.stored import (
     LifetimeSource,
     StoredResponse,
     VariantKey,
+    packed,
 )
 
 UNDERSTOOD = frozenset(
@@ -185,7 +186,7 @@ def stored_response(
     return StoredResponse(
         status=response.status,
         reason=response.reason,
-        headers=storable.headers,
+        **packed(storable.headers),
         request_time=request_time,
         freshness=storable.freshness,
         variant=storable.variant,

@@ -12,6 +12,7 @@ passed_on   a request that was passed on as soon as it was read
 feeding     what aiohttp is told of requests and answers
 protocol    one connection; with `feeding` all that knows aiohttp's inner parts
 acceptor    all connections: let in, counted, drained
+patience    how long a client is waited for that does not read
 unsent      what slow clients may hold of answers
 http        one request and its answer
 tunnel      what follows a 101

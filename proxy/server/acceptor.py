@@ -45,6 +45,7 @@ class Acceptor(web.Server):
         hot: What answers plain requests at once, by scheme.
 
     Attributes:
+        hot: The same.
         serve: Answers all others.
         unsent: What clients are slow to take.
     """
@@ -92,7 +93,8 @@ class Acceptor(web.Server):
     def retire(self) -> None:
         """From now on each connection closes after its next answer, which says so."""
         self._draining = True
-        self.hot = {}
+        for path in self.hot.values():
+            path.answer_from(None)
 
     def admit(self, address: str) -> bool:
         """Whether its client may have one connection more; who is admitted is counted out later."""

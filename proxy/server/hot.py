@@ -56,14 +56,20 @@ _PLACE: Final = 3
 
 
 class HotPath:
-    """Answers the plain requests of one scheme."""
+    """Answers the plain requests of one scheme; none to begin with."""
 
-    def __init__(self, answers: Answers, scheme: str, options: ServerOptions) -> None:
-        self._answers = answers
+    def __init__(self, scheme: str, options: ServerOptions) -> None:
+        self._answers: Answers | None = None
         self._scheme = scheme
         self._options = options
-        self._largest = _largest_body(scheme)
-        self._watch(answers.watched)
+        self._largest = 0
+        self._watch(Watched())
+
+    def answer_from(self, answers: Answers | None) -> None:
+        """From now on answer from these, and from nothing that is known yet."""
+        self._answers = answers
+        self._largest = _largest_body(self._scheme)
+        self._watch(Watched() if answers is None else answers.watched)
 
     def take(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
         """What comes of these bytes, if they are one request for something that is known well.
@@ -99,28 +105,32 @@ class HotPath:
 
     def _take_new(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
         """The same for what was not asked for of late."""
-        gist = self._scan(data)
-        if gist is None:
+        answers, gist = self._answers, self._scan(data)
+        if answers is None or gist is None:
             return None
         key = self._scan.place_key(gist)
         if key in self._places or key in self._older:
             place = self._places.get(key) or self._place(gist)
             if self._recall(place, gist):
                 return self.take(data, address, reply)
-            return self._fetch(gist, data, address, reply) or self._prepare(place, gist)
-        fetching = self._fetch(gist, data, address, reply)
-        return fetching or self._prepare(self._place(gist), gist)
+            fetching = self._fetch(answers, gist, data, address, reply)
+            return fetching or self._prepare(answers, place, gist)
+        fetching = self._fetch(answers, gist, data, address, reply)
+        return fetching or self._prepare(answers, self._place(gist), gist)
 
-    def _fetch(self, gist: Gist, data: bytes, address: str, reply: Reply) -> Passage | None:
+    def _fetch(
+        self, answers: Answers, gist: Gist, data: bytes, address: str, reply: Reply
+    ) -> Passage | None:
         """Ask for what is not stored, if that is simple."""
         alike = self._scan.known_key(gist, self._alike)
-        missing = self._missing[alike] if alike in self._missing else self._learn(alike, gist)
+        known = alike in self._missing
+        missing = self._missing[alike] if known else self._learn(answers, alike, gist)
         if missing is None:
             return None
         name = None if self._name is None else gist[self._name]
         return missing.start(gist[1].decode("latin-1"), data, name, address, reply)
 
-    def _learn(self, alike: object, gist: Gist) -> Missing | None:
+    def _learn(self, answers: Answers, alike: object, gist: Gist) -> Missing | None:
         """How what such requests ask for is fetched, whatever their targets."""
         anonymous = [None if i == self._name else value for i, value in enumerate(gist)]
         request = self._request((gist[0], b"/", *anonymous[2:]))
@@ -128,7 +138,7 @@ class HotPath:
             return None
         if len(self._missing) >= _MOST_ALIKE:
             self._missing.clear()
-        missing = self._missing[alike] = self._answers.missing(request)
+        missing = self._missing[alike] = answers.missing(request)
         return missing
 
     def _watch(self, watched: Watched) -> None:
@@ -172,19 +182,19 @@ class HotPath:
             place = self._places[self._scan.place_key(gist)]
             del place.known[self._scan.known_key(gist, place.members)]
 
-    def _prepare(self, place: "_Place", gist: Gist) -> Answer | None:
+    def _prepare(self, answers: Answers, place: "_Place", gist: Gist) -> Answer | None:
         """Have a new request answered; where that is in vain, try less and less often."""
         if place.pause:
             place.pause -= 1
             return None
         request = self._request(gist)
-        passing = None if request is None else self._answers.passing(request)
+        passing = None if request is None else answers.passing(request)
         if passing is not None:
             self._remember(place, gist, passing, passing.depends_on)
             return None
-        prepared = None if request is None else self._answers.prepare(request, self._largest)
-        if self._answers.watched is not self._watched:
-            self._watch(self._answers.watched)
+        prepared = None if request is None else answers.prepare(request, self._largest)
+        if answers.watched is not self._watched:
+            self._watch(answers.watched)
             return None
         if request is None or prepared is None:
             place.put_off()

@@ -38,7 +38,7 @@ class Listener:
         self._emit = emit
         self._acceptor: Acceptor | None = None
         self._handler = HttpHandler(respond, options, emit)
-        self._hot: dict[str, HotPath] = {}
+        self._hot = {scheme: HotPath(scheme, options) for scheme in ("http", "https")}
         self._doors: list[Door] = []
         self._covered: list[Door] = []
         self._arriving: set[asyncio.Task[None]] = set()
@@ -101,8 +101,8 @@ class Listener:
 
     def answer_from(self, answers: Answers) -> None:
         """From now on answer what needs no waiting from these, without `respond`."""
-        for scheme in ("http", "https"):
-            self._hot[scheme] = HotPath(answers, scheme, self._options)
+        for path in self._hot.values():
+            path.answer_from(answers)
 
     @property
     def port(self) -> int:

@@ -32,10 +32,12 @@ from proxy.server.feeding import CLOSE, READ_BUFFER, Feeder, Refusal, TunnelFeed
 from proxy.server.heads import RequestHead
 from proxy.server.options import ServerOptions
 from proxy.server.passed_on import PassedOn
+from proxy.server.patience import Patience
 from proxy.server.rejection import RequestRejected
 
 if TYPE_CHECKING:
     from proxy.server.acceptor import Acceptor
+    from proxy.server.hot import HotPath
 
 _logger = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ _PIPELINE_BUFFER: Final = 64 * 1024
 
 _JOINED: Final = 16 * 1024
 """Bytes of a body up to which to join it to its head is cheaper than to send two pieces."""
+
+_TLS_RECORD: Final = 16 * 1024
+"""Bytes (RFC 8446 §5.1): TLS may hold back some of its own, which are no client's fault."""
 
 _HALF_CLOSED_GRACE: Final = 1.0
 """Seconds that an answer still gets once the client has closed its side.
@@ -75,19 +80,16 @@ class Connection(RequestHandler):
         "_begun_at_most",
         "_client_address",
         "_feeder",
-        "_flushed",
-        "_grace",
         "_half_closed",
         "_head_timer",
+        "_hot",
         "_lost",
         "_options",
         "_passed_on",
-        "_scheme",
-        "_stall_timer",
+        "_patience",
         "_task_to_cancel",
         "_tunnel",
         "_wire",
-        "_written",
         "head",
     )
 
@@ -117,13 +119,10 @@ class Connection(RequestHandler):
         self._task_to_cancel: asyncio.Task[None] | None = None
         self._tunnel: StreamReader | None = None
         self._half_closed = False
-        self._grace: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
         self._passed_on = PassedOn(self, options)
-        self._written = 0
-        self._flushed = 0
-        self._scheme = "http"
+        self._patience = Patience(loop, self.abort)
+        self._hot: HotPath | None = None
 
     # What the rest of the server sees.
 
@@ -176,7 +175,7 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
-        self._written += len(data)
+        self._patience.written += len(data)
         transport.write(data)
 
     def answer(self, head: bytes, body: bytes | memoryview, held: bytes) -> None:
@@ -194,7 +193,7 @@ class Connection(RequestHandler):
     async def drained(self, body: object = b"") -> None:
         """Wait while the client is slow to read; `body` is what stays in memory meanwhile."""
         if self._paused:
-            self._note_unsent(body)
+            self._acceptor.unsent.begin(self, body)
             await self._drain_helper()
 
     def close_write(self) -> None:
@@ -277,7 +276,11 @@ class Connection(RequestHandler):
             return
         self._client_address = address
         super().connection_made(transport)
-        self._scheme = "http" if self.ssl_context is None else "https"
+        self._patience.begin(self._wire)
+        tls = self.ssl_context is not None
+        self._hot = self._acceptor.hot.get("https" if tls else "http")
+        # So that writing pauses with whatever a client leaves of an answer, be it one byte.
+        self._wire.set_write_buffer_limits(high=_TLS_RECORD if tls else 0)
         self._acceptor.opened(self, cast("asyncio.Task[None]", self._task_handler))
         self._head_timer = self._loop.call_later(self._options.header_timeout, self._head_late)
 
@@ -290,9 +293,9 @@ class Connection(RequestHandler):
         self._acceptor.unsent.end(self)
         if not self._lost.done():
             self._lost.set_result(None)
-        for timer in (self._grace, self._head_timer, self._stall_timer):
-            if timer is not None:
-                timer.cancel()
+        self._patience.end()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
         if self._task_to_cancel is not None:
             self._task_to_cancel.cancel()
         self._passed_on.hand_over()
@@ -310,18 +313,18 @@ class Connection(RequestHandler):
         can_half_close = self.ssl_context is None
         if self._tunnel is not None:
             self._tunnel.feed_eof()
-            self._grant(TUNNEL_GRACE)
+            self._patience.grant(TUNNEL_GRACE)
             return can_half_close
         if self._feeder.request_complete and not self._close and can_half_close:
             self._half_closed = True
-            self._grant(_HALF_CLOSED_GRACE)
+            self._patience.grant(_HALF_CLOSED_GRACE)
             return True
         return None
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we send."""
         super().pause_writing()
-        self._watch_flush()
+        self._patience.watch(self._options.send_timeout)
 
     def resume_writing(self) -> None:
         """It has caught up."""
@@ -333,7 +336,6 @@ class Connection(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Go on to what is pipelined behind the request."""
         result = await super().finish_response(request, resp, start_time)
-        self._watch_flush()
         if resp.keep_alive and self._parser is not None:
             self._go_on()
         return result
@@ -383,7 +385,6 @@ class Connection(RequestHandler):
             _logger.exception("The server failed on a request")
             self.abort()
         finally:
-            self._watch_flush()
             if not persists or self._close or self._force_close:
                 self.force_close()
             else:
@@ -409,14 +410,8 @@ class Connection(RequestHandler):
 
     def _take_at_once(self, data: bytes) -> bool:
         """Whether these bytes were one plain request, and not the last, that waits for nothing."""
-        hot = self._acceptor.hot.get(self._scheme)
-        feeder = self._feeder
-        if (
-            hot is None
-            or self.transport is None
-            or self._paused
-            or feeder.begun >= self._begun_at_most
-        ):
+        hot, feeder = self._hot, self._feeder
+        if hot is None or self._paused or feeder.begun >= self._begun_at_most:
             return False
         answer = hot.take(data, self._client_address, self._passed_on)
         if answer is None:
@@ -437,30 +432,14 @@ class Connection(RequestHandler):
         transport = self.transport
         assert transport is not None  # noqa: S101 - whoever calls this has looked
         if len(pieces[-1]) > _JOINED:
-            self._written += sum(map(len, pieces))
+            self._patience.written += sum(map(len, pieces))
             transport.writelines(pieces)
         else:
             whole = b"".join(pieces)
-            self._written += len(whole)
+            self._patience.written += len(whole)
             transport.write(whole)
-        if transport.get_write_buffer_size():
-            self._watch_flush()
-            self._note_unsent(held)
-
-    def _note_unsent(self, body: object) -> None:
-        """Tell whoever bounds it what stays in memory, if the client is slow to read."""
         if self._paused:
-            self._acceptor.unsent.begin(self, body)
-
-    def _grant(self, seconds: float) -> None:
-        """Give a client that has closed its side some time, and more as long as it takes bytes."""
-        self._grace = self._loop.call_later(seconds, self._end_grace, seconds, self._written)
-
-    def _end_grace(self, seconds: float, written: int) -> None:
-        if self._written > written:  # one that is gone would have answered those with a reset
-            self._grant(seconds)
-        else:
-            self.abort()
+            self._acceptor.unsent.begin(self, held)
 
     def _head_late(self) -> None:
         self._head_timer = None
@@ -479,19 +458,3 @@ class Connection(RequestHandler):
     def _resume_reading_if_drained(self) -> None:
         if self._feeder.held_back <= _PIPELINE_BUFFER:
             super()._resume_reading_if_drained()
-
-    def _watch_flush(self) -> None:
-        """Start to check that the client takes what waits for it."""
-        waiting = 0 if self._wire is None else self._wire.get_write_buffer_size()
-        if waiting and self._stall_timer is None:
-            self._flushed = self._written - waiting
-            after = self._options.send_timeout
-            self._stall_timer = self._loop.call_later(after, self._check_flush)
-
-    def _check_flush(self) -> None:
-        self._stall_timer = None
-        waiting = 0 if self._wire is None else self._wire.get_write_buffer_size()
-        if waiting and self._written - waiting == self._flushed:
-            self.abort()
-        else:
-            self._watch_flush()

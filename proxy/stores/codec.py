@@ -43,16 +43,16 @@ from hashlib import blake2b
 from math import isfinite
 from zlib import crc32
 
-from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.stored import (
     ByteRange,
     Freshness,
     LifetimeSource,
+    PackedHeaders,
     StoredResponse,
     VariantKey,
 )
 from proxy.stores.entry import CacheKey, Entry
-from proxy.stores.sharing import shared_fields, shared_text, shared_variant
+from proxy.stores.sharing import shared_names, shared_text, shared_time, shared_variant
 
 VERSION = 1
 _MAGIC = b"WF"
@@ -232,8 +232,8 @@ def _encode_head(key: CacheKey, response: StoredResponse) -> bytes:
                 _text(fresh.source.value),
                 _U8.pack(marks),
                 _encode_part(response.part),
-                _U32.pack(len(response.headers)),
-                *(_field(n) + _field(v) for n, v in response.headers.items()),
+                _U32.pack(len(response.names)),
+                *(_field(n) + _field(v) for n, v in response.fields),
                 _encode_variant(response.variant),
                 _encode_texts(response.tags),
                 _encode_texts(response.groups),
@@ -281,7 +281,7 @@ def _decode_head(head: bytes, born: int, request_time: float) -> tuple[CacheKey,
         (source,), at = _cut(head, at + _DATE_AND_TIMES.size, 1)
         (marks,) = _U8.unpack_from(head, at)
         part, at = _decode_part(head, at + _U8.size)
-        headers, at = _decode_fields(head, at)
+        fields, at = _decode_fields(head, at)
         variant, at = _decode_variant(head, at)
         tags, at = _decode_texts(head, at)
         groups, at = _decode_texts(head, at)
@@ -299,11 +299,11 @@ def _decode_head(head: bytes, born: int, request_time: float) -> tuple[CacheKey,
     response = StoredResponse(
         status=status,
         reason=shared_text(phrase),
-        headers=headers,
+        **fields,
         request_time=request_time,
         freshness=_freshness(times, source, marks),
         variant=variant,
-        date=times[0],
+        date=shared_time(times[0]),
         part=part,
         tags=tags,
         groups=groups,
@@ -351,13 +351,15 @@ def _decode_part(head: bytes, at: int) -> tuple[ByteRange | None, int]:
     return ByteRange(first, last, complete_length), at + _PART.size
 
 
-def _decode_fields(head: bytes, at: int) -> tuple[Headers, int]:
+def _decode_fields(head: bytes, at: int) -> tuple[PackedHeaders, int]:
     """What goes out as lines is never more than that, whoever wrote the record."""
     count, at = _count(head, at)
     pieces, at = _cut(head, at, 2 * count)
     if _NOT_IN_A_LINE.search(b"".join(pieces)):
         raise CorruptRecord("a line break in a line")
-    return shared_fields(pieces[::2], pieces[1::2]), at
+    names = tuple([name.decode("latin-1") for name in pieces[::2]])
+    values = b"\n".join(pieces[1::2]).decode("latin-1")
+    return PackedHeaders(names=shared_names(names), values=values), at
 
 
 def _decode_variant(head: bytes, at: int) -> tuple[VariantKey, int]:
@@ -383,15 +385,16 @@ def _decode_texts(head: bytes, at: int) -> tuple[tuple[str, ...], int]:
 
 def _freshness(times: tuple[float, ...], source: bytes, marks: int) -> Freshness:
     """Of the date, which is none of it, and what follows."""
-    _, lifetime, initial_age, response_time, revalidate, error, grace = times
+    _, lifetime, initial_age, response_time, *windows = times
     if marks & ~_ALL_MARKS:
         raise CorruptRecord("unknown marks")
     if source not in _SOURCES:
         raise CorruptRecord("unknown lifetime source")
     if not all(map(isfinite, times)):
         raise CorruptRecord("not a finite number")
+    revalidate, error, grace = map(shared_time, windows)
     return Freshness(
-        lifetime=lifetime,
+        lifetime=shared_time(lifetime),
         source=_SOURCES[source],
         initial_age=initial_age,
         response_time=response_time,

@@ -11,8 +11,12 @@ from proxy.rfc9111.stored import StoredResponse
 VALIDATOR_KEEP = 3600.0
 """Seconds that an unusable response stays for its validator: a 304 is cheaper than a body."""
 
-_LINE_OVERHEAD = 115
-"""Bytes a field line costs beside its characters: the value's str object and a multidict slot."""
+_VALIDATORS = frozenset({"etag", "last-modified"})
+
+_LINE_OVERHEAD = 8
+"""Bytes a field line costs beside its value: its share of a tuple of names, where heads have them
+in an order of their own.
+"""
 
 _SELECTOR_OVERHEAD = 180
 """Bytes a line of the variant costs beside its characters: two str objects and tuples."""
@@ -22,7 +26,7 @@ _TAG_OVERHEAD = 190
 and its index.
 """
 
-_ENTRY_OVERHEAD = 1060
+_ENTRY_OVERHEAD = 940
 """Bytes an entry costs beside all these and its body: its objects, numbers, key and index slots.
 
 All are what `python -m tests.bench.entry_overhead` measures where nothing can be shared with other
@@ -67,7 +71,8 @@ class Entry:
         return (
             _ENTRY_OVERHEAD
             + len(self.body)
-            + sum([_LINE_OVERHEAD + len(n) + len(v) for n, v in response.headers.items()])
+            + _LINE_OVERHEAD * len(response.names)
+            + len(response.values)
             + sum([_SELECTOR_OVERHEAD + len(n) + len(v or "") for n, v in response.variant])
             + sum([_TAG_OVERHEAD + len(tag) for tag in response.tags])
         )
@@ -77,8 +82,7 @@ class Entry:
         """POSIX time after which the entry can be neither served nor validated."""
         freshness = self.response.freshness
         window = max(freshness.stale_while_revalidate, freshness.stale_if_error, freshness.grace)
-        headers = self.response.headers
-        if "etag" in headers or "last-modified" in headers:
+        if not _VALIDATORS.isdisjoint(map(str.lower, self.response.names)):
             window = max(window, VALIDATOR_KEEP)
         return freshness.response_time - freshness.initial_age + freshness.lifetime + window
 

@@ -1,10 +1,11 @@
 """When what is in memory becomes useless: found in the order of time, without looking at the rest.
 
-Time is cut into steps of a few seconds. What is due in one step is one set, so that a note costs
-little, is moved or taken back in O(1), and nothing remains of what has left by other ways.
+Time is cut into steps of a few seconds. What is due in one step is a ring of links, so that a note
+costs two references, is moved or taken back in O(1), and nothing remains of what has left by other
+ways.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -12,34 +13,42 @@ STEP = 8
 """Seconds. What is useless takes memory for up to so much longer."""
 
 
-class Expiring(Hashable, Protocol):
-    """What can become useless.
+class Expiring(Protocol):
+    """What can become useless; all its attributes are set here only.
 
     Attributes:
-        step: When it is noted as due, None for never; set here only.
+        step: When it is noted as due, None for never.
+        before: Its neighbour in the ring of its step: noted earlier, or the step itself.
+        after: Noted later, or the step itself.
     """
 
-    step: "Step[Any] | None"
+    step: "Step | None"
+    before: Any
+    after: Any
 
 
 T = TypeVar("T", bound=Expiring)
 
 
-class Step(Generic[T]):
-    """What is due in one step of time, which ends STEP * `number` seconds after the epoch."""
+class Step:
+    """What is due in one step of time, which ends STEP * `number` seconds after the epoch.
 
-    __slots__ = ("number", "things")
+    It stands in its ring between what was noted first and last.
+    """
+
+    __slots__ = ("after", "before", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.things: set[T] = set()
+        self.before: Any = self
+        self.after: Any = self
 
 
 class Expiry(Generic[T]):
     """What is due when. A thing is noted once, for the first time that something is due in it."""
 
     def __init__(self) -> None:
-        self._steps: dict[int, Step[T]] = {}
+        self._steps: dict[int, Step] = {}
         self._passed = 0
 
     def note(self, thing: T, at: float) -> None:
@@ -49,8 +58,9 @@ class Expiry(Generic[T]):
         step = self._steps.get(number)
         if step is None:
             step = self._steps[number] = Step(number)
-        step.things.add(thing)
-        thing.step = step
+        last = step.before
+        thing.step, thing.before, thing.after = step, last, step
+        last.after = step.before = thing
 
     def note_earlier(self, thing: T, at: float) -> None:
         """Note it as due at `at` already, if that is earlier than what was noted."""
@@ -58,10 +68,15 @@ class Expiry(Generic[T]):
             self.note(thing, at)
 
     def remove(self, thing: T) -> None:
-        """Take back its note, if there is one."""
-        if (step := thing.step) is not None:
-            step.things.discard(thing)
-            self._unnote(thing, step)
+        """Take back its note, if there is one; it leaves no cycle for the collector to find."""
+        step = thing.step
+        if step is None:
+            return
+        thing.before.after, thing.after.before = thing.after, thing.before
+        thing.step = thing.before = thing.after = None
+        if step.after is step:
+            step.before = step.after = None
+            del self._steps[step.number]
 
     def due(self, now: float) -> Iterator[T]:
         """What is due, in the order of time; what was yielded is not noted any more."""
@@ -71,13 +86,8 @@ class Expiry(Generic[T]):
             numbers = sorted(number for number in self._steps if number <= passed)
         for number in numbers:
             while (step := self._steps.get(number)) is not None:
-                thing = step.things.pop()
-                self._unnote(thing, step)
+                thing = step.after
+                self.remove(thing)
                 yield thing
             self._passed = number
         self._passed = passed
-
-    def _unnote(self, thing: T, step: Step[T]) -> None:
-        thing.step = None
-        if not step.things:
-            del self._steps[step.number]

@@ -33,16 +33,18 @@ class Resource(Unit[str]):
     Attributes:
         entries: How many there are.
         plain: The variants under the key without an extra part.
-        step: See Expiry.
+        step: See Expiry, as for the next two.
     """
 
-    __slots__ = ("_keyed", "entries", "plain", "step")
+    __slots__ = ("_keyed", "after", "before", "entries", "plain", "step")
 
     def __init__(self, url: str) -> None:
         super().__init__(url, 0)
         self.entries = 0
         self.plain: tuple[Held, ...] = ()
-        self.step: Step[Resource] | None = None
+        self.step: Step | None = None
+        self.before: Resource | Step | None = None
+        self.after: Resource | Step | None = None
         self._keyed: dict[str, tuple[Held, ...]] | None = None
 
     def __iter__(self) -> Iterator[Held]:

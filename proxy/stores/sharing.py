@@ -1,21 +1,20 @@
-"""One copy of what many entries have in common: names of fields, usual values, variants, tags.
+"""One copy of what many entries have in common: names of fields, variants, tags, dates.
 
-Every answer of an origin is parsed into strings of its own, and most of them are the same in most
-answers. Of each name a multidict even keeps two, as received and in lower case; an istr is both.
+Every answer of an origin is parsed into objects of its own, and most of them are the same in most
+answers. Names are kept as istr, which multidicts take as they are.
 
 The tables are bounded: what is seen seldom is parsed, stored and dropped as before.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from multidict import istr
 
-from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.stored import StoredResponse, VariantKey
 from proxy.stores.entry import Entry
 
 _NAMES = 1024
+_MOST_NAMES = 64
 _VALUES = 8192
 _LONGEST = 96
 """Characters: longer texts are seldom alike."""
@@ -28,26 +27,25 @@ def shared_entry(entry: Entry) -> Entry:
 
 def shared(response: StoredResponse) -> StoredResponse:
     """An equal response that shares with others what it can."""
-    return response.with_changes(
+    return StoredResponse(
+        status=response.status,
         reason=shared_text(response.reason),
-        headers=Headers(
-            [
-                (
-                    _usual_name(name) if len(name) <= _LONGEST else name,
-                    _usual_text(value) if len(value) <= _LONGEST else value,
-                )
-                for name, value in response.headers.items()
-            ]
-        ),
+        names=shared_names(response.names),
+        values=response.values,
+        request_time=response.request_time,
+        freshness=response.freshness,
         variant=shared_variant(response.variant),
+        date=shared_time(response.date),
+        part=response.part,
         tags=tuple(map(shared_text, response.tags)),
+        groups=response.groups,
+        born=response.born,
     )
 
 
-def shared_fields(names: Sequence[bytes], values: Sequence[bytes]) -> Headers:
-    """Fields as they are on the wire, made of texts that are shared."""
-    texts = [shared_text(value.decode("latin-1")) for value in values]
-    return Headers(list(zip(map(_name_of, names), texts, strict=True)))
+def shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Equal names of all fields of a head; shared as a whole, unless they are many."""
+    return _usual_names(names) if len(names) <= _MOST_NAMES else _names(names)
 
 
 def shared_text(text: str) -> str:
@@ -61,17 +59,19 @@ def shared_variant(variant: VariantKey) -> VariantKey:
     return _usual_variant(variant) if size <= _LONGEST else variant
 
 
-def _name_of(raw: bytes) -> str:
-    return _usual_raw_name(raw) if len(raw) <= _LONGEST else raw.decode("latin-1")
+@lru_cache(maxsize=_VALUES)
+def shared_time(seconds: float) -> float:
+    """An equal time that is shared: Date is in whole seconds."""
+    return seconds
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    # As istr first: to a table, what a multidict's names are is no equal of a str.
+    return tuple([_usual_name(istr(name)) if len(name) <= _LONGEST else name for name in names])
 
 
 _usual_name = lru_cache(maxsize=_NAMES)(istr)
-
-
-@lru_cache(maxsize=_NAMES)
-def _usual_raw_name(raw: bytes) -> str:
-    # As an istr, which is what a multidict's names are: to the other table it is no equal of a str.
-    return _usual_name(istr(raw.decode("latin-1")))
+_usual_names = lru_cache(maxsize=_NAMES)(_names)
 
 
 @lru_cache(maxsize=_VALUES)

@@ -12,7 +12,9 @@ from proxy.token_file import TokenFileError
 from tests.admin.conftest import ADMIN, OPTIONS, PURGE, READ, Admin, Shelf, admin_of, document
 
 
-async def test_without_tokens_one_is_made_and_found_again(tmp_path: Path) -> None:
+async def test_without_tokens_one_is_made_and_found_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "state" / "token"
     options = AdminOptions(listen=("127.0.0.1:0",), token_file=path)
     async with admin_of(Shelf(), options) as admin:
@@ -21,6 +23,9 @@ async def test_without_tokens_one_is_made_and_found_again(tmp_path: Path) -> Non
         assert (made.created, made.path) == (True, path)
         assert (await admin.by(made.token).ask("GET", "/stats")).status == 200
         assert (await admin.by(made.token + "x").ask("GET", "/stats")).status == 401
+        with caplog.at_level(logging.INFO):
+            await admin.by(made.token).ask("POST", "/purge", body={"tags": ["a"]})
+        assert any(one.startswith("admin purges ") for one in caplog.messages)
     async with admin_of(Shelf(), options) as admin:
         again = admin.server.made_token
         assert again is not None

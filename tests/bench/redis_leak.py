@@ -14,7 +14,7 @@ from typing import Any
 from proxy.clock import wall
 from proxy.redis_link import RedisLink, RedisOptions
 from proxy.rfc9111.messages import Headers
-from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, packed
 from proxy.stores import CacheKey, Entry
 from proxy.stores.index import TagIndex
 from proxy.stores.redis import RedisStore, RedisStoreOptions
@@ -94,7 +94,7 @@ def _entry(number: int, tags: int, lifetime: float) -> tuple[CacheKey, Entry]:
     response = StoredResponse(
         status=200,
         reason="OK",
-        headers=Headers([("content-type", "text/plain"), ("x-number", str(number))]),
+        **packed(Headers([("content-type", "text/plain"), ("x-number", str(number))])),
         request_time=now,
         freshness=Freshness(
             lifetime=lifetime, source=LifetimeSource.MAX_AGE, initial_age=0.0, response_time=now

@@ -19,7 +19,7 @@ from proxy.purging import Timing
 from proxy.redis_link import RedisOptions
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.policy import KeyPolicy
-from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, packed
 from proxy.stores import CacheKey, Entry
 from proxy.stores.redis import RedisStoreOptions
 from tests.fleet.nodes import LIMIT, fleet
@@ -82,7 +82,7 @@ def entry(number: int, tag: str, born: int) -> tuple[CacheKey, Entry]:
     response = StoredResponse(
         status=200,
         reason="OK",
-        headers=Headers([("content-type", "text/plain")]),
+        **packed(Headers([("content-type", "text/plain")])),
         request_time=now,
         freshness=Freshness(
             lifetime=600.0, source=LifetimeSource.MAX_AGE, initial_age=0.0, response_time=now

@@ -2,7 +2,7 @@
 
 from multidict import CIMultiDict
 
-from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse, packed
 
 NOW = 784_111_900.0
 DATE = "Sun, 06 Nov 1994 08:51:37 GMT"
@@ -17,7 +17,7 @@ def stored_response(
     return StoredResponse(
         status=status if part is None else 206,
         reason="OK",
-        headers=CIMultiDict(headers or {}),
+        **packed(CIMultiDict(headers or {})),
         request_time=NOW,
         freshness=Freshness(
             lifetime=60, source=LifetimeSource.MAX_AGE, initial_age=0, response_time=NOW

@@ -16,7 +16,7 @@ from proxy.rfc9111.keys import (
 )
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import KeyPolicy
-from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, packed
 
 LINE = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=40)
 BARE = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0\t ;"), max_size=40)
@@ -32,7 +32,7 @@ def stored(*fields: tuple[str, str], vary: str | None = None, date: float = 0) -
     return StoredResponse(
         status=200,
         reason="OK",
-        headers=headers,
+        **packed(headers),
         request_time=date,
         freshness=replace(FRESHNESS, response_time=date),
         variant=variant_key(vary_names(headers) or (), Headers(fields)),

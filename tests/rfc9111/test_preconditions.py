@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.preconditions import NotModified, Proceed, evaluate, not_modified_headers
-from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, packed
 
 NOW = 1_800_000_000.0
 FRESHNESS = Freshness(lifetime=60, source=LifetimeSource.MAX_AGE, initial_age=0, response_time=NOW)
@@ -20,7 +20,7 @@ def stored(status: int = 200, **fields: str) -> StoredResponse:
     return StoredResponse(
         status=status,
         reason="",
-        headers=Headers((name.replace("_", "-"), value) for name, value in fields.items()),
+        **packed(Headers((name.replace("_", "-"), value) for name, value in fields.items())),
         request_time=NOW,
         freshness=FRESHNESS,
         variant=(),

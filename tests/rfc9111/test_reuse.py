@@ -22,7 +22,7 @@ from proxy.rfc9111.reuse import (
     refresh_window,
     refreshes_early,
 )
-from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, packed
 
 IGNORE, HONOR = Policy(), Policy(client_directives=ClientDirectives.HONOR)
 UNREACHABLE, ERROR_STATUS = OriginFailure.UNREACHABLE, OriginFailure.ERROR_STATUS
@@ -36,7 +36,7 @@ def stored(**facts: object) -> StoredResponse:
     return StoredResponse(
         status=200,
         reason="OK",
-        headers=Headers(),
+        **packed(Headers()),
         request_time=0,
         freshness=replace(FRESHNESS, **facts),  # type: ignore[arg-type]
         variant=(),

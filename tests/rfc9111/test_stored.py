@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.rfc9111.messages import Headers
-from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse
+from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse, packed
 
 FRESHNESS = Freshness(lifetime=60, source=LifetimeSource.MAX_AGE, initial_age=5, response_time=1000)
 
@@ -43,7 +43,7 @@ def test_a_changed_copy_leaves_the_original() -> None:
     stored = StoredResponse(
         status=206,
         reason="",
-        headers=Headers(),
+        **packed(Headers()),
         request_time=999,
         freshness=FRESHNESS,
         variant=(),

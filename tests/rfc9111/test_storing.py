@@ -449,7 +449,8 @@ def test_what_goes_into_the_store() -> None:
     assert (found.request_time, found.date, found.born) == (NOW - 1, NOW - 5, 7)
     assert (found.tags, found.groups) == (("t",), ("g",))
     assert found.variant == (("x-tenant", "de"),)
-    assert found.headers is storable.headers
+    assert found.headers == storable.headers
+    assert found.fields == list(storable.headers.items())
     assert found.freshness is storable.freshness
     assert found.freshness.source is LifetimeSource.MAX_AGE
 

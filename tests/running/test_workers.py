@@ -186,6 +186,20 @@ async def test_one_admin_api_speaks_for_all(proxy: Proxy, origin: ScriptedOrigin
     assert len(proxy.workers) == 2
 
 
+async def test_an_explanation_tells_how_many_workers_agree(proxy: Proxy) -> None:
+    await proxy.admin_api("POST", "/purge", {"all": True})
+    target = "/kept/explained"
+    await proxy.get(target)
+    asked = f"/explain?url=http://api.example{target}&header=Accept:%20a/b"
+    _, told = await proxy.admin_api("GET", asked)
+    assert told["workers"] == {"hit": 1, "miss": 1}
+    assert told["summary"].startswith("Would be a hit in 1 of 2 workers. ")
+    asked = f"/explain?url=http://api.example{await proxy.warmed()}"
+    _, told = await proxy.admin_api("GET", asked)
+    assert told["workers"] == {"hit": 2}
+    assert told["summary"].startswith("Would be a hit. ")
+
+
 async def test_after_a_purge_nobody_sees_anything_older(
     proxy: Proxy, origin: ScriptedOrigin
 ) -> None:

@@ -109,7 +109,9 @@ def path(answers: FakeAnswers, scheme: str = "http", **options: Any) -> Iterator
     with asyncio.Runner() as runner:
 
         async def make() -> HotPath:
-            return HotPath(answers, scheme, ServerOptions(**options))
+            hot = HotPath(scheme, ServerOptions(**options))
+            hot.answer_from(answers)
+            return hot
 
         yield runner.run(make())
 

@@ -10,7 +10,7 @@ from proxy.purging.state import PurgeState, Valid
 from proxy.redis_link import RedisLink, RedisOptions
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, VariantKey
+from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse, VariantKey, packed
 from proxy.stores import CacheKey, Entry, MemoryStore, Store
 from proxy.stores.redis import RedisStore
 from proxy.stores.tiered import TieredStore
@@ -56,7 +56,7 @@ def make_entry(
     response = StoredResponse(
         status=200,
         reason="OK",
-        headers=Headers(headers or {}),
+        **packed(Headers(headers or {})),
         request_time=asked,
         freshness=freshness,
         variant=variant,

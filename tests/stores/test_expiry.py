@@ -1,5 +1,8 @@
 """What is due when: once, in order, and without a trace of what has left."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +12,30 @@ from proxy.stores.expiry import STEP, Expiry, Step
 
 class Thing:
     def __init__(self) -> None:
-        self.step: Step[Thing] | None = None
+        self.step: Step | None = None
+        self.before: Thing | Step | None = None
+        self.after: Thing | Step | None = None
 
 
 START = 1_800_000_000.0
+
+
+def all_noted(expiry: Expiry[Any]) -> list[object]:
+    """All that is in the rings; each reads the same in both directions."""
+    noted: list[object] = []
+    for step in expiry._steps.values():
+        there = list(ring(step, "after"))
+        assert there == list(ring(step, "before"))[::-1]
+        assert all(thing.step is step for thing in there)
+        noted += there
+    return noted
+
+
+def ring(step: Step, way: str) -> Iterator[Any]:
+    thing = getattr(step, way)
+    while thing is not step:
+        yield thing
+        thing = getattr(thing, way)
 
 
 def noted(*seconds: float) -> tuple[Expiry[Thing], list[Thing]]:
@@ -96,7 +119,7 @@ def test_each_thing_has_one_note_at_most(steps: list[tuple[str, int, int]]) -> N
                 expiry.remove(things[number])
             case _:
                 assert all(thing.step is None for thing in expiry.due(START + at))
-        noted = [thing for kept in expiry._steps.values() for thing in kept.things]
+        noted = all_noted(expiry)
         assert len(noted) == len(set(noted))
         assert set(noted) == {thing for thing in things if thing.step is not None}
-        assert all(kept.things for kept in expiry._steps.values())
+        assert all(kept.after is not kept for kept in expiry._steps.values())

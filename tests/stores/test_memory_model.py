@@ -15,6 +15,7 @@ from proxy.rfc9111.reasons import Reason
 from proxy.stores import CacheKey, Entry, MemoryStore, memory
 from proxy.stores.expiry import STEP
 from tests.stores.conftest import Clock, make_entry
+from tests.stores.test_expiry import all_noted
 
 T = TypeVar("T")
 
@@ -187,7 +188,7 @@ class Model(RuleBasedStateMachine):
         carried = {(tag, key.url) for key, one in self.pairs() for tag in one.response.tags}
         assert store.tags() == Counter(tag for tag, _ in carried)
         assert all(set(store.urls(tag)) == {u for t, u in carried if t == tag} for tag in "abc")
-        assert sum(len(step.things) for step in store._expiry._steps.values()) == len(urls)
+        assert len(all_noted(store._expiry)) == len(urls)
         assert len(store._order) == len(urls)
 
 

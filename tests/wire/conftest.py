@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 import uvloop
 
+from proxy import splicing
 from proxy.origin import OriginOptions
-from tests.apparatus import Clock, Front, fronted
+from proxy.server import plain, writing
+from tests.apparatus import START, Clock, Front, fronted
 from tests.certificates import Certify, certificate_for
 from tests.scripted_origin import PATIENCE, Received, Script, ScriptedOrigin
 from tests.server.wire import Peer, Reply, eventually
@@ -104,6 +106,29 @@ def certify(tmp_path_factory: pytest.TempPathFactory) -> Certify:
     return lambda name: certificate_for(name, folder)
 
 
+RunAlone: TypeAlias = Callable[[Coroutine[Any, Any, int]], int]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RunAlone:
+    """Runs something on a loop of its own: of either kind, on one of them without C.
+
+    The date of answers that are the door's own is always the same.
+    """
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    if request.param == "asyncio":
+        make = asyncio.new_event_loop
+        monkeypatch.setattr(plain, "_plain", None)
+        monkeypatch.setattr(splicing, "_splice", None)
+    monkeypatch.setattr(writing, "wall", lambda: START)
+
+    def run(work: Coroutine[Any, Any, int]) -> int:
+        with asyncio.Runner(loop_factory=make) as runner:
+            return runner.run(work)
+
+    return run
+
+
 def request(line: bytes = b"GET / HTTP/1.1", *fields: bytes, body: bytes = b"") -> bytes:
     """A request with Host in front and no framing but what `fields` say."""
     return b"\r\n".join([line, b"Host: api.example", *fields, b"", body])
@@ -116,12 +141,17 @@ def lines(message: Reply | Received, *names: bytes) -> list[tuple[bytes, bytes]]
 
 async def until_cut(client: Peer) -> bytes:
     """What still comes on a connection that is about to be cut, in whatever way."""
-    rest = b""
+    async with asyncio.timeout(PATIENCE):
+        return await until_eof(client.reader)
+
+
+async def until_eof(reader: asyncio.StreamReader) -> bytes:
+    """All that comes on a connection, however it ends."""
+    received = b""
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(PATIENCE):
-            while piece := await client.reader.read(65_536):
-                rest += piece
-    return rest
+        while piece := await reader.read(65_536):
+            received += piece
+    return received
 
 
 async def write_until_stalled(writer: asyncio.StreamWriter, piece: bytes, total: int) -> int:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +24,9 @@ from proxy.origin import OriginOptions
 from proxy.purging import Mode
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
-from proxy.server import plain, writing
 from proxy.server.hot import Answer
-from tests.apparatus import START, Clock, Front, Origin, Reply, Seen, fronted, tell_at_once, told
+from tests.apparatus import Clock, Front, Origin, Reply, Seen, fronted, tell_at_once, told
+from tests.wire.conftest import RunAlone, until_eof
 
 PATIENCE = 5.0
 QUIET = 4
@@ -116,7 +115,7 @@ class Side:
     async def converse(self, pieces: Sequence[bytes], *, in_turn: bool) -> None:
         """Send these pieces on one connection, each as one read; end it when all is answered."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.front.listener.port)
-        received = asyncio.create_task(_until_eof(reader))
+        received = asyncio.create_task(until_eof(reader))
         for piece in pieces:
             if writer.transport.is_closing():
                 break
@@ -149,14 +148,6 @@ class Side:
 async def _turns(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-async def _until_eof(reader: asyncio.StreamReader) -> bytes:
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := await reader.read(65_536):
-            received += piece
-    return received
 
 
 @asynccontextmanager
@@ -350,25 +341,14 @@ def stories(draw: st.DrawFn, target: str) -> list[Step]:
 
 
 @pytest.mark.timeout(300)  # as many stories as are needed to meet what is rare
-@pytest.mark.parametrize(
-    ("loop", "accelerated"),
-    [(asyncio.new_event_loop, False), (uvloop.new_event_loop, True)],
-    ids=["asyncio", "uvloop"],
-)
-def test_no_byte_tells_which_path_a_request_took(
-    loop: Any, *, accelerated: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not accelerated:
-        monkeypatch.setattr(plain, "_plain", None)
-    monkeypatch.setattr(writing, "wall", lambda: START)  # the door's own answers bear a date
+def test_no_byte_tells_which_path_a_request_took(run_alone: RunAlone) -> None:
     hot = 0
 
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def run(target: str, data: st.DataObject) -> None:
         nonlocal hot
-        with asyncio.Runner(loop_factory=loop) as runner:
-            hot += runner.run(both(data.draw(stories(target))))
+        hot += run_alone(both(data.draw(stories(target))))
 
     for target in HOT_TARGETS:
         run(target)

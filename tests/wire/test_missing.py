@@ -16,12 +16,10 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy import splicing
-from proxy.events import Answered, NotStored, Repeated
+from proxy.events import Answered, NotStored, OriginAnswered, Repeated
 from proxy.exchange import Incoming
 from proxy.gateway import Decisions, ForwardingOptions
 from proxy.gateway.flights import Flight
@@ -33,11 +31,12 @@ from proxy.purging import Mode
 from proxy.rfc9111.cache_status import Outcome
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
-from proxy.server import plain, writing
+from proxy.server import writing
 from tests import apparatus
-from tests.apparatus import START, Clock, fronted
+from tests.apparatus import START, Clock, fronted, tell_at_once
 from tests.scripted_origin import ScriptedOrigin, Wire
 from tests.server.wire import Peer, eventually
+from tests.wire.conftest import RunAlone
 from tests.wire.test_passing import DATE, OK, SAYINGS, Says, Side, get, whole
 
 FRESH: Final = OK + DATE + b"Cache-Control: max-age=60\r\n"
@@ -160,7 +159,7 @@ async def side(
         one = Side(origin, front, {name.encode(): said for name, said in SAYS.items()})
         sides.append(one)
         if hot:
-            apparatus.tell_at_once(front)
+            tell_at_once(one.front)
         yield one
 
 
@@ -185,27 +184,18 @@ def fetched() -> Iterator[list[Fetching | Passage]]:
 def stored(one: Side) -> list[object]:
     """All that is stored, as far as it can be compared."""
     store = one.front.store
-    return [
-        (
-            url,
-            [
-                (
-                    list(held.entry.response.headers.items()),
-                    replace(held.entry.response, headers=None),  # type: ignore[arg-type]
-                    held.entry.body,
-                )
-                for held in store.held(url)
-            ],
-        )
-        for url in sorted(store.urls())
-    ]
+    return [(url, [held.entry for held in store.held(url)]) for url in sorted(store.urls())]
 
 
-def told(one: Side) -> list[object]:
-    """What was told, less names where nobody wants to know them, and less what tells hits apart."""
+def told(one: Side) -> tuple[list[object], list[object]]:
+    """What origins answered, and all else that was told.
+
+    Less names where nobody wants to know them, and less what tells hits apart.
+    """
     found: list[object] = []
     named = one.front.gateway.hot.decisions is not None
-    for event in apparatus.told(one.front):
+    events = apparatus.told(one.front)
+    for event in events:
         match event:
             case Repeated(hits=hits):
                 found += [hit.answered for hit in hits]
@@ -214,9 +204,11 @@ def told(one: Side) -> list[object]:
                 found.append(replace(event, request_id="", cache_status=status))
             case Answered() if not named:
                 found.append(replace(event, request_id=""))
+            case OriginAnswered():
+                pass
             case _:
                 found.append(event)
-    return found
+    return [event for event in events if isinstance(event, OriginAnswered)], found
 
 
 def decided(one: Side) -> list[object]:
@@ -312,18 +304,7 @@ STEPS: Final = st.one_of(
 )
 
 
-@pytest.mark.parametrize(
-    ("loop", "accelerated"),
-    [(asyncio.new_event_loop, False), (uvloop.new_event_loop, True)],
-    ids=["asyncio", "uvloop"],
-)
-def test_nothing_tells_which_way_a_request_took(
-    loop: Any, *, accelerated: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not accelerated:
-        monkeypatch.setattr(plain, "_plain", None)
-        monkeypatch.setattr(splicing, "_splice", None)
-    monkeypatch.setattr(writing, "wall", lambda: START)
+def test_nothing_tells_which_way_a_request_took(run_alone: RunAlone) -> None:
     given = 0
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -334,8 +315,7 @@ def test_nothing_tells_which_way_a_request_took(
         decisions: bool,  # noqa: FBT001 - drawn
     ) -> None:
         nonlocal given
-        with asyncio.Runner(loop_factory=loop) as runner:
-            given += runner.run(both([WARM, *steps], decisions=decisions, **forwarding))
+        given += run_alone(both([WARM, *steps], decisions=decisions, **forwarding))
 
     run()
     assert given > 20, "the fast way was hardly taken: nothing was compared"
@@ -455,7 +435,7 @@ class TestFlights:
     ) -> None:
         async with self.waiting(SAYS["fresh"], 2) as (one, peers, go_on):
             with monkeypatch.context() as patched:
-                patched.setattr("proxy.gateway.missing._Way.lines", None)
+                patched.setattr("proxy.gateway.missing._Way.kind", None)
                 go_on.set()
                 await peers[0].closed()
             assert (await peers[1].reply()).body == b"abc"
@@ -490,6 +470,8 @@ async def test_nothing_waits_for_the_garbage_collector() -> None:
         try:
             for number, say in enumerate(["fresh", "vary", "no-store", "fresh 404", "dribble"]):
                 await ask(say, f"/{number}")
+            one.front.gateway.tell()
+            one.front.events.clear()
             left = [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
             assert [thing for thing in left if id(thing) not in before] == []
         finally:

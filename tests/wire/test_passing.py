@@ -14,20 +14,19 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy import splicing
 from proxy.events import Answered
 from proxy.gateway import Decisions, ForwardingOptions
 from proxy.origin import GroupOptions, MemberOptions, OriginOptions
 from proxy.rfc9111.policy import Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
-from proxy.server import plain, writing
+from proxy.server import writing
 from tests.apparatus import START, Clock, Front, fronted, tell_at_once, told
 from tests.scripted_origin import PATIENCE, ScriptedOrigin, Wire
 from tests.server.wire import eventually
+from tests.wire.conftest import RunAlone, until_eof
 
 DATE: Final = b"Date: Fri, 15 Jan 2027 08:00:00 GMT\r\n"
 OK: Final = b"HTTP/1.1 200 OK\r\n"
@@ -198,7 +197,7 @@ class Side:
     async def converse(self, pieces: Sequence[bytes]) -> bytes:
         """Send these, each once the one before is answered; returns all that comes back."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.front.listener.port)
-        received = asyncio.create_task(_until_eof(reader))
+        received = asyncio.create_task(until_eof(reader))
         with contextlib.suppress(OSError):
             for piece in pieces:
                 if received.done():
@@ -233,14 +232,6 @@ class Side:
     def members(self) -> list[tuple[int, int, int]]:
         origins = self.front.gateway._contact.upstreams[""].origin
         return [(one.in_flight, one.requests, one.failures) for one in origins.members]  # type: ignore[attr-defined]
-
-
-async def _until_eof(reader: asyncio.StreamReader) -> bytes:
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := await reader.read(65_536):
-            received += piece
-    return received
 
 
 @asynccontextmanager
@@ -408,18 +399,7 @@ FORWARDING: Final[Sequence[dict[str, Any]]] = (
 )
 
 
-@pytest.mark.parametrize(
-    ("loop", "accelerated"),
-    [(asyncio.new_event_loop, False), (uvloop.new_event_loop, True)],
-    ids=["asyncio", "uvloop"],
-)
-def test_no_byte_tells_which_way_a_request_took(
-    loop: Any, *, accelerated: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not accelerated:
-        monkeypatch.setattr(plain, "_plain", None)
-        monkeypatch.setattr(splicing, "_splice", None)
-    monkeypatch.setattr(writing, "wall", lambda: START)
+def test_no_byte_tells_which_way_a_request_took(run_alone: RunAlone) -> None:
     hot = 0
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -430,8 +410,7 @@ def test_no_byte_tells_which_way_a_request_took(
         decisions: bool,  # noqa: FBT001 - drawn
     ) -> None:
         nonlocal hot
-        with asyncio.Runner(loop_factory=loop) as runner:
-            hot += runner.run(both(conversations, forwarding=forwarding, decisions=decisions))
+        hot += run_alone(both(conversations, forwarding=forwarding, decisions=decisions))
 
     run()
     assert hot > 10, "the hot path was hardly taken: nothing was compared"

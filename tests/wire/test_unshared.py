@@ -5,20 +5,19 @@ As in test_missing: two proxies, the same requests, origins that say the same.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy import splicing
 from proxy.gateway.unshared import Unshared
 from proxy.purging import Mode
-from proxy.server import plain, writing
+from proxy.server import writing
 from tests.apparatus import START
 from tests.scripted_origin import PATIENCE
 from tests.server.wire import eventually
+from tests.wire.conftest import RunAlone
 from tests.wire.test_missing import SAYS, WARM, Step, both, fetched, side
 from tests.wire.test_passing import DATE, OK, Says, get, whole
 
@@ -97,25 +96,14 @@ def stories(draw: st.DrawFn, target: str) -> list[Step]:
     return story
 
 
-@pytest.mark.parametrize(
-    ("loop", "accelerated"),
-    [(asyncio.new_event_loop, False), (uvloop.new_event_loop, True)],
-    ids=["asyncio", "uvloop"],
-)
-def test_nothing_tells_which_way_a_request_took(
-    loop: Any, *, accelerated: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not accelerated:
-        monkeypatch.setattr(plain, "_plain", None)
-        monkeypatch.setattr(splicing, "_splice", None)
+def test_nothing_tells_which_way_a_request_took(run_alone: RunAlone) -> None:
     passed = 0
 
     @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(TARGETS).flatmap(stories), st.booleans())
     def run(steps: Sequence[Step], decisions: bool) -> None:  # noqa: FBT001 - drawn
         nonlocal passed
-        with asyncio.Runner(loop_factory=loop) as runner:
-            passed += runner.run(both(steps, decisions=decisions))
+        passed += run_alone(both(steps, decisions=decisions))
 
     run()
     assert passed > 60, "the fast way was hardly taken: nothing was compared"
