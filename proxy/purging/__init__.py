@@ -3,7 +3,8 @@
 `scopes` and `state` are pure: names, and what one process knows of the log. `log` is the contract,
 `memory` the log of a single process, `worker_log` that of the workers of one machine, `redis_log`
 the log that a fleet shares: `scripts` is what runs inside Redis for it, `commands` runs them,
-`replies` reads what they answer, `timing` says how long what was read is trusted.
+`replies` reads what they answer, `readers` are those who have read it, `timing` says how long what
+was read is trusted.
 """
 
 from proxy.purging.log import Acknowledgement, LogUnreachable, Node, PurgeLog, check_pattern

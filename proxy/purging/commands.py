@@ -1,6 +1,7 @@
 """The log's scripts as commands to Redis: bounded, and never cancelled midway."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +11,11 @@ from proxy.purging.log import LogUnreachable
 from proxy.redis_link import Client, Script, Word, end
 
 _CONNECTIONS: Final = 16
+
+
+def new_id() -> str:
+    """For a log that has to begin anew: Redis cannot draw lots itself."""
+    return secrets.token_hex(8)
 
 
 class Commands:

@@ -27,7 +27,6 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
@@ -35,8 +34,9 @@ from redis.exceptions import RedisClusterException, RedisError
 from proxy.background import kept
 from proxy.events import Emit, PurgeLogChanged
 from proxy.purging import replies, scripts
-from proxy.purging.commands import Commands
+from proxy.purging.commands import Commands, new_id
 from proxy.purging.log import Acknowledgement, LogUnreachable, Node, check_pattern
+from proxy.purging.readers import Readers
 from proxy.purging.scopes import ALL
 from proxy.purging.state import (
     Gap,
@@ -54,9 +54,6 @@ from proxy.redis_link import Client, Script, Word, end
 TAIL_TIMEOUT = 5.0
 """Seconds of silence that the tailing client's socket must bear: more than a blocking read."""
 
-UNSETTLED = "whoever read the log before it began anew"
-"""What is pending while processes from before a cut may still trust what they know."""
-
 _BLOCK = 2.0
 _STREAM_LENGTH = 10_000
 _BATCH = 1000
@@ -65,14 +62,6 @@ _LATER_LIMIT = 10_000
 _FIRST_POLL = 0.005
 _LONGEST_POLL = 0.1
 _NEVER = float("-inf")
-
-
-@dataclass(slots=True)
-class _Observed:
-    """What another process last published, and since when that has not changed."""
-
-    record: str
-    since: float
 
 
 class RedisPurgeLog:
@@ -116,6 +105,7 @@ class RedisPurgeLog:
         self.on_append: list[Callable[[Purge], None]] = []
         keys = [f"{namespace}:{{purge}}:{key}" for key in scripts.KEYS]
         self._commands = Commands(client, keys)
+        self._readers = Readers(self._commands, self.name, clock)
         self._tail_client = tail
         self._emit = emit
         self._stream = keys[scripts.KEYS.index("log")]
@@ -127,8 +117,6 @@ class RedisPurgeLog:
         self._began_at = _NEVER
         self._current_at = _NEVER
         self._beat = 0
-        self._observed: dict[str, _Observed] = {}
-        self._observed_at = _NEVER
         self._later: deque[tuple[tuple[str, ...], Mode]] = deque()
         self._reachable: bool | None = None
         self._was_crowded = False
@@ -148,11 +136,7 @@ class RedisPurgeLog:
     @property
     def nodes(self) -> Sequence[Node]:
         """See PurgeLog; looked at twice in every `expiry`."""
-        now = self._clock()
-        return [
-            Node(name, replies.position(seen.record), now - seen.since)
-            for name, seen in sorted(self._observed.items())
-        ]
+        return self._readers.nodes
 
     async def start(self) -> None:
         """See PurgeLog."""
@@ -186,7 +170,7 @@ class RedisPurgeLog:
         scopes = tuple(scopes)
         limits = (self.limits.scopes, self.limits.patterns, _STREAM_LENGTH)
         words = (mode.value, pattern or "", *limits, json.dumps(scopes), *scopes)
-        reply = await self._run(scripts.APPEND, self.state.position, _new_id(), *words)
+        reply = await self._run(scripts.APPEND, self.state.position, new_id(), *words)
         with replies.reading():
             log_id, seq, at = replies.text(reply[0]), int(reply[1]), float(reply[2])
         purge = Purge(seq, scopes, mode, at, pattern)
@@ -227,7 +211,7 @@ class RedisPurgeLog:
         cause = LogUnreachable("no time to ask")
         while True:
             try:
-                latest = await self._acknowledgement(seq)
+                latest = await self._readers.acknowledgement(seq, self.timing)
             except LogUnreachable as error:
                 cause = error
             left = deadline - self._clock()
@@ -257,44 +241,6 @@ class RedisPurgeLog:
             return Unknown()
         return told if isinstance(told, Invalid) else self.state.confirm(told, born, url, scopes)
 
-    async def _acknowledgement(self, seq: int) -> Acknowledgement:
-        nodes, settled = await self._status()
-        ahead = [name for name, record in nodes.items() if replies.position(record) >= seq]
-        pending = [name for name in nodes if name not in ahead]
-        if self.name not in nodes:
-            pending.append(self.name)
-        if not settled:
-            pending.append(UNSETTLED)
-        return Acknowledgement(seq, len(ahead), len(nodes), tuple(pending))
-
-    async def _status(self) -> tuple[dict[str, str], bool]:
-        """What every process has published; those silent for `expiry` are forgotten."""
-        now = self._clock()
-        silent = [
-            word
-            for name, seen in self._observed.items()
-            if name != self.name and now - seen.since >= self.timing.expiry
-            for word in (name, seen.record)
-        ]
-        reply = await self._run(scripts.STATUS, _new_id(), *silent)
-        with replies.reading():
-            words = [replies.text(word) for word in reply[3]]
-            nodes = dict(zip(words[::2], words[1::2], strict=True))
-            settled = bool(int(reply[2]))
-            for record in nodes.values():
-                replies.position(record)
-        self._observe(nodes)
-        return nodes, settled
-
-    def _observe(self, nodes: dict[str, str]) -> None:
-        now = self._observed_at = self._clock()
-        for name in self._observed.keys() - nodes.keys():
-            del self._observed[name]
-        for name, record in nodes.items():
-            seen = self._observed.get(name)
-            if seen is None or seen.record != record:
-                self._observed[name] = _Observed(record, now)
-
     async def _catch_up(self) -> None:
         """Read to the end of the log and publish that."""
         async with self._stepping:
@@ -312,7 +258,7 @@ class RedisPurgeLog:
         asked, seen = self._id, self.state.position
         self._beat += 1
         settled = int(bool(asked) and sent - self._began_at >= self.timing.expiry)
-        words = (asked, seen, _new_id(), self.name, self._beat, settled, _BATCH)
+        words = (asked, seen, new_id(), self.name, self._beat, settled, _BATCH)
         reply = await self._run(scripts.SYNC, *words)
         with replies.reading():
             log_id, seq, floor = replies.text(reply[0]), int(reply[1]), int(reply[2])
@@ -356,7 +302,7 @@ class RedisPurgeLog:
         """Read on from `seq`, of this log or another, and drop all that is kept here."""
         if log_id != self._known_id:
             self._began_at = self._clock()
-            self._observed.clear()
+            self._readers.forget()
         if self._known_id:
             cause = "trimmed before it was read" if log_id == self._known_id else "another log"
             self._emit(PurgeLogChanged("reset", cause))
@@ -376,8 +322,8 @@ class RedisPurgeLog:
             try:
                 await self._catch_up()
                 await self._append_what_waits()
-                if self._clock() - self._observed_at >= self.timing.expiry / 2:
-                    await self._status()
+                if self._clock() - self._readers.seen_at >= self.timing.expiry / 2:
+                    await self._readers.look(self.timing)
             except LogUnreachable:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, self.timing.heartbeat)
@@ -416,8 +362,3 @@ class RedisPurgeLog:
 
     async def _run(self, script: tuple[Script, Script], *words: Word) -> Any:
         return await self._commands.run(script, *words, patience=self.timing.patience)
-
-
-def _new_id() -> str:
-    """For a log that has to begin anew: Redis cannot draw lots itself."""
-    return secrets.token_hex(8)

@@ -26,7 +26,7 @@ from proxy.purging import (
     redis_log,
     scripts,
 )
-from proxy.purging.redis_log import UNSETTLED
+from proxy.purging.readers import UNSETTLED
 from proxy.redis_link import connect
 from tests.purging import unhurried
 from tests.purging.unhurried import IMPATIENT, TIMING, Unhurried, Watch
