@@ -15,6 +15,7 @@
 #define MOST_LINES 128
 #define MOST_NAMES 64 /* special field names of one splicer */
 #define LONGEST_NAME 64
+#define LONGEST_NOTED 1024 /* bytes of lines */
 
 enum { TCHAR = 1, VALUE = 2, DIGIT = 4 };
 
@@ -44,6 +45,7 @@ typedef struct {
     unsigned char text[LONGEST_NAME]; /* in lower case */
     unsigned char length;
     unsigned char role;
+    unsigned char noted;
     signed char next; /* another name of the same length, -1 for none */
 } Name;
 
@@ -61,25 +63,28 @@ typedef struct {
     unsigned char *out;
     Py_ssize_t length; /* Content-Length; -1 for none */
     int dated, hosts;
+    Py_ssize_t noted_size;
+    unsigned char noted[LONGEST_NOTED];
 } Pass;
 
 /* Each line may get a blank, the status line too, and one line may become another. */
 typedef unsigned char Buffer[LONGEST + MOST_LINES + 1 + LONGEST_HOST];
 
-static Role
-role_of(const Splicer *self, const unsigned char *text, Py_ssize_t length)
+/* What is special about a field; NULL for nothing. */
+static const Name *
+special(const Splicer *self, const unsigned char *text, Py_ssize_t length)
 {
     if (length > LONGEST_NAME)
-        return PASSED;
+        return NULL;
     for (int i = self->first[length]; i >= 0; i = self->names[i].next) {
         const Name *name = &self->names[i];
         Py_ssize_t same = 0;
         while (same < length && lower[text[same]] == name->text[same])
             same++;
         if (same == length)
-            return (Role)name->role;
+            return name;
     }
-    return PASSED;
+    return NULL;
 }
 
 static int
@@ -110,10 +115,37 @@ number(const unsigned char *at, const unsigned char *end)
 }
 
 static void
+begin(Pass *pass, const unsigned char *at, const unsigned char *end, unsigned char *out)
+{
+    pass->at = at;
+    pass->end = end;
+    pass->out = out;
+    pass->length = -1;
+    pass->dated = pass->hosts = 0;
+    pass->noted_size = 0;
+}
+
+static void
 copy(Pass *pass, const void *from, Py_ssize_t size)
 {
     memcpy(pass->out, from, (size_t)size);
     pass->out += size;
+}
+
+/* Add a line to what is noted; 0 where there is no room for it. */
+static int
+note(Pass *pass, const unsigned char *name, Py_ssize_t name_length, const unsigned char *value,
+     Py_ssize_t length)
+{
+    if (name_length + length + 4 > LONGEST_NOTED - pass->noted_size)
+        return 0;
+    unsigned char *at = pass->noted + pass->noted_size;
+    memcpy(at, name, (size_t)name_length);
+    memcpy(at + name_length, ": ", 2);
+    memcpy(at + name_length + 2, value, (size_t)length);
+    memcpy(at + name_length + 2 + length, "\r\n", 2);
+    pass->noted_size += name_length + length + 4;
+    return 1;
 }
 
 /* Copy the field lines up to the empty line, which is read and left out; 0 where one is refused. */
@@ -145,7 +177,10 @@ pass_lines(const Splicer *self, Pass *pass)
         while (last > value && (last[-1] == ' ' || last[-1] == '\t'))
             last--;
         at += 2;
-        switch (role_of(self, name, colon - name)) {
+        const Name *found = special(self, name, colon - name);
+        if (found != NULL && found->noted && !note(pass, name, colon - name, value, last - value))
+            return 0;
+        switch (found == NULL ? PASSED : (Role)found->role) {
         case REFUSED:
             return 0;
         case DROPPED:
@@ -204,7 +239,8 @@ request(PyObject *object, PyObject *data)
     const unsigned char *newline = memchr(start, '\n', (size_t)size);
     if (size != PyBytes_GET_SIZE(data) || newline == NULL)
         Py_RETURN_NONE;
-    Pass pass = {newline + 1, start + size, buffer, -1, 0, 0};
+    Pass pass;
+    begin(&pass, newline + 1, start + size, buffer);
     copy(&pass, start, newline + 1 - start);
     if (!pass_lines(self, &pass) || pass.at != pass.end || pass.length >= 0)
         Py_RETURN_NONE;
@@ -227,7 +263,8 @@ response(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     Buffer buffer;
     const unsigned char *start = (const unsigned char *)PyBytes_AS_STRING(arguments[0]);
     const unsigned char *at = start + sizeof version - 1, *end = start + size;
-    Pass pass = {NULL, end, buffer, -1, 0, 0};
+    Pass pass;
+    begin(&pass, NULL, end, buffer);
     if (size < 16 || memcmp(start, version, sizeof version - 1) != 0 || at[0] < '2' || at[0] > '9'
         || !(classes[at[1]] & DIGIT) || !(classes[at[2]] & DIGIT))
         Py_RETURN_NONE;
@@ -252,8 +289,8 @@ response(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     PyObject *length = bodiless ? Py_NewRef(Py_None) : PyLong_FromSsize_t(content);
     if (length == NULL)
         return NULL;
-    return Py_BuildValue("(y#niNO)", buffer, pass.out - buffer, pass.at - start, status, length,
-                         pass.dated ? Py_True : Py_False);
+    return Py_BuildValue("(y#niNOy#)", buffer, pass.out - buffer, pass.at - start, status, length,
+                         pass.dated ? Py_True : Py_False, pass.noted, pass.noted_size);
 }
 
 /* One more special name; -1 with an exception set where it cannot be one. */
@@ -268,6 +305,7 @@ add(Splicer *self, const char *text, Py_ssize_t length, Role role)
     memcpy(name->text, text, (size_t)length);
     name->length = (unsigned char)length;
     name->role = (unsigned char)role;
+    name->noted = 0;
     name->next = self->first[length];
     self->first[length] = (signed char)self->count++;
     return 0;
@@ -286,13 +324,34 @@ add_all(Splicer *self, PyObject *names, Role role)
     return 0;
 }
 
+/* Note these as well, whatever else becomes of them. */
+static int
+note_all(Splicer *self, PyObject *names)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        char *text;
+        Py_ssize_t length;
+        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(names, i), &text, &length) < 0)
+            return -1;
+        Name *name = (Name *)special(self, (const unsigned char *)text, length);
+        if (name == NULL) {
+            if (add(self, text, length, PASSED) < 0)
+                return -1;
+            name = &self->names[self->count - 1];
+        }
+        name->noted = 1;
+    }
+    return 0;
+}
+
 static PyObject *
 create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"dropped", "refused", "host", NULL};
-    PyObject *dropped, *refused, *host;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "$O!O!S:Splicer", names, &PyTuple_Type,
-                                     &dropped, &PyTuple_Type, &refused, &host))
+    static char *names[] = {"dropped", "refused", "noted", "host", NULL};
+    PyObject *dropped, *refused, *noted, *host;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "$O!O!O!S:Splicer", names, &PyTuple_Type,
+                                     &dropped, &PyTuple_Type, &refused, &PyTuple_Type, &noted,
+                                     &host))
         return NULL;
     if (PyBytes_GET_SIZE(host) > LONGEST_HOST) {
         PyErr_SetString(PyExc_ValueError, "a line that is too long");
@@ -306,7 +365,7 @@ create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     if (add_all(self, refused, REFUSED) < 0 || add_all(self, dropped, DROPPED) < 0
         || add(self, "connection", 10, CONNECTION) < 0
         || add(self, "content-length", 14, LENGTH) < 0 || add(self, "date", 4, DATE) < 0
-        || add(self, "host", 4, HOST) < 0) {
+        || add(self, "host", 4, HOST) < 0 || note_all(self, noted) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -329,7 +388,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Splicer(*, dropped, refused, host): see proxy.splicing."},
+    {Py_tp_doc, "Splicer(*, dropped, refused, noted, host): see proxy.splicing."},
     {Py_tp_new, create},
     {Py_tp_dealloc, destroy},
     {Py_tp_methods, methods},

@@ -210,10 +210,16 @@ class Passing(Protocol):
 
     Attributes:
         depends_on: Lower-case names of the request fields in which they agree.
+        lasts: Such requests are still passed on like this; if not, they will not be again.
     """
 
     @property
     def depends_on(self) -> frozenset[str]:
+        """See above."""
+        ...
+
+    @property
+    def lasts(self) -> bool:
         """See above."""
         ...
 

@@ -35,6 +35,9 @@ LONGEST: Final = 8192
 MOST_LINES: Final = 128
 """The same for its field lines."""
 
+LONGEST_NOTED: Final = 1024
+"""Bytes of the lines that are noted; a head with more of them is refused."""
+
 _NO_CONTENT: Final = 204
 BODILESS: Final = frozenset({_NO_CONTENT, 304})
 """Statuses of responses that have no content."""
@@ -51,10 +54,10 @@ _RESPONSE = re.compile(rf"(HTTP/1\.1 ([2-9][0-9]{{2}}))((?: {FIELD_TEXT})?+)\r\n
 _FIELD = re.compile(rf"({TCHARS}):({FIELD_TEXT})\r\n".encode())
 
 
-Spliced: TypeAlias = tuple[bytes, int, int, int | None, bool]
+Spliced: TypeAlias = tuple[bytes, int, int, int | None, bool, bytes]
 """The head of a response that came whole: what goes on of it, without the empty line; where its
 content begins; its status code, of a final response; bytes of its content, None where it can have
-none; whether it has a Date."""
+none; whether it has a Date; the lines of it that are noted, whether they go on or not."""
 
 
 class Splicer(Protocol):
@@ -74,7 +77,13 @@ class Splicer(Protocol):
         ...
 
 
-def splicer(*, dropped: Iterable[str], refused: Iterable[str], host: str | None = None) -> Splicer:
+def splicer(
+    *,
+    dropped: Iterable[str],
+    refused: Iterable[str],
+    noted: Iterable[str] = (),
+    host: str | None = None,
+) -> Splicer:
     """One that drops and refuses these fields, in C if it is there.
 
     Connection is dropped where it says no more than `keep-alive`, else refused.
@@ -82,23 +91,34 @@ def splicer(*, dropped: Iterable[str], refused: Iterable[str], host: str | None 
     Args:
         dropped: Lower-case names.
         refused: The same.
+        noted: The same; whether they are dropped or not, what they say is told.
         host: Comes in place of the value of Host.
     """
     if _splice is not None:
         line = b"" if host is None else f"Host: {host}\r\n".encode("latin-1")
         with suppress(ValueError):  # it has room for only so many names
-            return _splice.Splicer(dropped=_encoded(dropped), refused=_encoded(refused), host=line)
-    return PythonSplicer(dropped, refused, host)
+            return _splice.Splicer(
+                dropped=_encoded(dropped),
+                refused=_encoded(refused),
+                noted=_encoded(noted),
+                host=line,
+            )
+    return PythonSplicer(dropped, refused, noted, host)
 
 
 class PythonSplicer:
     """The same in Python; see `splicer`."""
 
     def __init__(
-        self, dropped: Iterable[str], refused: Iterable[str], host: str | None = None
+        self,
+        dropped: Iterable[str],
+        refused: Iterable[str],
+        noted: Iterable[str] = (),
+        host: str | None = None,
     ) -> None:
         self._dropped = frozenset(_encoded(dropped))
         self._refused = frozenset(_encoded(refused))
+        self._noted = frozenset(_encoded(noted))
         self._host = None if host is None else host.encode("latin-1")
 
     def request(self, data: bytes, /) -> bytes | None:
@@ -129,7 +149,14 @@ class PythonSplicer:
             return None
         head = start + b"".join(line for _, line in lines)
         dated = any(name == _DATE for name, _ in lines)
-        return head, match.end(), status, None if bodiless else wanted, dated
+        noted = b"".join(
+            b"%b: %b\r\n" % (name, value.strip(b" \t"))
+            for name, value in _FIELD.findall(match[4])
+            if name.lower() in self._noted
+        )
+        if len(noted) > LONGEST_NOTED:
+            return None
+        return head, match.end(), status, None if bodiless else wanted, dated, noted
 
     def _lines(self, text: bytes) -> list[tuple[bytes, bytes]] | None:
         """What goes on of these, each with its name in lower case; None where one is refused."""

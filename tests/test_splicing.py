@@ -10,30 +10,41 @@ from hypothesis import strategies as st
 from proxy import splicing
 from proxy.gateway import forwarding
 from proxy.origin.heads import parse_head
-from proxy.splicing import LONGEST, MOST_LINES, PythonSplicer, Splicer
+from proxy.splicing import LONGEST, LONGEST_NOTED, MOST_LINES, PythonSplicer, Splicer
 
 DROPPED = ("te", "x-gone")
 REFUSED = ("transfer-encoding", "x-odd")
+NOTED = ("x-said", "x-gone", "date")
 
 
 class Make(Protocol):
     def __call__(
-        self, dropped: Iterable[str] = DROPPED, refused: Iterable[str] = REFUSED, host: Any = None
+        self,
+        dropped: Iterable[str] = DROPPED,
+        refused: Iterable[str] = REFUSED,
+        noted: Iterable[str] = NOTED,
+        host: Any = None,
     ) -> Splicer: ...
 
 
 def in_python(
-    dropped: Iterable[str] = DROPPED, refused: Iterable[str] = REFUSED, host: str | None = None
+    dropped: Iterable[str] = DROPPED,
+    refused: Iterable[str] = REFUSED,
+    noted: Iterable[str] = NOTED,
+    host: str | None = None,
 ) -> Splicer:
-    return PythonSplicer(dropped, refused, host)
+    return PythonSplicer(dropped, refused, noted, host)
 
 
 def in_c(
-    dropped: Iterable[str] = DROPPED, refused: Iterable[str] = REFUSED, host: str | None = None
+    dropped: Iterable[str] = DROPPED,
+    refused: Iterable[str] = REFUSED,
+    noted: Iterable[str] = NOTED,
+    host: str | None = None,
 ) -> Splicer:
     if not splicing.ACCELERATED:
         pytest.skip("it is not built")
-    made = splicing.splicer(dropped=dropped, refused=refused, host=host)
+    made = splicing.splicer(dropped=dropped, refused=refused, noted=noted, host=host)
     assert not isinstance(made, PythonSplicer)
     return made
 
@@ -135,35 +146,51 @@ class TestResponses:
             pytest.param(
                 answer(b"Date:x", b"Content-Length: 2", b"Connection: keep-alive", body=b"ok"),
                 b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 2\r\n",
-                (200, 2, True),
+                (200, 2, True, b"Date: x\r\n"),
                 id="9112-6.2-sized",
             ),
             pytest.param(
                 answer(b"Content-Length:0", status=b"HTTP/1.1 404"),
                 b"HTTP/1.1 404 \r\nContent-Length: 0\r\n",
-                (404, 0, False),
+                (404, 0, False, b""),
                 id="9112-4-no reason",
             ),
             pytest.param(
                 answer(status=b"HTTP/1.1 204 \t\xff "),
                 b"HTTP/1.1 204 \t\xff \r\n",
-                (204, None, False),
+                (204, None, False, b""),
                 id="9112-6.3-204",
             ),
             pytest.param(
                 answer(b"Content-Length: 0", b"X-Gone: 1", status=b"HTTP/1.1 304 "),
                 b"HTTP/1.1 304 \r\nContent-Length: 0\r\n",
-                (304, None, False),
+                (304, None, False, b"X-Gone: 1\r\n"),
                 id="9112-6.3-304",
             ),
         ],
     )
     def test_whole_ones(
-        self, make: Make, data: bytes, head: bytes, about: tuple[int, int | None, bool]
+        self, make: Make, data: bytes, head: bytes, about: tuple[int, int | None, bool, bytes]
     ) -> None:
-        status, length, dated = about
+        status, length, dated, noted = about
         end = data.index(b"\r\n\r\n") + 4
-        assert make().response(data, False) == (head, end, status, length, dated)  # noqa: FBT003
+        found = make().response(data, False)  # noqa: FBT003
+        assert found == (head, end, status, length, dated, noted)
+
+    def test_some_are_noted_in_order_whether_they_go_on_or_not(self, make: Make) -> None:
+        said = [b"x-SAID: a", b"X-Gone:b ", b"Content-Length: 0", b"X-Said:\t"]
+        found = make().response(answer(*said), False)  # noqa: FBT003
+        assert found is not None
+        assert found[0].endswith(b"OK\r\nx-SAID: a\r\nContent-Length: 0\r\nX-Said: \r\n")
+        assert found[5] == b"x-SAID: a\r\nX-Gone: b\r\nX-Said: \r\n"
+
+    def test_what_is_noted_is_bounded(self, make: Make) -> None:
+        splice = make().response
+        room = LONGEST_NOTED - 2 * len(b"X-Said: \r\n")
+        for more, taken in ((0, True), (1, False)):
+            lines = (b"X-Said:" + b"x" * (room - 7), b"X-Said:" + b"y" * (7 + more))
+            found = splice(answer(*lines, b"Content-Length: 0"), False)  # noqa: FBT003
+            assert (found is not None) == taken
 
     def test_head_has_no_content(self, make: Make) -> None:
         splice = make().response
@@ -226,6 +253,8 @@ LINE = st.builds(
             b"Host",
             b"te",
             b"X-Odd",
+            b"X-Said",
+            b"x-gone",
             b"",
             b"a b",
         ]
@@ -276,10 +305,12 @@ def test_a_spliced_response_is_what_the_parser_reads(
     head_only: bool,  # noqa: FBT001 - drawn
 ) -> None:
     data = answer(*lines, status=status, body=body)
-    spliced = splicing.splicer(dropped=DROPPED, refused=REFUSED).response(data, head_only)
+    spliced = splicing.splicer(dropped=DROPPED, refused=REFUSED, noted=NOTED).response(
+        data, head_only
+    )
     if spliced is None:
         return
-    head, end, code, length, dated = spliced
+    head, end, code, length, dated, noted = spliced
     read = parse_head(data[:end], head_only=head_only, max_fields=1000)
     assert (read.status, read.length or 0) == (code, len(data) - end)
     assert read.persistent
@@ -288,6 +319,8 @@ def test_a_spliced_response_is_what_the_parser_reads(
     assert ("Date" in read.headers) == dated
     kept = forwarding.end_to_end(read.headers)
     kept.popall("X-Gone", None)
+    said = [(name, value) for name, value in read.headers.items() if name.lower() in NOTED]
+    assert noted == "".join(f"{name}: {value}\r\n" for name, value in said).encode("latin-1")
     text = "".join(f"{name}: {value}\r\n" for name, value in kept.items())
     assert head == f"HTTP/1.1 {read.status} {read.reason}\r\n{text}".encode("latin-1")
 
@@ -302,17 +335,21 @@ class TestMaking:
     def test_what_c_refuses(self) -> None:
         from proxy._splice import Splicer as InC  # noqa: PLC0415 - it may not be there
 
+        nothing: dict[str, Any] = {"dropped": (), "refused": (), "noted": (), "host": b""}
         for arguments in (
-            {"dropped": (b"x" * 65,), "refused": (), "host": b""},
-            {"dropped": (b"",), "refused": (), "host": b""},
-            {"dropped": (), "refused": (b"a",) * 65, "host": b""},
-            {"dropped": (), "refused": (), "host": b"h" * 1025},
+            {"dropped": (b"x" * 65,)},
+            {"dropped": (b"",)},
+            {"refused": (b"a",) * 65},
+            {"noted": (b"x" * 65,)},
+            {"noted": tuple(b"%d" % number for number in range(65))},
+            {"host": b"h" * 1025},
         ):
             with pytest.raises(ValueError, match="long"):
-                InC(**arguments)
-        with pytest.raises(TypeError):
-            InC(dropped=("text",), refused=(), host=b"")  # type: ignore[arg-type]
-        made: Any = InC(dropped=(), refused=(), host=b"")
+                InC(**nothing | arguments)
+        for name in ("dropped", "noted"):
+            with pytest.raises(TypeError):
+                InC(**nothing | {name: ("text",)})
+        made: Any = InC(**nothing)
         with pytest.raises(TypeError):
             made.request("text")
         with pytest.raises(TypeError):

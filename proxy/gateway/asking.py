@@ -23,7 +23,7 @@ from proxy.gateway.freshening import Freshening
 from proxy.gateway.landing import Landing
 from proxy.gateway.problems import problem
 from proxy.gateway.steps import Answer, Exchange, Fetched, Found, Relayed
-from proxy.gateway.unshareable import Unshareable
+from proxy.gateway.unshareable import PLAIN, Unshareable
 from proxy.origin import OriginError
 from proxy.purging import PurgeLog, Softened, Valid, scopes_of
 from proxy.rfc9111 import parts, ranges, reuse, storing, validation
@@ -204,8 +204,8 @@ class Asking:
             isinstance(stored, storing.NotStorable)
             and fetched.response.status < HTTPStatus.INTERNAL_SERVER_ERROR
         ):
-            provoked = stored.reason is Reason.REQUEST_TO_BLAME
-            self._not_for_others(exchange, of_all=not provoked)
+            provoked, plain = stored.reason is Reason.REQUEST_TO_BLAME, stored.reason in PLAIN
+            self._not_for_others(exchange, of_all=not provoked, plain=plain)
         return stored
 
     def _share(
@@ -317,10 +317,12 @@ class Asking:
         outgoing = deliver(exchange.request, entry, selection, now=now)
         return Answer(outgoing, status, entry.response)
 
-    def _not_for_others(self, exchange: Exchange, *, of_all: bool = True) -> None:
+    def _not_for_others(
+        self, exchange: Exchange, *, of_all: bool = True, plain: bool = False
+    ) -> None:
         """Let those go on that wait for this answer; if it is `of_all`, nobody waits for more."""
         if of_all:
-            self._unshareable.note(exchange.key, exchange.request, shareable=False)
+            self._unshareable.note(exchange.key, exchange.request, shareable=False, plain=plain)
         if exchange.flight is not None:
             exchange.flight.filled = Filled.UNSTORABLE
         _tell(exchange, Alone())

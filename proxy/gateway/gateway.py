@@ -44,6 +44,7 @@ from proxy.gateway.steps import Answer, Beginning, Exchange, Found, bypassed, ju
 from proxy.gateway.telling import Telling
 from proxy.gateway.timing import server_timing
 from proxy.gateway.unshareable import Unshareable
+from proxy.gateway.unshared import Unshareds
 from proxy.origin import OriginError, OriginResponse
 from proxy.purging import PurgeLog
 from proxy.request_ids import ANSWERED, RequestIds
@@ -189,6 +190,7 @@ class Gateway:
                 go_on=self._go_on_missing,
                 largest=max_object_size,
             ),
+            unshareds=Unshareds(passings, store.at_once, unshareable, self._go_on_missing),
         )
 
     @property

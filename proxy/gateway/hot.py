@@ -34,6 +34,7 @@ from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.missing import Missings
 from proxy.gateway.passing import Passings
 from proxy.gateway.steps import Answer, Exchange, Found
+from proxy.gateway.unshared import Unshareds
 from proxy.purging import PurgeLog
 from proxy.request_ids import ANSWERED, FIELD, ending_of
 from proxy.rfc9111 import keys, poisoning, ranges, reuse
@@ -90,6 +91,7 @@ class HotAnswers:
         named: Whether anybody wants to know names.
         passings: Knows what is passed on at once.
         missings: Knows what is fetched at once.
+        unshareds: Knows what is passed on at once though nobody has said so beforehand.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
@@ -111,6 +113,7 @@ class HotAnswers:
         named: bool,
         passings: Passings,
         missings: Missings,
+        unshareds: Unshareds,
     ) -> None:
         self._routes = routes
         self._hit = hit
@@ -129,6 +132,7 @@ class HotAnswers:
         self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES | left_out, name)
         self._passings = passings
         self._missings = missings
+        self._unshareds = unshareds
         # What a request is called must not decide anything, nor what it asks of caches.
         self._asks_more = _DIRECTIVES | _CONDITIONS | left_out
         self._all_alike = self._possible and _NAMED_BY not in fields
@@ -175,7 +179,10 @@ class HotAnswers:
             return None
         policy = self._routes.find(request).route.policy
         names = self._routes.condition_fields | _CLAIMS | _key_fields(policy.key) | self._left_out
-        return self._passings.of(request, names)
+        passing = self._passings.of(request, names)
+        if passing is not None or any(name in request.headers for name in self._asks_more):
+            return passing
+        return self._unshareds.of(request, names | _CREDENTIALS | self._asks_more)
 
     def missing(self, request: Request) -> Missing | None:
         """See Answers."""

@@ -28,7 +28,7 @@ from proxy.gateway.passing import Passings
 from proxy.gateway.precedents import Head, Precedents, Shape
 from proxy.gateway.splices import Outward, field_lines, is_simple
 from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, Relayed, bypassed
-from proxy.gateway.unshareable import Unshareable
+from proxy.gateway.unshareable import Unshareable, note_name
 from proxy.http1 import fields_of
 from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
 from proxy.rfc9111 import keys, reuse, storing
@@ -142,9 +142,12 @@ class Missing:
         if way is None or not missings.passings.log.trusted:
             return None
         key = CacheKey.of(keys.primary_key(request, route.policy.key))
-        flights = missings.flights
+        flights, unshareable = missings.flights, missings.unshareable
         if not self._store.lacks(key) or flights.find(key) is not None:
             return None
+        covered = unshareable.covers(key, request)
+        if covered and unshareable.covers_plainly(note_name(key, request)):
+            return None  # for `unshared`
         outward = way.outward.head(head, address)
         member = None if outward is None else way.group.choose_now(key.url)
         if outward is None or member is None:
@@ -152,7 +155,7 @@ class Missing:
         asked = (request, matched, key)
         fetching = Fetching(member, missings, way, asked, reply, head, name)
         fetching.send_now(outward, head_only=False)
-        if not missings.unshareable.covers(key, request):
+        if not covered:
             fetching.flight = flights.lead(key)
         return fetching
 
@@ -348,7 +351,7 @@ class Fetching(SentNow):
 
     def _give(self, spliced: Spliced, data: bytes) -> None:
         missings, passings, way = self._missings, self._missings.passings, self._way
-        head, end, status, length, dated = spliced
+        head, end, status, length, dated, _ = spliced
         now = passings.clock()
         seconds = now - self._started
         content = data[end:]

@@ -15,7 +15,7 @@ goes on from there, by `Gateway.go_on`: the origin is asked once, whoever waits 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.events import Answered, Passed
 from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
@@ -30,11 +30,15 @@ from proxy.rfc9111 import keys
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.messages import Headers, Request, Response
 from proxy.rfc9111.reasons import Reason
+from proxy.rfc9111.reuse import Miss
 from proxy.routes import RouteTable
 from proxy.splicing import BODILESS, Spliced
 from proxy.stores import CacheKey
 
 _logger = logging.getLogger(__name__)
+
+_MOST_KINDS: Final = 64
+"""Of answers to requests that are alike."""
 
 _CRLF: Final = b"\r\n"
 _HTTP_1_1: Final = (1, 1)
@@ -61,7 +65,7 @@ class Passings:
         *,
         routes: RouteTable,
         upstreams: Mapping[str, Upstream],
-        relay: Callable[[Exchange, Fetched, Reason], Answer],
+        relay: Callable[[Exchange, Fetched, Reason, Reason | None], Answer],
         dress: Callable[[Exchange, Answer, str, float], Headers],
         go_on: Callable[[Incoming, Beginning], Awaitable[Outgoing]],
         log: PurgeLog,
@@ -87,6 +91,18 @@ class Passings:
             request: A GET or HEAD without content, reduced to what is watched.
             depends_on: See Passing.
         """
+        simple = self.simple(request)
+        bypass = None if simple is None else bypassed(simple.exchange)
+        if simple is None or bypass is None or bypass.reason is not Reason.CACHE_OFF:
+            return None
+        simple.exchange.verdict = bypass
+        try:
+            return Passing(self, simple, depends_on)
+        except ValueError:  # the settings have it write what cannot be written
+            return None
+
+    def simple(self, request: Request) -> "Simple | None":
+        """What requests like this one have in common where their route is simple."""
         matched = self._routes.find(request)
         route = matched.route
         upstream = self._upstreams[route.origin]
@@ -95,20 +111,28 @@ class Passings:
             return None
         incoming = Incoming(request, Client("", _HTTP_1_1), None, no_interim)
         key = CacheKey.of(keys.primary_key(request, route.policy.key))
-        exchange = Exchange(incoming, matched, key, self.clock())
-        exchange.verdict = bypass = bypassed(exchange)
-        if bypass is None or bypass.reason is not Reason.CACHE_OFF:
-            return None
-        try:
-            passing = Passing(self, exchange, upstream.forwarding, group, depends_on)
-            passing.kind(HTTPStatus.OK)
-        except ValueError:  # the settings have it write what cannot be written
-            return None
-        return passing
+        return Simple(Exchange(incoming, matched, key, self.clock()), upstream.forwarding, group)
+
+
+class Simple(NamedTuple):
+    """One of many requests that are alike; what their origins are told of clients; the origins."""
+
+    exchange: Exchange
+    forwarding: forwarding.ForwardingOptions
+    group: OriginGroup
 
 
 class Passing:
     """What is the same for all requests that are passed on alike. See exchange.Passing.
+
+    Args:
+        passings: See below.
+        simple: One of them.
+        depends_on: See exchange.Passing.
+        noted: See splicer; what these fields say in a response tells kinds apart.
+
+    Raises:
+        ValueError: The settings have it write what cannot be written.
 
     Attributes:
         spliced: See Splicer.response.
@@ -132,22 +156,28 @@ class Passing:
     def __init__(
         self,
         passings: Passings,
-        exchange: Exchange,
-        upstream: forwarding.ForwardingOptions,
-        group: OriginGroup,
+        simple: Simple,
         depends_on: frozenset[str],
+        noted: frozenset[str] = frozenset(),
     ) -> None:
+        exchange = simple.exchange
         route, request = exchange.matched.route, exchange.request
         self.passings = passings
         self._exchange = exchange
-        self.group = group
-        self._key = exchange.key.url
-        self._kinds: dict[int, _Kind] = {}
-        self._outward = Outward(passings.splices, request, route.origin, upstream)
+        self.group = simple.group
+        self._key = exchange.key
+        self._kinds: dict[tuple[int, bytes], Kind] = {}
+        self._outward = Outward(passings.splices, request, route.origin, simple.forwarding)
         named = passings.decisions is not None
-        self.spliced = passings.splices.to_client(route, named=named).response
+        self.spliced = passings.splices.to_client(route, named=named, noted=noted).response
         self.depends_on = depends_on
         self.head_only = request.method == "HEAD"
+        Kind(passings, exchange, HTTPStatus.OK, None)
+
+    @property
+    def lasts(self) -> bool:
+        """See exchange.Passing."""
+        return True
 
     def start(
         self, head: bytes, name: bytes | None, address: str, reply: Reply
@@ -156,18 +186,32 @@ class Passing:
         outward = self._outward.head(head, address)
         if outward is None:
             return None
-        member = self.group.choose_now(self._key)
+        member = self.group.choose_now(self._key.url)
         if member is None:
             return None
         passage = Passage(member, self, reply, name)
         passage.send_now(outward, head_only=self.head_only)
         return passage
 
-    def kind(self, status: int) -> "_Kind":
-        """What all answers with this status have in common."""
-        kind = self._kinds.get(status)
-        if kind is None:
-            kind = self._kinds[status] = _Kind(self.passings, self._exchange, status)
+    def kind(self, status: int, noted: bytes) -> "Kind | None":
+        """What all answers have in common that have this status and these lines.
+
+        None where such an answer cannot be given at once.
+        """
+        return self._kinds.get((status, noted)) or self._new_kind(status, noted)
+
+    def go_on(self, incoming: Incoming, beginning: Beginning) -> Awaitable[Outgoing]:
+        """Answer a request whose way to the origin has begun."""
+        return self.passings.go_on(incoming, beginning)
+
+    def _new_kind(self, status: int, noted: bytes) -> "Kind | None":
+        """See `kind`."""
+        return self._remember(status, noted, None)
+
+    def _remember(self, status: int, noted: bytes, not_stored: Reason | None) -> "Kind":
+        if len(self._kinds) >= _MOST_KINDS:
+            self._kinds.clear()
+        kind = self._kinds[status, noted] = Kind(self.passings, self._exchange, status, not_stored)
         return kind
 
 
@@ -191,20 +235,23 @@ class Passage(SentNow):
         spliced = passing.spliced(data, passing.head_only) if self._reply.usual else None
         if spliced is None:
             return False
-        self.completed(spliced[2])
         try:
-            self._give(spliced, data)
+            kind = passing.kind(spliced[2], spliced[5])
+            if kind is None:
+                return False
+            self._give(kind, spliced, data)
         except Exception:
             _logger.exception("An answer could not be passed on")
+            if self.waits:
+                self.abandon()
             self._reply.break_off()
         return True
 
-    def _give(self, spliced: Spliced, data: bytes) -> None:
-        head, end, status, length, dated = spliced
-        passing = self._passing
-        passings = passing.passings
+    def _give(self, kind: "Kind", spliced: Spliced, data: bytes) -> None:
+        head, end, status, length, dated, _ = spliced
+        self.completed(status)
+        passings = self._passing.passings
         now = passings.clock()
-        kind = passing.kind(status)
         ending = passings.note(kind, self._name, now, now - self._started, length or 0)
         if passings.decisions is None:
             ending = _CRLF
@@ -224,11 +271,17 @@ class Passage(SentNow):
         """See exchange.Passage."""
         passing = self._passing
         beginning = Beginning(passing.group, self, self._started, self._born)
-        return await passing.passings.go_on(incoming, beginning)
+        return await passing.go_on(incoming, beginning)
 
 
-class _Kind(Passed):
+class Kind(Passed):
     """All answers with one status to requests that are alike.
+
+    Args:
+        passings: Who makes them.
+        exchange: One of the requests.
+        status: Of the answers.
+        not_stored: Why they are not, where they might have been.
 
     Attributes:
         lines: Of their heads, behind those of the origin and Date.
@@ -236,12 +289,14 @@ class _Kind(Passed):
 
     __slots__ = ("lines",)
 
-    def __init__(self, passings: Passings, exchange: Exchange, status: int) -> None:
+    def __init__(
+        self, passings: Passings, exchange: Exchange, status: int, not_stored: Reason | None
+    ) -> None:
         headers = Headers([("Date", "")])
         origin = OriginResponse(status, "", headers, 0, 0.0, 0.0, LeanBody(b""), content=b"")
         fetched = Fetched(origin, Response(status, "", headers), 0.0, 0.0, 0)
-        assert isinstance(exchange.verdict, Bypass)  # noqa: S101 - else it would not be here
-        answer = passings.relay(exchange, fetched, exchange.verdict.reason)
+        assert isinstance(exchange.verdict, Bypass | Miss)  # noqa: S101 - else it is not here
+        answer = passings.relay(exchange, fetched, exchange.verdict.reason, not_stored)
         cache_status = answer.cache_status
         told = cache_status.render()
         fields = passings.dress(exchange, answer, told, exchange.started)

@@ -64,12 +64,15 @@ class Splices:
         """For requests; `host` comes in place of what Host says."""
         return self._splicer(_GOES_NO_FURTHER, _MERGED, host)
 
-    def to_client(self, route: Route, *, named: bool) -> Splicer:
+    def to_client(
+        self, route: Route, *, named: bool, noted: frozenset[str] = frozenset()
+    ) -> Splicer:
         """For responses on a simple route.
 
         Args:
             route: See `is_simple`.
             named: Clients are told what their requests are called.
+            noted: See splicer.
         """
         dropped = {*_GOES_NO_FURTHER, "upgrade", *route.response_headers.replaced}
         if route.policy.surrogate_control:
@@ -77,17 +80,23 @@ class Splices:
         if route.strip_tags:
             dropped.update(map(str.lower, TAG_FIELDS))
         refused = {"transfer-encoding"} | ({ANSWERED.lower()} if named else set())
-        return self._splicer(frozenset(dropped), frozenset(refused), None)
+        return self._splicer(frozenset(dropped), frozenset(refused), None, noted)
 
     def _splicer(
-        self, dropped: frozenset[str], refused: frozenset[str], host: str | None
+        self,
+        dropped: frozenset[str],
+        refused: frozenset[str],
+        host: str | None,
+        noted: frozenset[str] = frozenset(),
     ) -> Splicer:
-        about = (dropped, refused, host)
+        about = (dropped, refused, host, noted)
         known = self._splicers.get(about)
         if known is None:
             if len(self._splicers) >= _MOST_SPLICERS:
                 self._splicers.clear()
-            known = splicer(dropped=sorted(dropped), refused=sorted(refused), host=host)
+            known = splicer(
+                dropped=sorted(dropped), refused=sorted(refused), noted=sorted(noted), host=host
+            )
             self._splicers[about] = known
         return known
 

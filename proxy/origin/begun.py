@@ -52,6 +52,11 @@ class SentNow(Begun):
         self._outcome: OriginResponse | Exception | None = None
         self._waits = True
 
+    @property
+    def waits(self) -> bool:
+        """Nothing has come of it, and nobody else waits for that."""
+        return self._connection is not None and self._waits
+
     @abstractmethod
     def take(self, data: bytes) -> bool:
         """Whether these bytes, the first that have come, are a usual answer; then it was given.

@@ -111,16 +111,13 @@ def decide(
     governed_by = freshness_rules.governing(response.headers, policy)
     directives = governed_by.directives
     varies_by = vary_names(response.headers)
-    forbidden = (
-        _request_forbids(request, policy)
-        or _status_forbids(response)
-        or _error_forbids(request, response, policy)
-        or _directives_forbid(request, response, directives)
+    against = (
+        _forbidden(request, response, policy, directives)
         or (Reason.VARY_ANY if varies_by is None else None)
         or _set_cookie_forbids(response, directives, policy)
     )
-    if forbidden is not None:
-        return NotStorable(forbidden)
+    if against is not None:
+        return NotStorable(against)
     variant = variant_key(varies_by or (), request.headers)
     if not key_fits(len(primary_key(request, policy.key)), variant):
         return NotStorable(Reason.KEY_TOO_LARGE)
@@ -142,6 +139,26 @@ def decide(
         return NotStorable(useless)
     headers = storable_headers(response.headers, directives, policy)
     return Storable(headers, freshness, variant, part)
+
+
+def directive_fields(policy: Policy) -> frozenset[str]:
+    """Lower-case names of the response fields that have directives in them."""
+    fields = {"cache-control", *map(str.lower, policy.targeted_fields)}
+    return frozenset(fields | ({"surrogate-control"} if policy.surrogate_control else set()))
+
+
+def forbidden(request: Request, response: Response, policy: Policy) -> Reason | None:
+    """Why `decide` finds a response not storable, where its status and its directives say so.
+
+    Nothing else of the response matters to this; None says nothing.
+
+    Args:
+        request: What it answers.
+        response: Its `directive_fields` will do.
+        policy: Of the route.
+    """
+    directives = freshness_rules.governing(response.headers, policy).directives
+    return _forbidden(request, response, policy, directives)
 
 
 def storable_headers(headers: Headers, directives: CacheControl, policy: Policy) -> Headers:
@@ -184,6 +201,17 @@ def stored_response(
         tags=tags,
         groups=groups,
         born=born,
+    )
+
+
+def _forbidden(
+    request: Request, response: Response, policy: Policy, directives: CacheControl
+) -> Reason | None:
+    return (
+        _request_forbids(request, policy)
+        or _status_forbids(response)
+        or _error_forbids(request, response, policy)
+        or _directives_forbid(request, response, directives)
     )
 
 

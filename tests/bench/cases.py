@@ -144,6 +144,7 @@ def _two_to_one(name: str) -> Opener:
                 server = stack.enter_context(peer)
                 check(server, traffic.Target(_PRODUCT), 200, peers.SIZES["1k"])
                 stage.warm(server, requests)
+                peers.spread(server, cores)
                 contenders[label] = partial(
                     stage.saturate, server, requests, CONNECTIONS, cores=cores
                 )
@@ -285,6 +286,7 @@ CASES = (
         "Hits of 1 KiB: two workers and two loads on two cores, to one of each on one core.",
         _two_to_one("warmfront"),
         goals=(Goal("one worker", 1.8),),
+        metric="unloaded",
         alone=False,
     ),
     Case(
@@ -292,6 +294,7 @@ CASES = (
         "Two workers of nginx",
         "The same with nginx, to see what the method can show at most.",
         _two_to_one("nginx"),
+        metric="unloaded",
         alone=False,
     ),
 )

@@ -66,13 +66,18 @@ def _alone(outcomes: Sequence[Outcome]) -> str:
             rate = outcome.spread(outcome.subject, "rate").median
             figures = [f"**{rate:,.0f}** a second"]
             figures += [f"{_ratio(outcome, other)} x {other}" for other in outcome.others]
+            if outcome.metric == "unloaded":
+                figures += [
+                    f"{_ratio(outcome, other, 'rate')} x {other}, the load's time included"
+                    for other in outcome.others
+                ]
             row = [f"**{outcome.title}**: {outcome.what}", "<br>".join(figures), _goals(outcome)]
             rows.append(row)
     return _table(["", "", "goal"], rows) if rows else ""
 
 
-def _ratio(outcome: Outcome, other: str) -> str:
-    ratio = outcome.ratio(other)
+def _ratio(outcome: Outcome, other: str, of: str | None = None) -> str:
+    ratio = outcome.ratio(other, of)
     return f"**{ratio.median:.2f}** ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
@@ -85,7 +90,7 @@ def _goal(outcome: Outcome, goal: Goal) -> str:
     verdict = "reached" if outcome.reached(goal) else "**missed**"
     if goal.other is None:
         return f"{goal.value:,g} a second: {verdict}"
-    bound = "≥" if outcome.metric == "rate" else "≤"
+    bound = "≥" if outcome.metric in {"rate", "unloaded"} else "≤"
     return f"{bound} {goal.value:g} x {NAMES.get(goal.other, goal.other)}: {verdict}"
 
 

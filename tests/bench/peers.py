@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import os
 import shutil
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,14 @@ def warmfront() -> list[str]:
     """The installed command of this environment; without one, the package as it lies here."""
     installed = Path(sys.executable).parent / "warmfront"
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "proxy"]
+
+
+def spread(server: Server, cores: Sequence[int]) -> None:
+    """Keep each process that the server has started to one of these cores, in turn."""
+    children = [process for process in server.processes() if process != server.root]
+    for child, core in zip(children, itertools.cycle(cores), strict=False):
+        for thread in Path(f"/proc/{child}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), [core])
 
 
 def takes_workers(folder: Path) -> bool:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from tests.bench.machine import Usage
 
-Metric = Literal["rate", "p99", "cost"]
-"""What a case compares: answers a second, the time 99 of 100 answers took, or what one costs."""
+Metric = Literal["rate", "p99", "cost", "unloaded"]
+"""What a case compares: answers a second, the time 99 of 100 answers took, what one costs, or
+answers a second less what the load took of the cores."""
 
 NAMES = {
     "warmfront": "Warmfront",
@@ -44,6 +45,16 @@ class Sample:
     """Bytes that the proxy's processes held at the end."""
     lag: float = 0.0
     """What the load itself may have added to `p99`."""
+    shared: int = 0
+    """Cores that proxy and load have in common; 0 where each has its own."""
+
+    @property
+    def unloaded(self) -> float:
+        """Answers a second if the load had not taken its part of the shared cores.
+
+        Time in which these cores were idle counts against the proxy.
+        """
+        return self.rate * self.shared / (self.shared - self.usage.load)
 
     @property
     def capacity(self) -> float:
@@ -107,7 +118,7 @@ class Outcome:
         if self.metric == "cost":
             slower = 1 / self.ratio(goal.other, "rate").median
             return max(slower, self.ratio(goal.other).median) <= goal.value
-        figures = ("rate", "capacity") if self.alone else ("rate",)
+        figures = ("rate", "capacity") if self.alone else (self.metric,)
         return all(self.ratio(goal.other, of).median >= goal.value for of in figures)
 
     def spread(self, contender: str, of: str) -> "Spread":

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.bench import load, peers, traffic
@@ -89,14 +89,19 @@ class Stage:
     def saturate(
         self, server: Server, requests: Requests, connections: int, *, cores: Sequence[int] = ()
     ) -> Sample:
-        """As many requests as the proxy answers, from one wrk on each of the cores."""
-        return self.measured(
-            server,
-            {
-                core: self._wrk(server, requests, connections, self.seconds)
-                for core in cores or [self.cores.load]
-            },
-        )
+        """As many requests as the proxy answers, from one wrk on each of the cores.
+
+        Args:
+            server: The proxy.
+            requests: What is asked for, in turn.
+            connections: Of each wrk.
+            cores: Shared with the proxy; if none are named, it is one that the proxy has not.
+        """
+        commands = {
+            core: self._wrk(server, requests, connections, self.seconds)
+            for core in cores or [self.cores.load]
+        }
+        return replace(self.measured(server, commands), shared=len(cores))
 
     def saturate_beside(self, server: Server, requests: Requests, connections: int) -> Sample:
         """The same from one wrk on the proxy's core, which waits while the proxy has work."""

@@ -76,6 +76,18 @@ def test_a_cost_is_in_processor_time_and_in_rate(ours: Sample, *, reached: bool)
     assert found.reached(found.goals[0]) is reached
 
 
+def test_what_the_load_took_of_shared_cores_is_left_out() -> None:
+    # Of two cores the load took 1.2, of one 0.4: what was left to the proxies is 0.8 and 0.6.
+    two = dataclasses.replace(sample(160), shared=2, usage=Usage(proxy=0.7, load=1.2, others=0.0))
+    one = dataclasses.replace(sample(120), shared=1, usage=Usage(proxy=0.6, load=0.4, others=0.0))
+    assert two.unloaded == pytest.approx(400)
+    assert one.unloaded == pytest.approx(200)
+    found = outcome([two], [one], "unloaded", goal=2.0)
+    assert found.ratio("nginx").median == pytest.approx(2.0)
+    assert found.reached(Goal("nginx", 1.99))
+    assert not found.reached(Goal("nginx", 2.01))
+
+
 def test_a_goal_without_a_peer_is_a_rate() -> None:
     found = outcome([sample(5000)], [sample(1)])
     assert found.reached(Goal(None, 5000))

@@ -10,12 +10,14 @@ from proxy import splicing
 from proxy.exchange import Client, Incoming, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.forwarding import ForwardingOptions
-from proxy.gateway.passing import Passing
+from proxy.gateway.passing import Passing, Simple
+from proxy.gateway.steps import Bypass
 from proxy.origin import Outbound
 from proxy.origin.outbound import render_head
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import Policy
+from proxy.rfc9111.reasons import Reason
 from proxy.routes import HeaderEdits, Route
 from proxy.server import ServerOptions
 from proxy.server.heads import parse_head
@@ -129,7 +131,8 @@ def passed_on(
     )
     exchange = proxy.gateway.exchange(incoming)
     tap: Any = Wiretap()
-    passing = Passing(proxy.gateway.hot._passings, exchange, options, tap, frozenset())
+    exchange.verdict = Bypass(Reason.CACHE_OFF)
+    passing = Passing(proxy.gateway.hot._passings, Simple(exchange, options, tap), frozenset())
     found = passing.start(data, None, address, tap)
     return None if found is None else (tap.sent, longer)
 

@@ -18,6 +18,8 @@ from proxy.rfc9111.storing import (
     Storable,
     StorageDecision,
     decide,
+    directive_fields,
+    forbidden,
     stored_response,
 )
 
@@ -512,3 +514,39 @@ def test_3_5_an_authorized_answer_needs_the_origins_word(lines: Lines, policy: P
     lines = [(name, value.replace("-", "").replace("public", "")) for name, value in lines]
     found = decision([*lines, FRESH], request=request_for(lines=AUTHORIZED), policy=policy)
     assert isinstance(found, NotStorable)
+
+
+@given(REQUESTS, HEADERS, STATUSES, POLICIES)
+def test_what_directives_forbid_is_seen_without_the_rest(
+    request_: Request, lines: Lines, status: int, policy: Policy
+) -> None:
+    fields = directive_fields(policy)
+    said = Response(status, "", CIMultiDict((n, v) for n, v in lines if n.lower() in fields))
+    reason = forbidden(request_, said, policy)
+    if reason is not None:
+        assert decision(lines, status=status, request=request_, policy=policy) == NotStorable(
+            reason
+        )
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        pytest.param([], None, id="nothing said"),
+        pytest.param([(CC, "no-cache")], None, id="5.2.2.4-of use once"),
+        pytest.param([(CC, "no-store")], Reason.NO_STORE, id="5.2.2.5"),
+        pytest.param([(CC, "private")], Reason.PRIVATE, id="5.2.2.7"),
+        pytest.param([(CC, "no-store"), (CDN, "max-age=1")], None, id="9213-2.2-targeted"),
+        pytest.param([(SURROGATE, "no-store")], Reason.NO_STORE, id="surrogate"),
+        pytest.param([("Vary", "*")], None, id="4.1-not a directive"),
+    ],
+)
+def test_what_directives_forbid(lines: Lines, reason: Reason | None) -> None:
+    response = Response(200, "", CIMultiDict(lines))
+    assert forbidden(request_for(), response, Policy()) is reason
+
+
+def test_which_fields_have_directives() -> None:
+    assert directive_fields(Policy()) == {"cache-control", "cdn-cache-control", "surrogate-control"}
+    others = Policy(targeted_fields=("My-Control",), surrogate_control=False)
+    assert directive_fields(others) == {"cache-control", "my-control"}

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from proxy.exchange import Incoming
 from proxy.gateway import Decisions, ForwardingOptions
 from proxy.gateway.flights import Flight
 from proxy.gateway.missing import Fetching
+from proxy.gateway.passing import Passage
 from proxy.gateway.steps import Exchange
 from proxy.origin import Begun, GroupOptions, MemberOptions, OriginOptions, OriginResponse
 from proxy.purging import Mode
@@ -163,17 +164,20 @@ async def side(
 
 
 @contextmanager
-def fetched() -> Iterator[list[Fetching]]:
+def fetched() -> Iterator[list[Fetching | Passage]]:
     """Whose answers were given at once meanwhile."""
-    given: list[Fetching] = []
-    give = Fetching._give
+    given: list[Fetching | Passage] = []
 
-    def noting(self: Fetching, *arguments: Any) -> None:
-        given.append(self)
-        give(self, *arguments)
+    def noting(give: Callable[..., None]) -> Callable[..., None]:
+        def noted(self: Fetching | Passage, *arguments: Any) -> None:
+            given.append(self)
+            give(self, *arguments)
+
+        return noted
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fetching, "_give", noting)
+        for each in (Fetching, Passage):
+            patch.setattr(each, "_give", noting(each._give))
         yield given
 
 
@@ -249,7 +253,7 @@ def _is_quiet(one: Side) -> bool:
     return idle and not len(one.front.gateway._flights)
 
 
-WARM: Final[Step] = ("ask", [get("no-store", target="/warm")] * 2)
+WARM: Final[Step] = ("ask", [get("cookie", target="/warm")] * 2)
 """From now on a connection to the origin is idle."""
 
 
@@ -257,7 +261,7 @@ WARM: Final[Step] = ("ask", [get("no-store", target="/warm")] * 2)
 async def test_whatever_an_origin_says(say: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "wall", lambda: START)
     asked = [
-        ("ask", [get(say, target=f"{path}/{number}?id=7")] * 3)
+        ("ask", [get(say, target=f"{path}/{number}?id=7")] * 5)
         for path in ("/a", "/edited", "/told", "/beta")
         for number in range(2)
     ]
@@ -361,7 +365,8 @@ class TestFlights:
                 assert [b"collapsed" in one for one in told] == [False, True, True]
                 assert len(one.origin.requests) == 1
                 assert one.front.gateway.coalescing == (0, 0)
-        assert [fetching.flight is not None for fetching in given][-1]
+        assert isinstance(given[-1], Fetching)
+        assert given[-1].flight is not None
 
     async def test_they_ask_for_themselves_where_it_may_not_be_shared(self) -> None:
         async with self.waiting(SAYS["no-store"]) as (one, peers, go_on):
