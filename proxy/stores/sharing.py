@@ -61,6 +61,11 @@ def shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return _usual_names(names) if len(names) <= _MOST_NAMES else _names(names)
 
 
+def shared_raw_names(names: tuple[bytes, ...]) -> tuple[str, ...]:
+    """The same for names as they are on the wire."""
+    return _usual_raw_names(names) if len(names) <= _MOST_NAMES else _raw_names(names)
+
+
 def shared_text(text: str) -> str:
     """An equal text that is shared, unless it is long."""
     return _usual_text(text) if len(text) <= _LONGEST else text
@@ -83,6 +88,11 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple([_usual_name(istr(name)) if len(name) <= _LONGEST else name for name in names])
 
 
+def _raw_names(names: tuple[bytes, ...]) -> tuple[str, ...]:
+    return shared_names(tuple([name.decode("latin-1") for name in names]))
+
+
+_usual_raw_names = lru_cache(maxsize=_NAMES)(_raw_names)
 _usual_name = lru_cache(maxsize=_NAMES)(istr)
 _usual_names = lru_cache(maxsize=_NAMES)(_names)
 
