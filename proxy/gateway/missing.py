@@ -16,17 +16,16 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from proxy.events import Answered, Passed
 from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Upstream, pass_on_interim
-from proxy.gateway.decisions import Decision
+from proxy.gateway.fetched import Kinds, One
 from proxy.gateway.flights import Flight, Flights
 from proxy.gateway.passing import Passings
-from proxy.gateway.precedents import Head, Precedents, Shape
-from proxy.gateway.splices import Outward, field_lines, is_simple
+from proxy.gateway.precedents import Head, Precedents, Room, Shape
+from proxy.gateway.splices import Outward, is_simple
 from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, Relayed, bypassed
 from proxy.gateway.unshareable import Unshareable, note_name
 from proxy.http1 import fields_of
@@ -39,7 +38,7 @@ from proxy.rfc9111.messages import Headers, Request, Response
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import Matched, RouteTable
-from proxy.splicing import BODILESS, Spliced
+from proxy.splicing import Spliced
 from proxy.stores import AtOnce, CacheKey
 
 _logger = logging.getLogger(__name__)
@@ -50,16 +49,11 @@ MISS: Final = reuse.Miss(Reason.URI_MISS)
 _PARTIAL_CONTENT: Final = 206
 _FIRST_ERROR: Final = 400
 
-_MOST_KINDS: Final = 1024
-"""Of answers on a route: there is one for each ttl."""
-
 _CRLF: Final = b"\r\n"
 _HTTP_1_1: Final = (1, 1)
 _REASON_AT: Final = len("HTTP/1.1 200 ")
 _NOBODY: Final = Client("", _HTTP_1_1)
 _NOTHING: Final = LeanBody(b"")
-
-_Dress = Callable[[Exchange, Answer, str, float], Headers]
 
 
 class Missings:
@@ -89,7 +83,7 @@ class Missings:
         relay: Callable[
             [Exchange, StoredResponse | storing.NotStorable, bytes, int, Reason], Relayed
         ],
-        dress: _Dress,
+        dress: Callable[[Exchange, Answer, str, float], Headers],
         go_on: Callable[[Incoming, Beginning, Flight | None], Awaitable[Outgoing]],
         largest: int,
     ) -> None:
@@ -101,8 +95,8 @@ class Missings:
         self.unshareable = unshareable
         self.judge = judge
         self.relay = relay
-        self.largest = largest
-        self.dress = dress
+        self.room = Room(largest)
+        self.kinds = Kinds(dress)
         self.go_on = go_on
 
     def of(self, request: Request) -> "Missing | None":
@@ -175,7 +169,7 @@ class Missing:
             return None
         try:
             way = _Way(missings, exchange, upstream, group)
-            way.kind(CacheStatus(forward_status=HTTPStatus.OK))
+            missings.kinds.of(exchange, CacheStatus(forward_status=HTTPStatus.OK))
         except ValueError:  # the settings have it write what cannot be written
             return None
         return way
@@ -191,7 +185,7 @@ class _Way:
         spliced: See Splicer.response.
     """
 
-    __slots__ = ("_dress", "_exchange", "_kinds", "group", "outward", "precedents", "spliced")
+    __slots__ = ("group", "outward", "precedents", "spliced")
 
     def __init__(
         self, missings: Missings, exchange: Exchange, upstream: Upstream, group: OriginGroup
@@ -201,96 +195,7 @@ class _Way:
         splices = passings.splices
         self.outward = Outward(splices, exchange.request, route.origin, upstream.forwarding)
         self.spliced = splices.to_client(route, named=passings.decisions is not None).response
-        self.precedents = Precedents(route.policy, missings.largest)
-        self._dress = missings.dress
-        self._exchange = exchange
-        self._kinds: dict[CacheStatus, _Kind] = {}
-
-    def kind(self, status: CacheStatus) -> "_Kind":
-        """What all answers have in common that came about like this."""
-        kind = self._kinds.get(status)
-        if kind is None:
-            if len(self._kinds) >= _MOST_KINDS:
-                self._kinds.clear()
-            kind = self._kinds[status] = _Kind(self._dress, self._exchange, status)
-        return kind
-
-
-class _Kind(Passed):
-    """All answers on one route that came about alike.
-
-    Attributes:
-        lines: Of their heads, behind those of the origin and Date.
-        cache_status: How.
-    """
-
-    __slots__ = ("cache_status", "lines")
-
-    def __init__(self, dress: _Dress, exchange: Exchange, cache_status: CacheStatus) -> None:
-        status = cache_status.forward_status or 0
-        told = cache_status.render()
-        answer = Answer(Outgoing(status, "", Headers([("Date", "")])), cache_status)
-        fields = dress(exchange, answer, told, exchange.started)
-        route = exchange.matched.route
-        super().__init__(
-            Answered(
-                *(exchange.request.method, exchange.uri, status, told, 0.0, route.name),
-                *(cache_status.outcome, cache_status.detail),
-            ),
-            route.origin,
-            sized=status not in BODILESS,
-        )
-        self.cache_status = cache_status
-        self.lines = field_lines(list(fields.items())[1:])
-
-
-class _One(Passed):
-    """One answer: counted like all of its kind; what else there is to tell is made if need be."""
-
-    __slots__ = ("_exchange", "_kind", "_not_stored", "_stored")
-
-    recurs = False
-
-    def __init__(
-        self,
-        kind: _Kind,
-        exchange: Exchange,
-        stored: StoredResponse | None,
-        not_stored: Reason | None,
-    ) -> None:
-        self._kind = kind
-        self._exchange = exchange
-        self._stored = stored
-        self._not_stored = not_stored
-        self.origin = kind.origin
-        self.sized = kind.sized
-
-    @property
-    def counted(self) -> Any:
-        """See Passed."""
-        return self._kind.counted
-
-    @counted.setter
-    def counted(self, place: Any) -> None:
-        self._kind.counted = place
-
-    @property
-    def answered(self) -> Answered:  # type: ignore[override]  # nobody sets it
-        """See Passed."""
-        exchange = self._exchange
-        return replace(self._kind.answered, uri=exchange.uri, key=exchange.key_hash)
-
-    @property
-    def decision(self) -> Decision:
-        """See Passed."""
-        kind = self._kind
-        return Decision.made(
-            self._exchange,
-            kind.answered.status,
-            kind.cache_status,
-            stored=self._stored,
-            refused=self._not_stored,
-        )
+        self.precedents = Precedents(route.policy, missings.room)
 
 
 class Fetching(SentNow):
@@ -362,9 +267,9 @@ class Fetching(SentNow):
         exchange = self._exchange(seconds, whole=status >= _FIRST_ERROR or shape.varies)
         stored = shape.recall(exchange, about) or self._judge(exchange, about, fields, shape)
         relayed = missings.relay(exchange, stored, content, status, MISS.reason)
-        kind = way.kind(relayed.cache_status)
+        kind = missings.kinds.of(exchange, relayed.cache_status)
         exchange.flight = None
-        one = _One(kind, exchange, relayed.stored, relayed.not_stored)
+        one = One(kind, exchange, relayed.stored, relayed.not_stored)
         ending = passings.note(one, self._name, now, seconds, length or 0)
         if passings.decisions is None:
             ending = _CRLF

@@ -4,8 +4,8 @@ Few fields of an answer decide whether it is stored, and for how long. Where two
 that are alike agree in these, and in the names of all their fields, what was found of one holds for
 the other:
 
-    the same        status, lifetime, windows, tags, groups, which fields are kept
-    its own         values of fields, Date, times and age, born, values that Vary names
+    the same        status, lifetime, windows, which fields are kept
+    its own         values of fields, tags, groups, Date, times and age, born, what Vary names
 
 Only what was stored sets a precedent, and only where time has no other part in it: no lifetime that
 is counted from Date (Expires, Last-Modified), no error, no part of a representation. All else is
@@ -21,26 +21,26 @@ from proxy.gateway.landing import tags_to_store
 from proxy.gateway.steps import Exchange
 from proxy.rfc9111 import keys, poisoning
 from proxy.rfc9111.freshness import corrected_initial_age, date_of
+from proxy.rfc9111.groups import parse_groups
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.policy import Policy
 from proxy.rfc9111.stored import Freshness, LifetimeSource, StoredResponse
 from proxy.rfc9111.storing import key_fits
 from proxy.stores.sharing import shared
-from proxy.tags import TAG_FIELDS, InvalidTags
+from proxy.tags import TAG_FIELDS, InvalidTags, Tags
 
-_DECISIVE: Final = frozenset(
-    {"age", "cache-control", "cache-groups", "surrogate-control", "vary"}.union(
-        map(str.lower, TAG_FIELDS)
-    )
-)
+_DECISIVE: Final = frozenset({"age", "cache-control", "surrogate-control", "vary"})
 """Fields whose values decide, beside the targeted ones; of others only the presence does."""
+
+_NAMING: Final = frozenset({"cache-groups", *map(str.lower, TAG_FIELDS)})
+"""Fields that say what an answer can be purged by, each of its own."""
 
 _COUNTED: Final = frozenset({LifetimeSource.EXPIRES, LifetimeSource.HEURISTIC, LifetimeSource.NONE})
 """What lifetimes rest on that are counted from dates, or would be from other ones."""
 
 _FIRST_ERROR: Final = 400
-_MOST_SHAPES: Final = 64
-_MOST_PRECEDENTS: Final = 64
+_MOST: Final = 4096
+"""Precedents in all, and shapes; one takes about 2 KiB."""
 
 _Picked = Callable[[Sequence[str]], tuple[str, ...]]
 
@@ -62,28 +62,56 @@ class Head(NamedTuple):
     born: int
 
 
+class Room:
+    """What all precedents share; when there is none left they all start over.
+
+    Attributes:
+        largest: Bytes of content above which an answer is not stored.
+        times: How often they have.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
+        self.times = 0
+        self._left = _MOST
+
+    def take(self) -> None:
+        """There is one more."""
+        self._left -= 1
+        if not self._left:
+            self._left = _MOST
+            self.times += 1
+
+
 class Precedents:
     """Those set by answers to requests that differ in nothing that matters but their targets.
 
     Args:
         policy: Of their route.
-        largest: Bytes of content above which an answer is not stored.
+        room: For all of them.
+
+    Attributes:
+        room: The same.
+        by_route: The route says for how long answers are stored.
     """
 
-    def __init__(self, policy: Policy, largest: int) -> None:
+    def __init__(self, policy: Policy, room: Room) -> None:
         self._decisive = _DECISIVE.union(map(str.lower, policy.targeted_fields))
         self._shapes: dict[tuple[str, ...], Shape] = {}
-        self.largest = largest
+        self._times = room.times
+        self.room = room
         self.by_route = (
             policy.ttl is not None or policy.default_ttl is not None or bool(policy.negative_ttl)
         )
 
     def of(self, names: tuple[str, ...]) -> "Shape":
         """Those of answers whose fields have these names, in this order."""
+        if self._times != self.room.times:
+            self._times = self.room.times
+            self._shapes.clear()
         shape = self._shapes.get(names)
         if shape is None:
-            if len(self._shapes) >= _MOST_SHAPES:
-                self._shapes.clear()
+            self.room.take()
             shape = self._shapes[names] = Shape(self, names, self._decisive)
         return shape
 
@@ -95,12 +123,16 @@ class Shape:
         varies: Vary is among them: what decides is not known without the request's fields.
     """
 
-    __slots__ = ("_date", "_decisive", "_end_to_end", "_names", "_of", "_precedents", "varies")
+    __slots__ = (
+        *("_date", "_decisive", "_end_to_end", "_lower", "_naming", "_of", "_precedents"),
+        "varies",
+    )
 
     def __init__(self, of: Precedents, names: Sequence[str], decisive: frozenset[str]) -> None:
         lower = [name.lower() for name in names]
         self._of = of
-        self._names = lower
+        self._lower = lower
+        self._naming = not _NAMING.isdisjoint(lower)
         self._end_to_end = [i for i, name in enumerate(lower) if name not in HOP_BY_HOP]
         self._decisive = _picker([i for i in self._end_to_end if lower[i] in decisive])
         self._date = lower.index("date") if "date" in lower else None
@@ -115,8 +147,10 @@ class Shape:
             head: Of its answer.
         """
         precedent = self._precedents.get(self._about(exchange, head))
-        if precedent is None or head.length > self._of.largest:
+        if precedent is None or head.length > self._of.room.largest:
             return None
+        if self._naming or exchange.matched.route.tags:
+            return precedent.follow_naming(exchange, head)
         return precedent.follow(exchange, head)
 
     def note(self, exchange: Exchange, head: Head, stored: StoredResponse, age: int) -> None:
@@ -128,10 +162,9 @@ class Shape:
             or stored.freshness.source in _COUNTED
         ):
             return
-        if len(self._precedents) >= _MOST_PRECEDENTS:
-            self._precedents.clear()
+        self._of.room.take()
         kept_names = set(map(str.lower, stored.names))
-        kept = [i for i in self._end_to_end if self._names[i] in kept_names]
+        kept = [i for i in self._end_to_end if self._lower[i] in kept_names]
         about = self._about(exchange, head)
         self._precedents[about] = _Precedent(shared(stored), self._date, _picker(kept), age)
 
@@ -153,17 +186,24 @@ class _Precedent:
         self._age = age
         self._vary = tuple(name for name, _ in stored.variant)
 
-    def follow(self, exchange: Exchange, head: Head) -> StoredResponse | None:
-        """The same for another answer, if its key is not too large and its tags are fine."""
+    def follow_naming(self, exchange: Exchange, head: Head) -> StoredResponse | None:
+        """The same for another answer that has tags or groups, if they make sense."""
+        headers = Headers(zip(self._stored.names, self._kept(head.values), strict=True))
+        tags = tags_to_store(exchange, headers)
+        if isinstance(tags, InvalidTags):
+            return None
+        return self.follow(exchange, head, tags, parse_groups(headers))
+
+    def follow(
+        self,
+        exchange: Exchange,
+        head: Head,
+        tags: Tags = (),
+        groups: tuple[str, ...] = (),
+    ) -> StoredResponse | None:
+        """The same for another answer, if its key is not too large."""
         stored, request = self._stored, exchange.request
         variant = keys.variant_key(self._vary, request.headers) if self._vary else ()
-        tags = stored.tags
-        if exchange.matched.route.tags:
-            fields = zip(stored.names, self._kept(head.values), strict=True)
-            found = tags_to_store(exchange, Headers(fields))
-            if isinstance(found, InvalidTags):
-                return None
-            tags = found
         if not key_fits(sum(map(len, exchange.key)) + 1, variant):
             return None
         date = date_of(head.values[self._date], head.response_time)
@@ -181,7 +221,7 @@ class _Precedent:
             variant=variant,
             date=date,
             tags=tags,
-            groups=stored.groups,
+            groups=groups,
             born=head.born,
         )
 

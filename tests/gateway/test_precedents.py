@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.exchange import Client, Incoming, no_interim
 from proxy.gateway.forwarding import end_to_end
 from proxy.gateway.landing import Landing
-from proxy.gateway.precedents import Head, Precedents
+from proxy.gateway.precedents import Head, Precedents, Room
 from proxy.gateway.steps import Exchange, Fetched
 from proxy.origin import LeanBody, OriginResponse
 from proxy.rfc9111 import keys, storing
@@ -35,7 +35,7 @@ class Side:
     def __init__(self, route: Route, fields: list[Field]) -> None:
         self.route = route
         self.fields = fields
-        self.precedents = Precedents(route.policy, LARGEST)
+        self.precedents = Precedents(route.policy, Room(LARGEST))
         self.recalled = 0
         self._landing = Landing(NOBODY, LARGEST, NOBODY, lambda _: None)
 
@@ -144,15 +144,29 @@ def test_what_is_too_large_is_looked_at_closely() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.gateway.precedents._MOST_SHAPES", 3)
-    monkeypatch.setattr("proxy.gateway.precedents._MOST_PRECEDENTS", 3)
+    monkeypatch.setattr("proxy.gateway.precedents._MOST", 8)
     side = Side(Route(name="r"), [])
-    for number in range(10):
+    for number in range(20):
         side.decide(dated(("Cache-Control", f"max-age={number + 1}")))
         side.decide(dated(FRESH, (f"X-{number}", "a")))
-    shapes = side.precedents._shapes
-    assert 0 < len(shapes) <= 3
-    assert all(len(shape._precedents) <= 3 for shape in shapes.values())
+        shapes = side.precedents._shapes
+        assert sum(1 + len(shape._precedents) for shape in shapes.values()) <= 9
+    side.decide(dated(FRESH))
+    side.decide(dated(FRESH))
+    assert side.recalled > 0
+
+
+def test_each_answer_has_its_own_tags_and_groups() -> None:
+    side = Side(Route(name="r", tags=("item:{id}",)), [])
+    for number in "123":
+        answer = dated(FRESH, ("Cache-Tag", number), ("Cache-Groups", f'"{number}"'))
+        stored = side.decide(answer, target=f"/{number}")
+        assert isinstance(stored, StoredResponse)
+        assert (stored.tags, stored.groups) == ((f"item:{number}", number), (number,))
+    assert side.recalled == 2
+    assert isinstance(
+        side.decide(dated(FRESH, ("Cache-Tag", "\xff"), ("Cache-Groups", ""))), storing.NotStorable
+    )
 
 
 DATES: Final = st.sampled_from([NOW - 9, NOW, NOW + 3]).map(format_http_date)

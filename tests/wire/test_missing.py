@@ -435,7 +435,7 @@ class TestFlights:
     ) -> None:
         async with self.waiting(SAYS["fresh"], 2) as (one, peers, go_on):
             with monkeypatch.context() as patched:
-                patched.setattr("proxy.gateway.missing._Way.kind", None)
+                patched.setattr("proxy.gateway.fetched.Kinds.of", None)
                 go_on.set()
                 await peers[0].closed()
             assert (await peers[1].reply()).body == b"abc"
