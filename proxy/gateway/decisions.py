@@ -107,6 +107,13 @@ _Kept: TypeAlias = tuple[bytes, float, Decision]
 """What the request is called; POSIX time; what was decided."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """An answer of which nothing else is kept."""
+
+    decision: Decision
+
+
 class _Ring:
     """The last ones; what came together stays together, to take it apart would cost too much.
 
@@ -200,8 +207,10 @@ class Decisions:
         self._hits.add_all(self._drawn(taken))
 
     def note_passed(self, taken: Taken) -> None:
-        """The same for what was passed on."""
-        self._others.add_all(self._drawn(taken))
+        """The same for what was passed on; what does not recur may know more than is to be kept."""
+        answers, times, names = self._drawn(taken)
+        kept = [one if one.recurs else _Decided(one.decision) for one in answers]
+        self._others.add_all((kept, times, names))
 
     def _drawn(self, taken: Taken) -> Taken:
         if self._sample >= 1.0:

@@ -100,9 +100,10 @@ class Listener:
         return doors
 
     def answer_from(self, answers: Answers) -> None:
-        """From now on answer what needs no waiting from these, without `respond`."""
-        for path in self._hot.values():
-            path.answer_from(answers)
+        """From now on answer what needs no waiting from these, without `respond`, until it ends."""
+        if self._acceptor is None or not self._acceptor.draining:
+            for path in self._hot.values():
+                path.answer_from(answers)
 
     @property
     def port(self) -> int:

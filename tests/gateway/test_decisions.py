@@ -1,5 +1,7 @@
 """What is kept of requests for those who ask afterwards, and what clients are told of it."""
 
+from weakref import ref
+
 import pytest
 
 from proxy.events import Answered, Passed
@@ -84,6 +86,22 @@ class TestRing:
         ring.note_passed(([], b"", b""))
         ring.adjust(1, 0.5)
         assert len(ring) == 1
+
+    def test_of_what_does_not_recur_only_the_decision_is_kept(self) -> None:
+        """It knows its request, with all that this says."""
+
+        class Once(Passed):
+            __slots__ = ("__weakref__",)
+            recurs = False
+
+        one = Once(Answered("GET", "", 200, "", 0.0, "", Outcome.MISS, None), "", sized=True)
+        one.decision = MISS
+        ring = Decisions(4, 1.0)
+        ring.note_passed(([one], packed_times([1.0]), packed_names([b"a"])))
+        gone = ref(one)
+        del one
+        assert gone() is None
+        assert ring.find("a") == (1.0, MISS)
 
     def test_a_share_is_kept_of_what_came_together(self) -> None:
         kind = Passed(Answered("GET", "", 200, "", 0.0, "", Outcome.BYPASS, None), "", sized=True)

@@ -414,6 +414,16 @@ class TestConnections:
             assert (reply.body, reply.get(b"Connection")) == (b"plain /", b"close")
             await peer.closed()
 
+    async def test_a_reload_does_not_call_it_back(self, warm: Any) -> None:
+        server = await warm()
+        server.listener.retire()
+        server.listener.answer_from(FakeAnswers())
+        for _ in range(3):
+            async with await server.connect() as peer:
+                reply = await peer.ask(get())
+                assert (reply.body, reply.get(b"Connection")) == (b"plain /", b"close")
+                await peer.closed()
+
     @ON_A_STEADY_LOOP
     async def test_every_hit_extends_the_life_of_an_idle_connection(self, warm: Any) -> None:
         server = await warm(keepalive_timeout=0.5)
