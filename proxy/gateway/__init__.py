@@ -13,6 +13,7 @@ decisions    what was decided of late
 hot          a hit in memory, given again for as long as it is one
 passing      requests passed on as soon as they are read, answers as soon as they come
 missing      what is not stored, asked for and stored as soon as it is read
+precedents   what was decided of an answer, for the next one that says the same to caches
 unshared     what nobody may have but who asks, passed on like that
 splices      what becomes of heads that pass without being taken apart
 delivery     an entry as the answer to one request

@@ -31,7 +31,7 @@ from proxy.rfc9111.cache_status import CacheStatus, Forward, forward_of
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
-from proxy.stores import AtOnce, Entry, Filled, Store
+from proxy.stores import Entry, Filled, Store
 
 _ABOUT_THE_ORIGIN = frozenset(
     {
@@ -153,12 +153,12 @@ class Asking:
             reason: Why the origin was asked.
             replaces: The stored response in place of which the answer came.
         """
-        stored = self._judged(exchange, fetched)
+        stored = self.judge(exchange, fetched)
         if isinstance(stored, storing.NotStorable):
             if replaces is not None:
                 await self._freshening.supersede(exchange, replaces, fetched)
             return self.relay_unstored(exchange, fetched, reason, stored.reason)
-        shareable = self._share(exchange, fetched, stored)
+        shareable = self._share(exchange, stored, fetched.origin.content, fetched.response_time)
         body = await self._landing.fill(exchange, fetched, stored, replaces=replaces)
         if isinstance(body, Reason):
             return self.relay_unstored(exchange, fetched, reason, body)
@@ -169,20 +169,35 @@ class Asking:
         return _relay_stored(exchange, fetched, reason, stored, body)
 
     def relay_now(
-        self, exchange: Exchange, fetched: Fetched, content: bytes, reason: Reason, store: AtOnce
+        self,
+        exchange: Exchange,
+        stored: StoredResponse | storing.NotStorable,
+        content: bytes,
+        status: int,
+        reason: Reason,
     ) -> Relayed:
-        """The same for an answer whose `content` is here, and that comes in place of nothing."""
-        stored = self._judged(exchange, fetched)
+        """The same for an answer that is here, was judged, and comes in place of nothing.
+
+        Only with a store where nothing waits.
+
+        Args:
+            exchange: The request.
+            stored: What `judge` said.
+            content: Of the answer.
+            status: Of the answer.
+            reason: Why the origin was asked.
+        """
         if isinstance(stored, storing.NotStorable):
             not_stored: Reason | None = stored.reason
         else:
-            self._share(exchange, fetched, stored)
-            not_stored = self._landing.land_now(exchange, stored, content, store)
+            now = stored.freshness.response_time
+            self._share(exchange, stored, content, now)
+            not_stored = self._landing.land_now(exchange, stored, content)
             if not_stored is None:
-                return Relayed(_stored_status(fetched, reason, stored), stored, None)
-        return Relayed(_unstored_status(fetched, reason, not_stored), None, not_stored)
+                return Relayed(_stored_status(status, reason, stored, now), stored, None)
+        return Relayed(_unstored_status(status, reason, not_stored), None, not_stored)
 
-    def _judged(self, exchange: Exchange, fetched: Fetched) -> StoredResponse | storing.NotStorable:
+    def judge(self, exchange: Exchange, fetched: Fetched) -> StoredResponse | storing.NotStorable:
         """What is to be stored; where nothing is, those that wait for it are told."""
         stored = self._landing.decide(exchange, fetched)
         if (
@@ -193,14 +208,16 @@ class Asking:
             self._not_for_others(exchange, of_all=not provoked, plain=plain)
         return stored
 
-    def _share(self, exchange: Exchange, fetched: Fetched, stored: StoredResponse) -> bool:
+    def _share(
+        self, exchange: Exchange, stored: StoredResponse, content: bytes | None, now: float
+    ) -> bool:
         """Tell those that wait whether they may have it; give it to them where all is here."""
-        if not is_shareable(stored, fetched.response_time):
+        if not is_shareable(stored, now):
             self._not_for_others(exchange)
             return False
         self._unshareable.note(exchange.key, exchange.request, shareable=True)
-        if fetched.origin.content is not None:
-            _tell(exchange, Shared(stored, fetched.origin.content))
+        if content is not None:
+            _tell(exchange, Shared(stored, content))
         return True
 
     def relay_unstored(
@@ -211,7 +228,7 @@ class Asking:
         not_stored: Reason | None = None,
     ) -> Answer:
         """Hand an origin's answer to this client alone."""
-        status = _unstored_status(fetched, reason, not_stored)
+        status = _unstored_status(fetched.origin.status, reason, not_stored)
         outgoing = _relayed(exchange.request, fetched)
         return Answer(outgoing, status, fetched=fetched, not_stored=not_stored)
 
@@ -335,24 +352,24 @@ def _relay_stored(
     outgoing = _relayed(exchange.request, fetched)
     if body is not None:
         outgoing.body = body.reader()
-    status = _stored_status(fetched, reason, stored)
+    status = _stored_status(fetched.response.status, reason, stored, fetched.response_time)
     return Answer(outgoing, status, stored, fetched, fate=None if body is None else body.fate)
 
 
-def _stored_status(fetched: Fetched, reason: Reason, stored: StoredResponse) -> CacheStatus:
+def _stored_status(status: int, reason: Reason, stored: StoredResponse, now: float) -> CacheStatus:
     return CacheStatus(
         forward=forward_of(reason),
-        forward_status=fetched.response.status,
+        forward_status=status,
         stored=True,
-        ttl=int(stored.freshness.ttl(fetched.response_time)),
+        ttl=int(stored.freshness.ttl(now)),
         detail=reason,
     )
 
 
-def _unstored_status(fetched: Fetched, reason: Reason, not_stored: Reason | None) -> CacheStatus:
+def _unstored_status(status: int, reason: Reason, not_stored: Reason | None) -> CacheStatus:
     return CacheStatus(
         forward=forward_of(reason),
-        forward_status=fetched.response.status,
+        forward_status=status,
         detail=not_stored or reason,
     )
 

@@ -36,6 +36,9 @@ _HOP_BY_HOP = tuple(
         ),
     )
 )
+HOP_BY_HOP = frozenset(map(str.lower, _HOP_BY_HOP))
+"""Fields that concern one connection, beside those that Connection lists, in lower case."""
+
 _NEVER_CONNECTION_LISTED = frozenset(
     {
         *("host", "content-length", "via"),

@@ -184,9 +184,11 @@ class Gateway:
                 store=store.at_once,
                 flights=self._flights,
                 unshareable=unshareable,
+                judge=self._asking.judge,
                 relay=self._asking.relay_now,
                 dress=self._dressed,
                 go_on=self._go_on_missing,
+                largest=max_object_size,
             ),
             unshareds=Unshareds(passings, store.at_once, unshareable, self._go_on_missing),
         )

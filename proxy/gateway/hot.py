@@ -319,7 +319,7 @@ def _chosen(entries: Sequence[Entry], request: Request) -> int | None:
         return None
     responses = [entry.response for entry in entries]
     stored = keys.select_variant(responses, request.headers)
-    if stored is None or stored.part is not None or "Date" not in stored.headers:
+    if stored is None or stored.part is not None or not stored.has("date"):
         return None
     return next(i for i, response in enumerate(responses) if response is stored)
 

@@ -14,7 +14,7 @@ from proxy.rfc9111 import groups, parts, storing, validation
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import ByteRange, StoredResponse
-from proxy.stores import AtOnce, Entry, Filled, Store
+from proxy.stores import Entry, Filled, Store
 from proxy.tags import InvalidTags, Tags, response_tags
 
 
@@ -92,10 +92,10 @@ class Landing:
             finish_later=partial(self._finish_later, exchange),
         )
 
-    def land_now(
-        self, exchange: Exchange, stored: StoredResponse, body: bytes, store: AtOnce
-    ) -> Reason | None:
-        """Store a whole answer that is here; why it was not, None where it was."""
+    def land_now(self, exchange: Exchange, stored: StoredResponse, body: bytes) -> Reason | None:
+        """Store a whole answer that is here, in a store where nothing waits; see Store.put."""
+        store = self._store.at_once
+        assert store is not None  # noqa: S101 - whoever calls this has looked
         refusal = store.put_now(exchange.key, Entry(stored, body))
         self._landed(exchange, refusal)
         return refusal

@@ -6,14 +6,14 @@ asks for the same, and a connection is idle. What is left is to pass the heads o
 and to have the answer judged and stored, as for every other request:
 
     request   -- Outward --> SentNow.send_now, in the name of a flight that others find
-    response  -- splicer --> relay: judge, tell who waits, store --> Reply.give
+    response  -- splicer --> judge, or a precedent --> relay: tell who waits, store --> Reply.give
 
 Where anything is not as usual, a task goes on from there, by `Gateway.go_on_missing`, in the same
 flight: the origin is asked once, whoever waits for it.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,14 +25,16 @@ from proxy.gateway.contacting import Upstream, pass_on_interim
 from proxy.gateway.decisions import Decision
 from proxy.gateway.flights import Flight, Flights
 from proxy.gateway.passing import Passings
+from proxy.gateway.precedents import Head, Precedents, Shape
 from proxy.gateway.splices import Outward, field_lines, is_simple
 from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, Relayed, bypassed
 from proxy.gateway.unshareable import Unshareable, note_name
 from proxy.http1 import fields_of
 from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
-from proxy.rfc9111 import keys, reuse
+from proxy.rfc9111 import keys, reuse, storing
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.dates import format_http_date
+from proxy.rfc9111.freshness import age_value
 from proxy.rfc9111.messages import Headers, Request, Response
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
@@ -67,9 +69,11 @@ class Missings:
         passings: What all that is passed on at once has in common.
         upstreams: Where the requests of a route go, by the name that it gives.
         store: Where answers are stored; None where that, or a look there, may have to wait.
-        relay: Judges what the origin answered, and stores it; see Asking.relay_now.
+        judge: Says what is to be stored of what the origin answered.
+        relay: Shares and stores it; see Asking.relay_now.
         dress: Fields of an answer on its way out.
         go_on: Answers a request whose way to the origin has begun, in the name of a flight.
+        largest: Bytes of content above which an answer is not stored.
     """
 
     def __init__(
@@ -81,9 +85,13 @@ class Missings:
         store: AtOnce | None,
         flights: Flights,
         unshareable: Unshareable,
-        relay: Callable[[Exchange, Fetched, bytes, Reason, AtOnce], Relayed],
+        judge: Callable[[Exchange, Fetched], StoredResponse | storing.NotStorable],
+        relay: Callable[
+            [Exchange, StoredResponse | storing.NotStorable, bytes, int, Reason], Relayed
+        ],
         dress: _Dress,
         go_on: Callable[[Incoming, Beginning, Flight | None], Awaitable[Outgoing]],
+        largest: int,
     ) -> None:
         self.passings = passings
         self.find_route = routes.find
@@ -91,7 +99,9 @@ class Missings:
         self.store = store
         self.flights = flights
         self.unshareable = unshareable
+        self.judge = judge
         self.relay = relay
+        self.largest = largest
         self.dress = dress
         self.go_on = go_on
 
@@ -143,7 +153,7 @@ class Missing:
         if outward is None or member is None:
             return None
         asked = (request, matched, key)
-        fetching = Fetching(member, missings, self._store, way, asked, reply, head, name)
+        fetching = Fetching(member, missings, way, asked, reply, head, name)
         fetching.send_now(outward, head_only=False)
         if not covered:
             fetching.flight = flights.lead(key)
@@ -177,10 +187,11 @@ class _Way:
     Attributes:
         group: Of origins that they go to.
         outward: How their heads go there.
+        precedents: What was decided of answers.
         spliced: See Splicer.response.
     """
 
-    __slots__ = ("_dress", "_exchange", "_kinds", "group", "outward", "spliced")
+    __slots__ = ("_dress", "_exchange", "_kinds", "group", "outward", "precedents", "spliced")
 
     def __init__(
         self, missings: Missings, exchange: Exchange, upstream: Upstream, group: OriginGroup
@@ -190,6 +201,7 @@ class _Way:
         splices = passings.splices
         self.outward = Outward(splices, exchange.request, route.origin, upstream.forwarding)
         self.spliced = splices.to_client(route, named=passings.decisions is not None).response
+        self.precedents = Precedents(route.policy, missings.largest)
         self._dress = missings.dress
         self._exchange = exchange
         self._kinds: dict[CacheStatus, _Kind] = {}
@@ -296,7 +308,6 @@ class Fetching(SentNow):
         "_name",
         "_reply",
         "_started",
-        "_store",
         "_way",
         "flight",
     )
@@ -305,7 +316,6 @@ class Fetching(SentNow):
         self,
         member: Member,
         missings: Missings,
-        store: AtOnce,
         way: _Way,
         asked: tuple[Request, Matched, CacheKey],
         reply: Reply,
@@ -315,7 +325,6 @@ class Fetching(SentNow):
         super().__init__(member)
         passings = missings.passings
         self._missings = missings
-        self._store = store
         self._way = way
         self._asked = asked
         self.flight: Flight | None = None
@@ -341,56 +350,53 @@ class Fetching(SentNow):
         return True
 
     def _give(self, spliced: Spliced, data: bytes) -> None:
-        passings = self._missings.passings
+        missings, passings, way = self._missings, self._missings.passings, self._way
         head, end, status, length, dated, _ = spliced
         now = passings.clock()
         seconds = now - self._started
         content = data[end:]
-        response = _response(status, data[:end])
-        if not dated:
-            date = response.headers["Date"] = format_http_date(now)
-            head += b"Date: %b\r\n" % date.encode()
-        exchange = self._exchange(response, seconds)
-        origin = OriginResponse(
-            status,
-            response.reason,
-            response.headers,
-            length,
-            self._started,
-            now,
-            _NOTHING,
-            content=content,
-        )
-        fetched = Fetched(origin, response, self._started, now, self._born)
-        relayed = self._missings.relay(exchange, fetched, content, MISS.reason, self._store)
-        kind = self._way.kind(relayed.cache_status)
+        reason, fields = _parsed(data[:end])
+        names, values = zip(*fields, strict=True) if fields else ((), ())
+        about = Head(status, reason, values, len(content), self._started, now, self._born)
+        shape = way.precedents.of(names)
+        exchange = self._exchange(seconds, whole=status >= _FIRST_ERROR or shape.varies)
+        stored = shape.recall(exchange, about) or self._judge(exchange, about, fields, shape)
+        relayed = missings.relay(exchange, stored, content, status, MISS.reason)
+        kind = way.kind(relayed.cache_status)
         exchange.flight = None
         one = _One(kind, exchange, relayed.stored, relayed.not_stored)
         ending = passings.note(one, self._name, now, seconds, length or 0)
         if passings.decisions is None:
             ending = _CRLF
+        if not dated:
+            head += b"Date: %b\r\n" % format_http_date(now).encode()
         self._reply.give(head + kind.lines + ending, content, 0)
 
-    def _exchange(self, response: Response, seconds: float) -> Exchange:
-        """The request, as far as anything depends on it."""
+    def _exchange(self, seconds: float, *, whole: bool) -> Exchange:
+        """The request; with all of its fields, or those that everything depends on."""
         request, matched, key = self._asked
-        if response.status >= _FIRST_ERROR or "Vary" in response.headers:
-            request = Request(
-                request.method,
-                request.scheme,
-                request.authority,
-                request.target,
-                _fields(self._head),
-            )
-        return Exchange(
-            Incoming(request, _NOBODY, None, no_interim),
-            matched,
-            key,
-            self._started,
-            self.flight,
-            MISS,
-            seconds,
+        if whole:
+            request = replace(request, headers=Headers(_parsed(self._head)[1]))
+        incoming = Incoming(request, _NOBODY, None, no_interim)
+        return Exchange(incoming, matched, key, self._started, self.flight, MISS, seconds)
+
+    def _judge(
+        self, exchange: Exchange, about: Head, fields: Sequence[tuple[str, str]], shape: Shape
+    ) -> StoredResponse | storing.NotStorable:
+        """What is to be stored of an answer that has no precedent."""
+        headers = forwarding.end_to_end(Headers(fields))
+        if "Date" not in headers:
+            headers["Date"] = format_http_date(about.response_time)
+        response = Response(about.status, about.reason, headers)
+        times = about.request_time, about.response_time
+        origin = OriginResponse(
+            about.status, about.reason, headers, about.length, *times, body=_NOTHING
         )
+        fetched = Fetched(origin, response, *times, about.born)
+        stored = self._missings.judge(exchange, fetched)
+        if not isinstance(stored, storing.NotStorable):
+            shape.note(exchange, about, stored, age_value(headers))
+        return stored
 
     def _end_flight(self) -> None:
         if self.flight is not None:
@@ -415,14 +421,11 @@ class Fetching(SentNow):
         return await self._missings.go_on(incoming, beginning, self.flight)
 
 
-def _response(status: int, head: bytes) -> Response:
-    """The end-to-end part of a head that a splicer has let pass."""
-    line_end = head.index(_CRLF)
-    return Response(
-        status, head[_REASON_AT:line_end].decode("latin-1"), forwarding.end_to_end(_fields(head))
-    )
+def _parsed(head: bytes) -> tuple[str, list[tuple[str, str]]]:
+    """Reason and fields of a whole response head whose grammar is known to be right.
 
-
-def _fields(head: bytes) -> Headers:
-    """The fields of a whole head whose grammar is known to be right."""
-    return Headers(fields_of(head[head.index(_CRLF) + 2 : -2].decode("latin-1")))
+    The same of a request but for the reason, which is nothing then.
+    """
+    text = head.decode("latin-1")
+    line_end = text.index("\r\n")
+    return text[_REASON_AT:line_end], fields_of(text[line_end + 2 : -2])

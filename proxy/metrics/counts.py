@@ -143,8 +143,10 @@ class Counts:
             together.append(seconds)
         for (answers, origin), together in durations.items():
             answers.number += len(together)
-            answers.durations.observe_all(together)
-            origin.observe_all(together)
+            taken = Histogram()
+            taken.observe_all(together)
+            answers.durations.add(taken)
+            origin.add(taken)
 
     def _place(self, kind: Passed) -> tuple[Answers, Histogram]:
         answered = kind.answered

@@ -24,13 +24,18 @@ class Begun:
         sent: All of the request is on its way.
     """
 
-    __slots__ = ("member", "sent", "ticket", "trial")
+    __slots__ = ("_connection", "_outcome", "_waits", "member", "sent", "ticket", "trial")
 
     def __init__(self, member: Member) -> None:
+        breaker = member.breaker
         self.member = member
-        self.trial = member.breaker.trying
+        self.trial = not breaker.up and breaker.trying
         self.ticket = member.begin()
         self.sent = False
+        # Once it is sent.
+        self._connection: LeanConnection | None = None
+        self._outcome: OriginResponse | Exception | None = None
+        self._waits = True
 
     async def response(self) -> OriginResponse:
         """What came of what was sent; waits for the final head where nothing has yet.
@@ -38,19 +43,23 @@ class Begun:
         Raises:
             OriginError: No usable response.
         """
-        raise NotImplementedError
+        connection, self._connection, self._waits = self._connection, None, False
+        outcome, self._outcome = self._outcome, None
+        if isinstance(outcome, OriginResponse):
+            return outcome
+        if outcome is not None:
+            try:
+                raise outcome
+            finally:
+                del outcome  # which leads back here
+        assert connection is not None  # noqa: S101 - it is awaited once
+        return await connection.answer()
 
 
 class SentNow(Begun):
     """One that may be sent as soon as it begins, by who derives of this to be told."""
 
-    __slots__ = ("_connection", "_outcome", "_waits")
-
-    def __init__(self, member: Member) -> None:
-        super().__init__(member)
-        self._connection: LeanConnection | None = None
-        self._outcome: OriginResponse | Exception | None = None
-        self._waits = True
+    __slots__ = ()
 
     @property
     def waits(self) -> bool:
@@ -95,20 +104,6 @@ class SentNow(Begun):
         if connection is not None:
             connection.drop()
         self.member.abandoned(self.ticket)
-
-    async def response(self) -> OriginResponse:
-        """See Begun."""
-        connection, self._connection, self._waits = self._connection, None, False
-        outcome, self._outcome = self._outcome, None
-        if isinstance(outcome, OriginResponse):
-            return outcome
-        if outcome is not None:
-            try:
-                raise outcome
-            finally:
-                del outcome  # which leads back here
-        assert connection is not None  # noqa: S101 - it is awaited once
-        return await connection.answer()
 
     # For the connection, see Told.
 

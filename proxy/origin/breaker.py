@@ -73,6 +73,8 @@ class Breaker:
         since: When the state began.
         cause: What brought it about, for operators; "" at first.
         up: The state is UP, which time alone does not change.
+        ticket: Of requests that are let through now.
+        in_a_row: Failures without a whole response between.
 
     Args:
         options: See above.
@@ -82,17 +84,17 @@ class Breaker:
 
     __slots__ = (
         "_held",
-        "_in_a_row",
         "_moved",
         "_passed",
         "_pause",
         "_retry_at",
         "_state",
-        "_ticket",
         "_trials",
         "cause",
+        "in_a_row",
         "options",
         "since",
+        "ticket",
         "up",
     )
 
@@ -105,8 +107,8 @@ class Breaker:
         self._moved = moved
         self._state = State.UP
         self.up = True
-        self._ticket = 0
-        self._in_a_row = 0
+        self.ticket = 0
+        self.in_a_row = 0
         self._pause = options.pause
         self._retry_at = inf
         self._held = False
@@ -142,11 +144,11 @@ class Breaker:
         """Let a request through that `permits` permitted; its ticket."""
         if self._state is State.HALF_OPEN:
             self._trials += 1
-        return self._ticket
+        return self.ticket
 
     def answered(self, ticket: int, now: float) -> None:
         """A response has begun."""
-        if ticket != self._ticket or self._state is not State.HALF_OPEN:
+        if ticket != self.ticket or self._state is not State.HALF_OPEN:
             return
         self._trials -= 1
         self._passed += 1
@@ -157,24 +159,24 @@ class Breaker:
 
     def completed(self, ticket: int) -> None:
         """A response has arrived to its end."""
-        if ticket == self._ticket:
-            self._in_a_row = 0
+        if ticket == self.ticket:
+            self.in_a_row = 0
 
     def failed(self, ticket: int, now: float, cause: str) -> None:
         """The request, or what was left of its response, failed by the origin's fault."""
-        if ticket != self._ticket or self._state is State.DOWN:
+        if ticket != self.ticket or self._state is State.DOWN:
             return
         if self._state is State.HALF_OPEN:
             self._pause = min(2 * self._pause, self.options.max_pause)
             self._open(now, cause)
             return
-        self._in_a_row += 1
-        if self.options.failures is not None and self._in_a_row >= self.options.failures:
-            self._open(now, f"{self._in_a_row} failures in a row; the last: {cause}")
+        self.in_a_row += 1
+        if self.options.failures is not None and self.in_a_row >= self.options.failures:
+            self._open(now, f"{self.in_a_row} failures in a row; the last: {cause}")
 
     def abandoned(self, ticket: int) -> None:
         """The request ended before an answer, not by the origin's fault: another may try."""
-        if ticket == self._ticket and self._state is State.HALF_OPEN:
+        if ticket == self.ticket and self._state is State.HALF_OPEN:
             self._trials -= 1
 
     def hold(self, now: float, cause: str) -> None:
@@ -211,8 +213,8 @@ class Breaker:
 
     def _renew(self, state: State, now: float, cause: str) -> None:
         """Change the state and forget what was before it."""
-        self._ticket += 1
-        self._in_a_row = 0
+        self.ticket += 1
+        self.in_a_row = 0
         self._move(state, now, cause)
 
     def _move(self, state: State, now: float, cause: str) -> None:

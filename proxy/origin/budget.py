@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-_BURST = 10.0
+BURST = 10.0
+"""Retries that may be made in a row: no more are saved up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +32,12 @@ class RetryBudget:
     __slots__ = ("_share", "tokens")
 
     def __init__(self, share: float) -> None:
-        self.tokens = _BURST if share else 0.0
+        self.tokens = BURST if share else 0.0
         self._share = share
 
     def earn(self) -> None:
         """A request was sent for the first time."""
-        if self.tokens < _BURST:
-            self.tokens = min(_BURST, self.tokens + self._share)
+        self.tokens = min(BURST, self.tokens + self._share)
 
     def spend(self) -> bool:
         """Whether one may be sent again; that is paid for then."""

@@ -18,7 +18,7 @@ from proxy.origin.admission import Admission, LimitOptions
 from proxy.origin.balance import Balance, balancer
 from proxy.origin.begun import Begun
 from proxy.origin.breaker import BreakerOptions
-from proxy.origin.budget import RetryBudget, RetryOptions
+from proxy.origin.budget import BURST, RetryBudget, RetryOptions
 from proxy.origin.checks import CheckOptions
 from proxy.origin.errors import OriginError, StaleConnectionError
 from proxy.origin.member import Member, MemberOptions
@@ -101,7 +101,12 @@ class OriginGroup:
         None where it may have to wait for its turn, has a time limit in all, or nobody may be
         asked.
         """
-        return self._turn_to(key) if self._unbounded else None
+        if not self._unbounded:
+            return None
+        member = self._sole
+        if member is None or not member.breaker.up or self.budget.tokens < BURST:
+            return self._turn_to(key)
+        return member
 
     async def fetch(self, outbound: Outbound, begun: Begun | None = None) -> OriginResponse:
         """Send a request and wait for the final response head; see OriginClient.fetch.

@@ -62,11 +62,11 @@ class LeanPool:
 
         It holds a slot until it is given back.
         """
-        if not self._idle or not self._slots.take_now():
+        if not self._idle or not self._slots.free:
             return None
         connection = self._reuse(max_idle)
-        if connection is None:
-            self._slots.give_back()
+        if connection is not None:
+            self._slots.take_now()
         return connection
 
     async def open(self, max_idle: float) -> LeanConnection:
@@ -145,7 +145,9 @@ class LeanPool:
     def take_answered(self, connection: LeanConnection) -> None:
         """The same for one whose head was waited for, with nothing wrong about it."""
         self.heads.stop(connection)
-        self._keep(connection)
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweep_at(self._loop.time() + self.options.keepalive)
         self._slots.give_back()
 
     def _keep(self, connection: LeanConnection) -> None:

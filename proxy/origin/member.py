@@ -110,7 +110,8 @@ class Member:
         """A request is about to be sent; its ticket."""
         self.in_flight += 1
         self.requests += 1
-        return self.breaker.admit()
+        breaker = self.breaker
+        return breaker.ticket if breaker.up else breaker.admit()
 
     def abandoned(self, ticket: int) -> None:
         """The request ended before its answer, and not by this origin's fault."""
@@ -135,7 +136,8 @@ class Member:
         breaker = self.breaker
         if breaker.up and not breaker.options.statuses:
             self.in_flight -= 1
-            breaker.completed(ticket)
+            if breaker.in_a_row:
+                breaker.completed(ticket)
         else:
             self.completed(self.answered(ticket, status))
 

@@ -17,22 +17,23 @@ class Slots:
         limit: How many there are; 0 for no limit.
 
     Attributes:
+        free: How many nobody has.
         make_room: Called when somebody waits, and again after `PATIENCE`.
     """
 
-    __slots__ = ("_free", "_waiting", "make_room")
+    __slots__ = ("_waiting", "free", "make_room")
 
     def __init__(self, limit: int) -> None:
         # Nobody waits while one is free.
-        self._free = limit or sys.maxsize
+        self.free = limit or sys.maxsize
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.make_room: Callable[[], None] = lambda: None
 
     def take_now(self) -> bool:
         """Take a slot if one is free."""
-        if not self._free:
+        if not self.free:
             return False
-        self._free -= 1
+        self.free -= 1
         return True
 
     async def take(self) -> None:
@@ -62,4 +63,4 @@ class Slots:
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._free += 1
+        self.free += 1

@@ -103,7 +103,7 @@ def evaluate(
     return Freshness(
         lifetime=lifetime,
         source=source,
-        initial_age=_corrected_initial_age(headers, date, request_time, response_time),
+        initial_age=corrected_initial_age(age_value(headers), date, request_time, response_time),
         response_time=response_time,
         public=directives.public,
         no_cache=directives.no_cache,
@@ -119,7 +119,12 @@ def evaluate(
 
 def date_value(headers: Headers, response_time: float) -> float:
     """Date in POSIX seconds; the time of arrival where it is missing or invalid."""
-    date = parse_http_date(headers.get("Date", ""), now=response_time)
+    return date_of(headers.get("Date", ""), response_time)
+
+
+def date_of(value: str, response_time: float) -> float:
+    """The same for the value of Date."""
+    date = parse_http_date(value, now=response_time)
     return response_time if date is None else date
 
 
@@ -127,6 +132,15 @@ def age_value(headers: Headers) -> int:
     """Age in seconds: the first member, 0 when that is invalid (§5.1)."""
     first, _, _ = headers.get("Age", "").partition(",")
     return parse_delta_seconds(first.strip(" \t")) or 0
+
+
+def corrected_initial_age(
+    age: int, date: float, request_time: float, response_time: float
+) -> float:
+    """corrected_initial_age in seconds (§4.2.3), >= 0 whatever the clocks say."""
+    apparent_age = max(0.0, response_time - date)
+    response_delay = max(0.0, response_time - request_time)
+    return max(apparent_age, age + response_delay)
 
 
 def carries_credentials(request: Request) -> bool:
@@ -213,15 +227,6 @@ def _assumed_lifetime(
                 share = max(0.0, date - modified) * policy.heuristic_fraction
                 return min(share, policy.heuristic_max), LifetimeSource.HEURISTIC
     return 0.0, LifetimeSource.NONE
-
-
-def _corrected_initial_age(
-    headers: Headers, date: float, request_time: float, response_time: float
-) -> float:
-    """corrected_initial_age in seconds (§4.2.3), >= 0 whatever the clocks say."""
-    apparent_age = max(0.0, response_time - date)
-    response_delay = max(0.0, response_time - request_time)
-    return max(apparent_age, age_value(headers) + response_delay)
 
 
 def _window(stated: int | None, by_default: float | None) -> float:

@@ -151,7 +151,11 @@ class StoredResponse:
     @property
     def headers(self) -> Headers:
         """Its fields, unpacked each time: the caller's to change."""
-        return Headers(self.fields)
+        return Headers(list(zip(self.names, self.values.split("\n"), strict=False)))
+
+    def has(self, name: str) -> bool:
+        """Whether a field of this name, in lower case, is there."""
+        return name in map(str.lower, self.names)
 
     def with_changes(self, headers: Headers | None = None, **changes: object) -> "StoredResponse":
         """A copy with other `headers`, if given, and some attributes changed."""

@@ -119,7 +119,7 @@ def decide(
     if against is not None:
         return NotStorable(against)
     variant = variant_key(varies_by or (), request.headers)
-    if not _key_fits(request, variant, policy):
+    if not key_fits(len(primary_key(request, policy.key)), variant):
         return NotStorable(Reason.KEY_TOO_LARGE)
     part = _part(response)
     if response.status == _PARTIAL_CONTENT and part is None:
@@ -170,6 +170,12 @@ def storable_headers(headers: Headers, directives: CacheControl, policy: Policy)
     if headers.keys().isdisjoint(omitted):
         return headers.copy()
     return Headers((name, value) for name, value in headers.items() if name.lower() not in omitted)
+
+
+def key_fits(length: int, variant: VariantKey) -> bool:
+    """Whether neither a primary key of this length nor what Vary adds to it is too long."""
+    varying = sum([len(value) for _, value in variant if value is not None])
+    return varying <= LARGEST_KEY and length <= LARGEST_KEY
 
 
 def stored_response(
@@ -263,12 +269,6 @@ def _set_cookie_forbids(
         return None
     left_out = directives.no_cache_fields | directives.private_fields
     return None if "set-cookie" in left_out else Reason.SET_COOKIE
-
-
-def _key_fits(request: Request, variant: VariantKey, policy: Policy) -> bool:
-    """Whether neither the primary key nor what Vary adds to it is too long to be kept."""
-    varying = sum([len(value) for _, value in variant if value is not None])
-    return varying <= LARGEST_KEY and len(primary_key(request, policy.key)) <= LARGEST_KEY
 
 
 def _part(response: Response) -> ByteRange | None:

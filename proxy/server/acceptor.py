@@ -68,7 +68,7 @@ class Acceptor(web.Server):
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet: asyncio.Future[None] | None = None
         self._leaving: set[_TurnedAway] = set()
-        self._draining = False
+        self.draining = False
 
     def accept(self) -> asyncio.Protocol:
         """The protocol for the next connection."""
@@ -85,14 +85,9 @@ class Acceptor(web.Server):
         """How many connections are open."""
         return len(self._open)
 
-    @property
-    def draining(self) -> bool:
-        """Each connection is to close after the request that it is at."""
-        return self._draining
-
     def retire(self) -> None:
         """From now on each connection closes after its next answer, which says so."""
-        self._draining = True
+        self.draining = True
         for path in self.hot.values():
             path.answer_from(None)
 

@@ -84,7 +84,12 @@ class HotPath:
             return self._take_new(data, address, reply)
         known, name = found
         if not isinstance(known, _Known):
-            return self._pass_on(known, data, name, address, reply)
+            passing: Passing = known
+            passage = passing.start(data, name, address, reply)
+            if passage is not None or passing.lasts:
+                return passage
+            self._forget(data)
+            return self._take_new(data, address, reply)
         recurring = known.recurring
         body = recurring.again(name)
         if body is None:
@@ -93,15 +98,6 @@ class HotPath:
         if known.changing is not recurring.changing:
             known.renew()
         return known.head, recurring.ending, body
-
-    def _pass_on(
-        self, passing: Passing, data: bytes, name: bytes | None, address: str, reply: Reply
-    ) -> Answer | Passage | None:
-        passage = passing.start(data, name, address, reply)
-        if passage is not None or passing.lasts:
-            return passage
-        self._forget(data)
-        return self._take_new(data, address, reply)
 
     def _take_new(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
         """The same for what was not asked for of late."""

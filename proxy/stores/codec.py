@@ -52,7 +52,7 @@ from proxy.rfc9111.stored import (
     VariantKey,
 )
 from proxy.stores.entry import CacheKey, Entry
-from proxy.stores.sharing import shared_names, shared_text, shared_time, shared_variant
+from proxy.stores.sharing import shared_raw_names, shared_text, shared_time, shared_variant
 
 VERSION = 1
 _MAGIC = b"WF"
@@ -357,9 +357,8 @@ def _decode_fields(head: bytes, at: int) -> tuple[PackedHeaders, int]:
     pieces, at = _cut(head, at, 2 * count)
     if _NOT_IN_A_LINE.search(b"".join(pieces)):
         raise CorruptRecord("a line break in a line")
-    names = tuple([name.decode("latin-1") for name in pieces[::2]])
     values = b"\n".join(pieces[1::2]).decode("latin-1")
-    return PackedHeaders(names=shared_names(names), values=values), at
+    return PackedHeaders(names=shared_raw_names(tuple(pieces[::2])), values=values), at
 
 
 def _decode_variant(head: bytes, at: int) -> tuple[VariantKey, int]:

@@ -11,8 +11,6 @@ from proxy.rfc9111.stored import StoredResponse
 VALIDATOR_KEEP = 3600.0
 """Seconds that an unusable response stays for its validator: a 304 is cheaper than a body."""
 
-_VALIDATORS = frozenset({"etag", "last-modified"})
-
 _LINE_OVERHEAD = 8
 """Bytes a field line costs beside its value: its share of a tuple of names, where heads have them
 in an order of their own.
@@ -82,7 +80,7 @@ class Entry:
         """POSIX time after which the entry can be neither served nor validated."""
         freshness = self.response.freshness
         window = max(freshness.stale_while_revalidate, freshness.stale_if_error, freshness.grace)
-        if not _VALIDATORS.isdisjoint(map(str.lower, self.response.names)):
+        if self.response.has("etag") or self.response.has("last-modified"):
             window = max(window, VALIDATOR_KEEP)
         return freshness.response_time - freshness.initial_age + freshness.lifetime + window
 

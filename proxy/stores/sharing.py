@@ -7,6 +7,7 @@ The tables are bounded: what is seen seldom is parsed, stored and dropped as bef
 """
 
 from functools import lru_cache
+from operator import is_
 
 from multidict import istr
 
@@ -22,22 +23,34 @@ _LONGEST = 96
 
 def shared_entry(entry: Entry) -> Entry:
     """An equal entry that shares with others what it can."""
-    return Entry(shared(entry.response), entry.body)
+    response = shared(entry.response)
+    return entry if response is entry.response else Entry(response, entry.body)
 
 
 def shared(response: StoredResponse) -> StoredResponse:
-    """An equal response that shares with others what it can."""
+    """An equal response that shares with others what it can; the same if it does already."""
+    names, reason = shared_names(response.names), shared_text(response.reason)
+    variant, date = shared_variant(response.variant), shared_time(response.date)
+    tags = tuple(map(shared_text, response.tags))
+    if (
+        names is response.names
+        and reason is response.reason
+        and variant is response.variant
+        and date is response.date
+        and all(map(is_, tags, response.tags))
+    ):
+        return response
     return StoredResponse(
         status=response.status,
-        reason=shared_text(response.reason),
-        names=shared_names(response.names),
+        reason=reason,
+        names=names,
         values=response.values,
         request_time=response.request_time,
         freshness=response.freshness,
-        variant=shared_variant(response.variant),
-        date=shared_time(response.date),
+        variant=variant,
+        date=date,
         part=response.part,
-        tags=tuple(map(shared_text, response.tags)),
+        tags=tags,
         groups=response.groups,
         born=response.born,
     )
@@ -46,6 +59,11 @@ def shared(response: StoredResponse) -> StoredResponse:
 def shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Equal names of all fields of a head; shared as a whole, unless they are many."""
     return _usual_names(names) if len(names) <= _MOST_NAMES else _names(names)
+
+
+def shared_raw_names(names: tuple[bytes, ...]) -> tuple[str, ...]:
+    """The same for names as they are on the wire."""
+    return _usual_raw_names(names) if len(names) <= _MOST_NAMES else _raw_names(names)
 
 
 def shared_text(text: str) -> str:
@@ -70,6 +88,11 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple([_usual_name(istr(name)) if len(name) <= _LONGEST else name for name in names])
 
 
+def _raw_names(names: tuple[bytes, ...]) -> tuple[str, ...]:
+    return shared_names(tuple([name.decode("latin-1") for name in names]))
+
+
+_usual_raw_names = lru_cache(maxsize=_NAMES)(_raw_names)
 _usual_name = lru_cache(maxsize=_NAMES)(istr)
 _usual_names = lru_cache(maxsize=_NAMES)(_names)
 

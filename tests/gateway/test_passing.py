@@ -34,7 +34,7 @@ class Wiretap:
         self.sent = b""
 
         self.member = self.client = self.breaker = self
-        self.trying = False
+        self.up = True
 
     def choose_now(self, _: str) -> "Wiretap":
         return self

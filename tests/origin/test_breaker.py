@@ -270,7 +270,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def trials_are_bounded(self) -> None:
         if self.one.state() is State.HALF_OPEN:
-            current = self.one.breaker._ticket
+            current = self.one.breaker.ticket
             out = self.asked.count(current)
             assert 0 <= self.one.breaker._trials == out <= OPTIONS.trials
 

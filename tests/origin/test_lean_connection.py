@@ -197,7 +197,7 @@ async def test_many_that_are_cancelled_while_they_connect_leave_nothing(
             if not task.cancelled():
                 await (await task).aclose()
     assert await asyncio.gather(*(fetch(client) for _ in range(6))) == [b"ok"] * 6
-    assert client._lean._slots._free == 3
+    assert client._lean._slots.free == 3
 
 
 @pytest.mark.parametrize("rounds", range(8))

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from proxy.rfc9111.messages import Headers
 from proxy.rfc9111.stored import ByteRange, Freshness, LifetimeSource, StoredResponse, packed
+from tests.rfc9111.responses import stored_response
 
 FRESHNESS = Freshness(lifetime=60, source=LifetimeSource.MAX_AGE, initial_age=5, response_time=1000)
 
@@ -53,3 +54,30 @@ def test_a_changed_copy_leaves_the_original() -> None:
     whole = stored.with_changes(status=200, part=None)
     assert (whole.status, whole.part, whole.freshness) == (200, None, FRESHNESS)
     assert (stored.status, stored.part) == (206, ByteRange(0, 4, 10))
+
+
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["ETag", "etag", "Date", "X"]),
+        st.text(st.characters(max_codepoint=255, exclude_characters="\n")),
+    )
+)
+
+
+@given(LINES)
+def test_packed_headers_are_the_same_in_every_letter(lines: list[tuple[str, str]]) -> None:
+    stored = stored_response().with_changes(headers=Headers(lines))
+    assert stored.fields == list(stored.headers.items()) == lines
+    assert stored.has("etag") == any(name in {"ETag", "etag"} for name, _ in lines)
+    assert stored == stored_response().with_changes(**packed(stored.headers))
+
+
+def test_unpacked_headers_are_the_callers() -> None:
+    stored = stored_response({"Date": "now"})
+    stored.headers["Age"] = "5"
+    assert stored.fields == [("Date", "now")]
+
+
+def test_9110_5_5_a_line_break_ends_no_value() -> None:
+    stored = stored_response({"A": "1\nSet-Cookie: a", "B": "\n"})
+    assert stored.fields == [("A", "1 Set-Cookie: a"), ("B", " ")]
