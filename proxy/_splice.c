@@ -5,56 +5,19 @@
  * buffer of fixed size.
  */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stddef.h>
-#include <string.h>
+#include "_fields.h"
 
-#define LONGEST 8192  /* bytes of a head */
+#define LONGEST 8192 /* bytes of a head */
 #define LONGEST_HOST 1024
 #define MOST_LINES 128
-#define MOST_NAMES 64 /* special field names of one splicer */
-#define LONGEST_NAME 64
 #define LONGEST_NOTED 1024 /* bytes of lines */
-
-enum { TCHAR = 1, VALUE = 2, DIGIT = 4 };
-
-static unsigned char classes[256];
-static unsigned char lower[256];
-
-static void
-fill_tables(void)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    for (int c = 0; c < 256; c++) {
-        int digit = c >= '0' && c <= '9';
-        int capital = c >= 'A' && c <= 'Z';
-        int small = c >= 'a' && c <= 'z';
-        lower[c] = (unsigned char)(capital ? c + ('a' - 'A') : c);
-        classes[c] = (unsigned char)(digit ? DIGIT : 0);
-        if (digit || capital || small || (c != 0 && strchr(others, c) != NULL))
-            classes[c] |= TCHAR;
-        if (c == '\t' || (c >= ' ' && c <= '~') || c >= 0x80)
-            classes[c] |= VALUE;
-    }
-}
 
 typedef enum { PASSED, DROPPED, REFUSED, CONNECTION, LENGTH, DATE, HOST } Role;
 
 typedef struct {
-    unsigned char text[LONGEST_NAME]; /* in lower case */
-    unsigned char length;
-    unsigned char role;
-    unsigned char noted;
-    signed char next; /* another name of the same length, -1 for none */
-} Name;
-
-typedef struct {
     PyObject_HEAD
-    signed char first[LONGEST_NAME + 1]; /* by length, -1 for none */
-    int count;
     PyObject *host; /* bytes in place of the line Host; empty to let it pass */
-    Name names[MOST_NAMES];
+    Names names;    /* `more`: the line is noted */
 } Splicer;
 
 /* What is found out about a head on the way. */
@@ -69,35 +32,6 @@ typedef struct {
 
 /* Each line may get a blank, the status line too, and one line may become another. */
 typedef unsigned char Buffer[LONGEST + MOST_LINES + 1 + LONGEST_HOST];
-
-/* What is special about a field; NULL for nothing. */
-static const Name *
-special(const Splicer *self, const unsigned char *text, Py_ssize_t length)
-{
-    if (length > LONGEST_NAME)
-        return NULL;
-    for (int i = self->first[length]; i >= 0; i = self->names[i].next) {
-        const Name *name = &self->names[i];
-        Py_ssize_t same = 0;
-        while (same < length && lower[text[same]] == name->text[same])
-            same++;
-        if (same == length)
-            return name;
-    }
-    return NULL;
-}
-
-static int
-is_keep_alive(const unsigned char *at, const unsigned char *end)
-{
-    static const char wanted[] = "keep-alive";
-    if (end - at != (Py_ssize_t)sizeof wanted - 1)
-        return 0;
-    for (size_t i = 0; i < sizeof wanted - 1; i++)
-        if (lower[at[i]] != (unsigned char)wanted[i])
-            return 0;
-    return 1;
-}
 
 /* A number as it is written again, or -1. */
 static Py_ssize_t
@@ -177,8 +111,8 @@ pass_lines(const Splicer *self, Pass *pass)
         while (last > value && (last[-1] == ' ' || last[-1] == '\t'))
             last--;
         at += 2;
-        const Name *found = special(self, name, colon - name);
-        if (found != NULL && found->noted && !note(pass, name, colon - name, value, last - value))
+        const Name *found = find_name(&self->names, name, colon - name);
+        if (found != NULL && found->more && !note(pass, name, colon - name, value, last - value))
             return 0;
         switch (found == NULL ? PASSED : (Role)found->role) {
         case REFUSED:
@@ -293,34 +227,12 @@ response(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
                          pass.dated ? Py_True : Py_False, pass.noted, pass.noted_size);
 }
 
-/* One more special name; -1 with an exception set where it cannot be one. */
-static int
-add(Splicer *self, const char *text, Py_ssize_t length, Role role)
-{
-    if (length == 0 || length > LONGEST_NAME || self->count == MOST_NAMES) {
-        PyErr_SetString(PyExc_ValueError, "an empty or long name, or too many of them");
-        return -1;
-    }
-    Name *name = &self->names[self->count];
-    memcpy(name->text, text, (size_t)length);
-    name->length = (unsigned char)length;
-    name->role = (unsigned char)role;
-    name->noted = 0;
-    name->next = self->first[length];
-    self->first[length] = (signed char)self->count++;
-    return 0;
-}
-
 static int
 add_all(Splicer *self, PyObject *names, Role role)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
-        char *text;
-        Py_ssize_t length;
-        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(names, i), &text, &length) < 0
-            || add(self, text, length, role) < 0)
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++)
+        if (add_name(&self->names, PyTuple_GET_ITEM(names, i), role, 0) == NULL)
             return -1;
-    }
     return 0;
 }
 
@@ -329,17 +241,16 @@ static int
 note_all(Splicer *self, PyObject *names)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
-        char *text;
-        Py_ssize_t length;
-        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(names, i), &text, &length) < 0)
+        PyObject *text = PyTuple_GET_ITEM(names, i);
+        Name *name = NULL;
+        if (PyBytes_Check(text))
+            name = (Name *)find_name(&self->names, (unsigned char *)PyBytes_AS_STRING(text),
+                                     PyBytes_GET_SIZE(text));
+        if (name == NULL)
+            name = add_name(&self->names, text, PASSED, 1);
+        if (name == NULL)
             return -1;
-        Name *name = (Name *)special(self, (const unsigned char *)text, length);
-        if (name == NULL) {
-            if (add(self, text, length, PASSED) < 0)
-                return -1;
-            name = &self->names[self->count - 1];
-        }
-        name->noted = 1;
+        name->more = 1;
     }
     return 0;
 }
@@ -360,12 +271,13 @@ create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     Splicer *self = (Splicer *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
-    memset(self->first, -1, sizeof self->first);
+    no_names(&self->names);
     self->host = Py_NewRef(host);
     if (add_all(self, refused, REFUSED) < 0 || add_all(self, dropped, DROPPED) < 0
-        || add(self, "connection", 10, CONNECTION) < 0
-        || add(self, "content-length", 14, LENGTH) < 0 || add(self, "date", 4, DATE) < 0
-        || add(self, "host", 4, HOST) < 0 || note_all(self, noted) < 0) {
+        || add_named(&self->names, "connection", CONNECTION, 0) == NULL
+        || add_named(&self->names, "content-length", LENGTH, 0) == NULL
+        || add_named(&self->names, "date", DATE, 0) == NULL
+        || add_named(&self->names, "host", HOST, 0) == NULL || note_all(self, noted) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -405,11 +317,8 @@ static PyType_Spec spec = {
 static int
 execute(PyObject *module)
 {
-    fill_tables();
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    int done = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
-    Py_XDECREF(type);
-    return done;
+    fill_tables("!#$%&'*+-.^_`|~");
+    return add_type(module, &spec);
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -339,9 +339,9 @@ class TestMaking:
         for arguments in (
             {"dropped": (b"x" * 65,)},
             {"dropped": (b"",)},
-            {"refused": (b"a",) * 65},
+            {"refused": (b"a",) * 129},
             {"noted": (b"x" * 65,)},
-            {"noted": tuple(b"%d" % number for number in range(65))},
+            {"noted": tuple(b"%d" % number for number in range(129))},
             {"host": b"h" * 1025},
         ):
             with pytest.raises(ValueError, match="long"):

@@ -18,8 +18,8 @@ that the metrics are made of. How to scrape them, rules, alerts and a dashboard:
 
 - While a request is answered, integers are added up, and nothing else; the rest is done when
   somebody asks. A hit that is given again from memory is counted with all others of a tenth of a
-  second, and its duration as 0: it takes microseconds, and the clock is not looked at. What is passed on at once is
-  counted together, too, with its durations.
+  second, and its duration as 0: it takes microseconds, and the clock is not looked at. What is
+  passed on at once is counted together, too, with its durations.
 - Labels have bounded values. `route` is `routes[0]`, `routes[1]`, ... by their place in the YAML,
   or `defaults`; `origin` is the name in `origins`, and empty for `origin`; `reason` is a word of
   [reasons.md](reasons.md); `status` is a class (`2xx`), and of what was refused the code.

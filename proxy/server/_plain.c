@@ -6,51 +6,15 @@
  * the bytes of its members one after the other, as no member has a byte of what stands between.
  */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "../_fields.h"
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <structmember.h>
 
-#define FIXED 3         /* members of a gist before the watched fields: method, target, Host */
-#define MOST_NAMES 128  /* special field names of one scanner */
+#define FIXED 3 /* members of a gist before the watched fields: method, target, Host */
 #define MOST_MEMBERS (FIXED + MOST_NAMES)
-#define LONGEST_NAME 64 /* bytes of a special field name; longer ones are none */
-
-enum { TCHAR = 1, VALUE = 2, TARGET = 4 };
-
-static unsigned char classes[256];
-static unsigned char lower[256];
-
-static void
-fill_tables(void)
-{
-    static const char others[] = "!#$%&'*+-.^`|~"; /* of names; less the underscore: see plain */
-    for (int c = 0; c < 256; c++) {
-        int digit = c >= '0' && c <= '9';
-        int capital = c >= 'A' && c <= 'Z';
-        int small = c >= 'a' && c <= 'z';
-        lower[c] = (unsigned char)(capital ? c + ('a' - 'A') : c);
-        classes[c] = 0;
-        if (digit || capital || small || (c != 0 && strchr(others, c) != NULL))
-            classes[c] |= TCHAR;
-        if (c == '\t' || (c >= ' ' && c <= '~') || c >= 0x80)
-            classes[c] |= VALUE;
-        if (((c >= '!' && c <= '~') || c >= 0x80) && c != '#')
-            classes[c] |= TARGET;
-    }
-}
 
 typedef enum { REFUSED, CONNECTION, BY_VALUE, BY_PRESENCE } Role;
-
-typedef struct {
-    unsigned char text[LONGEST_NAME]; /* in lower case */
-    unsigned char length;
-    unsigned char role;
-    signed char next; /* another name of the same length, -1 for none */
-    short member;     /* of the gist */
-} Name;
 
 typedef struct {
     PyObject_HEAD
@@ -60,27 +24,8 @@ typedef struct {
     Py_ssize_t members;
     Py_ssize_t name; /* the member that names the request, -1 for none */
     PyObject *known_attribute, *members_attribute;
-    signed char first[LONGEST_NAME + 1]; /* by length, -1 for none */
-    int count;
-    Name names[MOST_NAMES];
+    Names names; /* `more`: the member of the gist */
 } Scanner;
-
-/* The special name that these bytes are in any case, or NULL. */
-static const Name *
-find(const Scanner *self, const unsigned char *text, Py_ssize_t length)
-{
-    if (length > LONGEST_NAME)
-        return NULL;
-    for (int i = self->first[length]; i >= 0; i = self->names[i].next) {
-        const Name *name = &self->names[i];
-        Py_ssize_t same = 0;
-        while (same < length && lower[text[same]] == name->text[same])
-            same++;
-        if (same == length)
-            return name;
-    }
-    return NULL;
-}
 
 /* Where the first byte stands that no value has: eight at once, then one by one. */
 static const unsigned char *
@@ -97,22 +42,6 @@ end_of_value(const unsigned char *at, const unsigned char *end)
     while (at < end && (classes[*at] & VALUE))
         at++;
     return at;
-}
-
-static int
-is_keep_alive(const unsigned char *at, const unsigned char *end)
-{
-    static const char wanted[] = "keep-alive";
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    while (at < end && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    if (end - at != (Py_ssize_t)sizeof wanted - 1)
-        return 0;
-    for (size_t i = 0; i < sizeof wanted - 1; i++)
-        if (lower[at[i]] != (unsigned char)wanted[i])
-            return 0;
-    return 1;
 }
 
 /* A member of a gist: bytes of the head, NULL for what is absent. */
@@ -164,7 +93,7 @@ read_head(const Scanner *self, Span *gist, const unsigned char *at, const unsign
             at++;
         if (at == name || at == end || *at != ':')
             return 0;
-        const Name *special = find(self, name, at - name);
+        const Name *special = find_name(&self->names, name, at - name);
         const unsigned char *value = ++at;
         at = end_of_value(at, end);
         if (end - at < 2 || at[0] != '\r' || at[1] != '\n')
@@ -178,11 +107,11 @@ read_head(const Scanner *self, Span *gist, const unsigned char *at, const unsign
                     return 0;
                 break;
             case BY_VALUE:
-                if (!put(&gist[special->member], value, at))
+                if (!put(&gist[special->more], value, at))
                     return 0;
                 break;
             case BY_PRESENCE:
-                if (!put(&gist[special->member], value, value))
+                if (!put(&gist[special->more], value, value))
                     return 0;
                 break;
             }
@@ -400,35 +329,12 @@ known_key(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     return checked_key_among(self, gist, arguments[1]);
 }
 
-/* One more special name; -1 with an exception set where it cannot be one. */
-static int
-add(Scanner *self, PyObject *text, Role role, Py_ssize_t member)
-{
-    if (!PyBytes_Check(text)) {
-        PyErr_SetString(PyExc_TypeError, "names are bytes");
-        return -1;
-    }
-    Py_ssize_t length = PyBytes_GET_SIZE(text);
-    if (length == 0 || length > LONGEST_NAME || self->count == MOST_NAMES) {
-        PyErr_SetString(PyExc_ValueError, "an empty or long name, or too many of them");
-        return -1;
-    }
-    Name *name = &self->names[self->count];
-    memcpy(name->text, PyBytes_AS_STRING(text), (size_t)length);
-    name->length = (unsigned char)length;
-    name->role = (unsigned char)role;
-    name->member = (short)member;
-    name->next = self->first[length];
-    self->first[length] = (signed char)self->count++;
-    return 0;
-}
-
 static int
 add_all(Scanner *self, PyObject *names, Role role)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
         Py_ssize_t member = role == REFUSED ? 0 : self->members++;
-        if (add(self, PyTuple_GET_ITEM(names, i), role, member) < 0)
+        if (add_name(&self->names, PyTuple_GET_ITEM(names, i), role, member) == NULL)
             return -1;
     }
     return 0;
@@ -437,22 +343,16 @@ add_all(Scanner *self, PyObject *names, Role role)
 static int
 fill(Scanner *self, PyObject *refused, PyObject *present, PyObject *values)
 {
-    memset(self->first, -1, sizeof self->first);
+    no_names(&self->names);
     self->members = FIXED;
     self->known_attribute = PyUnicode_InternFromString("known");
     self->members_attribute = PyUnicode_InternFromString("members");
-    PyObject *host = PyBytes_FromString("host"), *connection = PyBytes_FromString("connection");
-    int done = -1;
-    if (self->known_attribute != NULL && self->members_attribute != NULL && host != NULL
-        && connection != NULL && add(self, host, BY_VALUE, FIXED - 1) == 0
-        && add(self, connection, CONNECTION, 0) == 0)
-        done = 0;
-    Py_XDECREF(host);
-    Py_XDECREF(connection);
-    if (done == 0 && add_all(self, refused, REFUSED) == 0
-        && add_all(self, present, BY_PRESENCE) == 0)
-        return add_all(self, values, BY_VALUE);
-    return -1;
+    if (self->known_attribute == NULL || self->members_attribute == NULL
+        || add_named(&self->names, "host", BY_VALUE, FIXED - 1) == NULL
+        || add_named(&self->names, "connection", CONNECTION, 0) == NULL
+        || add_all(self, refused, REFUSED) < 0 || add_all(self, present, BY_PRESENCE) < 0)
+        return -1;
+    return add_all(self, values, BY_VALUE);
 }
 
 static PyObject *
@@ -529,11 +429,8 @@ static PyType_Spec spec = {
 static int
 execute(PyObject *module)
 {
-    fill_tables();
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    int done = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
-    Py_XDECREF(type);
-    return done;
+    fill_tables("!#$%&'*+-.^`|~"); /* less the underscore: see plain */
+    return add_type(module, &spec);
 }
 
 static PyModuleDef_Slot module_slots[] = {
