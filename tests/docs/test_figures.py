@@ -36,7 +36,7 @@ def test_what_an_answer_takes() -> None:
     (row,) = [cells for cells in SIZING.tables if cells[0] == "a stored answer"]
     assert [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) bytes", row[1])] == [
         entry._ENTRY_OVERHEAD,
-        entry._LINE_OVERHEAD,
+        entry._LINE_OVERHEAD + 1,  # and what stands between two values
     ]
     told = {cells[0]: cells[1] for cells in SIZING.tables if len(cells) > 1}
     assert told["each tag"].startswith(f"{entry._TAG_OVERHEAD} bytes")
@@ -49,8 +49,9 @@ BODIES = {"500 B": 500, "2 KiB": 2048, "10 KiB": 10240, "100 KiB": 102400}
 
 @pytest.mark.parametrize("body", BODIES)
 def test_how_many_answers_fit(body: str) -> None:
-    """8 field lines of 40 bytes, a key of 60."""
-    one = entry._ENTRY_OVERHEAD + BODIES[body] + 60 + 8 * (entry._LINE_OVERHEAD + 40)
+    """8 field lines with values of 28 bytes, a key of 60."""
+    head = 8 * (entry._LINE_OVERHEAD + 28) + 7
+    one = entry._ENTRY_OVERHEAD + BODIES[body] + 60 + head
     (row,) = [cells for cells in SIZING.tables if cells[0] == body]
     takes, small, large = (int(cell.replace(",", "").removesuffix(" B")) for cell in row[1:])
     assert takes == one
