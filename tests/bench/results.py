@@ -110,6 +110,7 @@ class Outcome:
         """Whether the medians over the rounds meet it.
 
         In processor time, too: a peer may have been held up by the load and not by its own core.
+        Where the load held up the subject itself, only that tells.
         """
         if goal.other is None:
             return self.spread(self.subject, self.metric).median >= goal.value
@@ -118,8 +119,14 @@ class Outcome:
         if self.metric == "cost":
             slower = 1 / self.ratio(goal.other, "rate").median
             return max(slower, self.ratio(goal.other).median) <= goal.value
-        figures = ("rate", "capacity") if self.alone else (self.metric,)
-        return all(self.ratio(goal.other, of).median >= goal.value for of in figures)
+        return all(self.ratio(goal.other, of).median >= goal.value for of in self._figures)
+
+    @property
+    def _figures(self) -> tuple[str, ...]:
+        if not self.alone:
+            return (self.metric,)
+        held_up = self.usage(self.subject).load >= _SATURATED
+        return ("capacity",) if held_up else ("rate", "capacity")
 
     def spread(self, contender: str, of: str) -> "Spread":
         """A figure of the samples, by its name there."""

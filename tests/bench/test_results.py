@@ -53,6 +53,13 @@ def test_a_goal_holds_for_rate_and_processor_time(
     assert found.reached(found.goals[0]) is reached
 
 
+def test_where_the_load_is_full_only_processor_time_tells() -> None:
+    held_up = dataclasses.replace(sample(100), usage=Usage(proxy=0.8, load=0.95, others=0.0))
+    found = outcome([held_up], [sample(100)])
+    assert found.reached(Goal("nginx", 1.25))
+    assert not found.reached(Goal("nginx", 1.26))
+
+
 @pytest.mark.parametrize(("ours", "reached"), [(0.002, True), (0.0021, False)])
 def test_of_waiting_less_is_better(ours: float, *, reached: bool) -> None:
     found = outcome([sample(1, ours)], [sample(1, 0.002)], "p99", goal=1.0)
