@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.bench import peers, report
 from tests.bench.cases import CASES, Case, SkippedError
-from tests.bench.machine import Cores, choose_cores, describe
+from tests.bench.machine import Cores, choose_cores, describe, prefer_measuring
 from tests.bench.page import page
 from tests.bench.results import Outcome, Run, Sample
 from tests.bench.stage import Stage
@@ -78,6 +78,7 @@ def main() -> None:
         console.print(f"without {command}: apt-get install {peers.PACKAGES[command]}")
     names = [name for name in peers.NAMES if "varnishd" not in missing or "varnish" not in name]
     cores = choose_cores()
+    prefer_measuring()
     outcomes: list[Outcome] = []
     skipped: list[str] = []
     for result in run(chosen, names, cores, options.rounds, options.seconds):
