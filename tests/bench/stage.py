@@ -95,10 +95,11 @@ class Stage:
             server: The proxy.
             requests: What is asked for, in turn.
             connections: Of each wrk.
-            cores: Shared with the proxy; if none are named, it is one that the proxy has not.
+            cores: Shared with the proxy, which is not interrupted there while it has work; if none
+                are named, it is one that the proxy has not.
         """
         commands = {
-            core: self._wrk(server, requests, connections, self.seconds)
+            core: self._wrk(server, requests, connections, self.seconds, yields=bool(cores))
             for core in cores or [self.cores.load]
         }
         return replace(self.measured(server, commands), shared=len(cores))

@@ -112,3 +112,30 @@ async def test_cancelling_a_handshake_leaves_nothing_open(serve: Serve) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(dialler.dial(asyncio.Protocol), 0.1)
     await origin.idle()
+
+
+async def test_uvloop_need_not_look_up_an_address_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = await serve(answering(reply()))
+    loop, asked = asyncio.get_running_loop(), []
+    real = loop.getaddrinfo
+
+    async def counted(host: str, port: int, **how: int) -> object:
+        asked.append(host)
+        return await real(host, port, **how)
+
+    monkeypatch.setattr(loop, "getaddrinfo", counted)
+    dialler = Dialler(OriginOptions(f"http://127.0.0.1:{origin.port}"), None)
+    await dialler.dial(asyncio.Protocol)
+    await dialler.dial(asyncio.Protocol)
+    assert asked == ["127.0.0.1"]
+    dialler.close()
+
+
+async def test_a_port_where_nobody_listens_is_refused_by_its_name() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        dialler = Dialler(OriginOptions(f"http://127.0.0.1:{taken.getsockname()[1]}"), None)
+        with pytest.raises(ConnectionRefusedError, match="Connection refused"):
+            await dialler.dial(asyncio.Protocol)
