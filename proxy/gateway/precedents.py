@@ -134,7 +134,7 @@ class Shape:
         self._lower = lower
         self._naming = not _NAMING.isdisjoint(lower)
         self._end_to_end = [i for i, name in enumerate(lower) if name not in HOP_BY_HOP]
-        self._decisive = _picker([i for i in self._end_to_end if lower[i] in decisive])
+        self._decisive = picker([i for i in self._end_to_end if lower[i] in decisive])
         self._date = lower.index("date") if "date" in lower else None
         self._precedents: dict[object, _Precedent] = {}
         self.varies = "vary" in lower
@@ -166,7 +166,7 @@ class Shape:
         kept_names = set(map(str.lower, stored.names))
         kept = [i for i in self._end_to_end if self._lower[i] in kept_names]
         about = self._about(exchange, head)
-        self._precedents[about] = _Precedent(shared(stored), self._date, _picker(kept), age)
+        self._precedents[about] = _Precedent(shared(stored), self._date, picker(kept), age)
 
     def _about(self, exchange: Exchange, head: Head) -> object:
         """All that decides, for an answer with these names."""
@@ -243,7 +243,7 @@ def _at(freshness: Freshness, initial_age: float, response_time: float) -> Fresh
     )
 
 
-def _picker(numbers: Sequence[int]) -> _Picked:
+def picker(numbers: Sequence[int]) -> _Picked:
     """What takes these of a sequence, always as a tuple."""
     if len(numbers) > 1:
         return itemgetter(*numbers)
