@@ -15,6 +15,7 @@ the fields in `depends_on`. The route table never changes under a gateway.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from weakref import ref
 
@@ -142,7 +143,7 @@ class Repeating(Hit, Recurring):
     def _set_time(self, entry: Entry, now: float) -> None:
         """Say what is true at `now`, and until when it stays so."""
         age, ttl = self.freshness.current_age(now), self.freshness.ttl(now)
-        status = CacheStatus(hit=True, ttl=int(ttl), detail=Reason.FRESH).render()
+        status = _status(int(ttl))
         self.head = self.kind.fill(entry.response.values, len(entry.body), int(age), status)
         self._since = now
         self._until = now + min(1 - age % 1, ttl % 1, ttl - self._window) - _MARGIN
@@ -175,3 +176,8 @@ class Repeating(Hit, Recurring):
         request, matched, key = self._wanted
         incoming = Incoming(request, _NOBODY, None, no_interim)
         return Exchange(incoming, matched, key, self._since, verdict=reuse.Fresh(0.0))
+
+
+@lru_cache(maxsize=4096)
+def _status(ttl: int) -> str:
+    return _TOLD._replace(ttl=ttl).render()

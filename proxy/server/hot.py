@@ -14,7 +14,7 @@ request.
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from proxy.exchange import Alike, Answers, Asked, Passage, Passing, Recurring, Reply, Watched
@@ -44,7 +44,7 @@ _LONGEST_PAUSE: Final = 63
 _LARGEST_COPY: Final = 256 * 1024
 
 _MOST_ALIKE: Final = 1024
-"""Kinds of requests that are told apart by all but their targets and names."""
+"""Kinds of requests that are told apart by all but their targets, names and conditions."""
 
 _PLACE: Final = 3
 """Members of a gist that name the place: method, target, Host."""
@@ -107,18 +107,24 @@ class HotPath:
         if place is not None and self._recall(place, gist):
             return self.take(data, address, reply)
         name = None if self._name is None else gist[self._name]
+        asked = Asked(_text(gist[1]), self._conditions(gist), data, name, address)
         alike = self._alike(answers, gist)
-        if alike is not None:
-            asked = Asked(_text(gist[1]), self._conditions(gist), data, name, address)
-            taken = alike.take(asked, reply)
-            if isinstance(taken, Recurring):
-                self._remember(place or self._place(gist), gist, taken, len(taken.head))
-                body = taken.again(name)
-                return None if body is None else (taken.head, taken.ending, body)
-            if taken is not None:
-                return taken
-        self._prepare_to_pass(answers, place or self._place(gist), gist)
-        return None
+        taken = None if alike is None else alike.take(asked, reply)
+        if isinstance(taken, Recurring):
+            return self._begin(place or self._place(gist), gist, taken, name)
+        if taken is None:
+            self._prepare_to_pass(answers, place or self._place(gist), gist)
+        return taken
+
+    def _begin(
+        self, place: "_Place", gist: Gist, recurring: Recurring, name: bytes | None
+    ) -> Answer | None:
+        """Give an answer for the first time, and remember it."""
+        body = recurring.again(name)
+        if body is None:
+            return None
+        self._remember(place, gist, recurring, len(recurring.head))
+        return recurring.head, recurring.ending, body
 
     def _alike(self, answers: Answers, gist: Gist) -> Alike | None:
         """How requests like this one are answered, whatever their targets."""
@@ -156,6 +162,7 @@ class HotPath:
         own = {self._name, *(i for _, i in self._conditional)}
         self._told_apart = bytes([0, 2, *(i for i in self._members.values() if i not in own)])
         self._alikes: dict[object, Alike | None] = {}
+        self._numbers: dict[frozenset[str], bytes] = {}
         self._places: dict[object, _Place] = {}
         self._older: dict[object, _Place] = {}
         self._remembered = 0
@@ -206,9 +213,19 @@ class HotPath:
         if sum([len(value) for value in gist if value]) > _LONGEST:
             return
         self._count_one_more(size)
-        members = self._members
-        place.tell_apart(members[name] for name in known.depends_on if name in members)
+        place.tell_apart(self._members_of(known.depends_on))
         place.known[self._scan.known_key(gist, place.members)] = known
+
+    def _members_of(self, names: frozenset[str]) -> bytes:
+        """The members of a gist that these fields are; there are few such sets of names."""
+        found = self._numbers.get(names)
+        if found is None:
+            if len(self._numbers) >= _MOST_ALIKE:
+                self._numbers.clear()
+            members = self._members
+            found = bytes(sorted(members[name] for name in names if name in members))
+            self._numbers[names] = found
+        return found
 
     def _request(self, gist: Gist) -> Request | None:
         """What the gist means, if it may be remembered."""
@@ -265,12 +282,11 @@ class _Place:
         """It was tried in vain."""
         self.pause = self._pauses = min(2 * self._pauses + 1, _LONGEST_PAUSE)
 
-    def tell_apart(self, members: Iterable[int]) -> None:
+    def tell_apart(self, members: bytes) -> None:
         """Tell requests apart by these members of their gists, too; what is known may end."""
         self._pauses = 0
-        apart = bytes(sorted({*self.members, *members}))
-        if apart != self.members:
-            self.members = apart
+        if members != self.members and not {*members} <= {*self.members}:
+            self.members = bytes(sorted({*self.members, *members}))
             self.known.clear()
             self.older.clear()
 
