@@ -328,6 +328,7 @@ class Gateway:
         headers = outgoing.headers = self._dressed(exchange, answer, cache_status, now)
         name = self._request_ids.name(exchange.request.headers)
         if self._decisions is not None:
+            headers.popall(ANSWERED, None)  # of a proxy behind this one: ours comes last
             headers[ANSWERED] = name.decode()
             self._decisions.note(name, now, Decision.of(exchange, answer))
         duration = now - exchange.started
