@@ -117,25 +117,6 @@ async def test_cancelling_a_handshake_leaves_nothing_open(serve: Serve) -> None:
     await origin.idle()
 
 
-async def test_uvloop_need_not_look_up_an_address_again(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    origin = await serve(answering(reply()))
-    loop, asked = asyncio.get_running_loop(), []
-    real = loop.getaddrinfo
-
-    async def counted(host: str, port: int, **how: int) -> object:
-        asked.append(host)
-        return await real(host, port, **how)
-
-    monkeypatch.setattr(loop, "getaddrinfo", counted)
-    dialler = Dialler(OriginOptions(f"http://127.0.0.1:{origin.port}"), None)
-    await dialler.dial(asyncio.Protocol)
-    await dialler.dial(asyncio.Protocol)
-    assert asked == ["127.0.0.1"]
-    dialler.close()
-
-
 async def test_a_refusal_tells_who_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -198,10 +179,10 @@ async def test_giving_up_at_whatever_step_leaves_nothing_open(
     certificate = certify("127.0.0.1") if scheme == "https" else None
     origin = await serve(
         silence,
-        tls=certificate and certificate.server(),
+        tls=certificate.server() if certificate else None,
         path=str(tmp_path / "socket") if scheme == "unix" else None,
     )
-    options = OriginOptions(origin.url, ca_file=certificate and certificate.ca_file)
+    options = OriginOptions(origin.url, ca_file=certificate.ca_file if certificate else None)
     dialler = Dialler(options, tls_context(options))
     for steps in range(30):
         dial = loop.create_task(dialler.dial(_Noted))
