@@ -13,16 +13,6 @@ settings.register_profile("anywhere", deadline=None, suppress_health_check=[Heal
 settings.load_profile("anywhere")
 
 
-_WITH_PROCESSES = {"apis", "cli", "fleet", "running"}
-"""Folders whose tests start processes; a very busy machine takes a minute for some of them."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent.name in _WITH_PROCESSES and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(180))
-
-
 def pytest_asyncio_loop_factories(
     config: pytest.Config,  # noqa: ARG001 - the hook's
     item: pytest.Item,  # noqa: ARG001

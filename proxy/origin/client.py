@@ -38,15 +38,16 @@ class OriginClient:
     """Sends requests to one origin. Must be made while an event loop runs; end with `close`.
 
     A request without a body, which is nearly every one that a cache asks, takes the lean path;
-    bodies and upgrades take the one over aiohttp's parts. Both keep the same promises, and share
-    the limit of exchanges at a time.
+    bodies and upgrades take the one over aiohttp's parts. Both keep the same promises, connect in
+    the same way, and share the limit of exchanges at a time.
     """
 
     def __init__(self, options: OriginOptions) -> None:
         self._options = options
-        slots, tls = Slots(options.connections), tls_context(options)
-        self._lean = LeanPool(options, Dialler(options, tls), slots)
-        self._pool = Pool(options, tls, slots)
+        slots = Slots(options.connections)
+        self._dialler = dialler = Dialler(options, tls_context(options))
+        self._lean = LeanPool(options, dialler, slots)
+        self._pool = Pool(options, dialler, slots)
         long_enough = options.header_size >= LONGEST and options.headers >= MOST_LINES
         self._usual = options.lean and long_enough
 
@@ -99,6 +100,7 @@ class OriginClient:
 
     async def close(self) -> None:
         """Close all connections; responses still being read are cut short."""
+        self._dialler.close()
         await self._lean.close()
         await self._pool.close()
 

@@ -17,15 +17,16 @@ from proxy.rfc9111.reasons import Reason
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
-_Address: TypeAlias = tuple[
-    int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-]
+_Address: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
 ADDRESSES_LAST: Final = 15.0
 """Seconds for which a name's addresses are used: an origin that moves is found within them."""
 
 _HEAD_START: Final = 0.25
 """Seconds by which one address is tried before the next (RFC 8305 §5)."""
+
+_UNDER_WAY: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
+"""What a connect that has begun says; a signal does not end one (POSIX)."""
 
 
 class Dialler:
@@ -49,18 +50,15 @@ class Dialler:
         if self._endpoint.scheme == "unix":
             _, connected = await loop.create_unix_connection(protocol, self._endpoint.path)
             return connected
-        sock = await self._connect()
-        try:
-            _, connected = await loop.create_connection(
-                protocol,
-                sock=sock,
-                ssl=self._tls,
-                server_hostname=self._server_name,
-                ssl_handshake_timeout=self._handshake_timeout,
-            )
-        except BaseException:
-            sock.close()  # where the loop had not taken it over yet
-            raise
+        # The loop closes the socket, whatever happens. Closed here while a transport has it, its
+        # number would be the next connection's, which what ends this one would hit.
+        _, connected = await loop.create_connection(
+            protocol,
+            sock=await self._connect(),
+            ssl=self._tls,
+            server_hostname=self._server_name,
+            ssl_handshake_timeout=self._handshake_timeout,
+        )
         return connected
 
     async def _connect(self) -> socket.socket:
@@ -135,7 +133,7 @@ async def _connect_to(address: _Address) -> socket.socket:
     sock.settimeout(0)
     try:
         failure = sock.connect_ex(where)
-        if failure == errno.EINPROGRESS:
+        if failure in _UNDER_WAY:
             await _writable(sock)
             failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     except BaseException:
@@ -143,7 +141,7 @@ async def _connect_to(address: _Address) -> socket.socket:
         raise
     if failure:
         sock.close()
-        raise OSError(failure, os.strerror(failure))
+        raise OSError(failure, f"{os.strerror(failure)}: {where[0]} port {where[1]}")
     return sock
 
 

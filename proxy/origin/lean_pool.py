@@ -186,7 +186,6 @@ class LeanPool:
     async def close(self) -> None:
         """Close every connection, also those in use."""
         self._closed = True
-        self._dialler.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in list(self._open):

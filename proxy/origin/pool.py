@@ -1,19 +1,17 @@
 """Connections for requests with bodies and for upgrades: aiohttp's connector."""
 
 import asyncio
-import functools
-import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
-from aiohttp.connector import BaseConnector, TCPConnector, UnixConnector
-from yarl import URL
+from aiohttp.connector import BaseConnector
 
 from proxy.origin.connection import Connection
-from proxy.origin.dialling import connect_failure, connect_timeout
-from proxy.origin.options import Endpoint, OriginOptions
+from proxy.origin.dialling import Dialler, connect_failure, connect_timeout
+from proxy.origin.options import OriginOptions
 from proxy.origin.protocol import ResponseProtocol
 from proxy.origin.slots import Slots
 
@@ -21,54 +19,53 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection as PooledConnection
 
 # All waiting for a connection is bounded in one place, Pool.acquire.
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
 
 
 class _Peer:
-    """What the connector asks of a request: where to connect."""
+    """What the connector asks of a request: by which key to keep its connection."""
 
     proxy = None
-    ssl = True  # as the connector says
+    connection_key = ConnectionKey(
+        host="the origin",
+        port=None,
+        is_ssl=False,
+        ssl=False,
+        proxy=None,
+        proxy_auth=None,
+        proxy_headers_hash=None,
+        server_hostname=None,
+    )
 
-    def __init__(self, endpoint: Endpoint, server_name: str | None) -> None:
-        secure = endpoint.scheme == "https"
-        host, port = endpoint.host or "localhost", endpoint.port or 80
-        self.url = URL.build(scheme="https" if secure else "http", host=host, port=port)
-        self.host = self.url.raw_host
-        self.port = port
-        self.server_hostname = server_name
-        self.connection_key = ConnectionKey(
-            host=host,
-            port=port,
-            is_ssl=secure,
-            ssl=True,
-            proxy=None,
-            proxy_auth=None,
-            proxy_headers_hash=None,
-            server_hostname=server_name,
-        )
 
-    def is_ssl(self) -> bool:
-        return self.connection_key.is_ssl
+_PEER: Final = cast("ClientRequest", _Peer())
+
+
+class _Connector(BaseConnector):
+    """Keeps connections as aiohttp does, and makes them as the lean path does."""
+
+    def __init__(self, options: OriginOptions, dialler: Dialler) -> None:
+        super().__init__(limit=0, keepalive_timeout=options.keepalive)  # the slots are the limit
+        self._dialler = dialler
+        self._protocol = partial(ResponseProtocol, asyncio.get_running_loop(), options)
+
+    async def _create_connection(self, *_: Any, **__: Any) -> ResponseProtocol:
+        return await self._dialler.dial(self._protocol)
 
 
 class Pool:
     """Connections to one origin. Must be made while an event loop runs.
 
     Args:
-        tls: For `https`.
+        dialler: Makes them.
         slots: How many exchanges may run at a time, tunnels not counted.
     """
 
-    def __init__(self, options: OriginOptions, tls: ssl.SSLContext | None, slots: Slots) -> None:
-        endpoint = options.endpoint
+    def __init__(self, options: OriginOptions, dialler: Dialler, slots: Slots) -> None:
         self._options = options
         self.slots = slots
-        self._secure = endpoint.scheme == "https"
-        self._peer = cast("ClientRequest", _Peer(endpoint, options.server_name))
-        self._connector = _connector(endpoint, options, tls)
-        loop = asyncio.get_running_loop()
-        self._connector._factory = functools.partial(ResponseProtocol, loop, options)  # type: ignore[assignment] # noqa: SLF001
+        self._secure = options.endpoint.scheme == "https"
+        self._connector = _Connector(options, dialler)
         self._tunnels: weakref.WeakSet[ResponseProtocol] = weakref.WeakSet()
 
     async def acquire(self, max_idle: float) -> Connection:
@@ -87,17 +84,13 @@ class Pool:
                     raise
         except TimeoutError:
             raise connect_timeout(seconds) from None
-        except (aiohttp.ClientError, OSError) as error:
-            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-            raise connect_failure(cause, secure=self._secure) from error
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            raise connect_failure(error, secure=self._secure) from error
 
     async def _connect(self, max_idle: float) -> Connection:
         while True:
-            pooled = await self._connector.connect(self._peer, [], _NO_TIMEOUT)
-            protocol = pooled.protocol
-            if not isinstance(protocol, ResponseProtocol):
-                pooled.close()
-                raise TypeError("aiohttp's connector no longer uses its _factory")
+            pooled = await self._connector.connect(_PEER, [], _NO_TIMEOUT)
+            protocol = cast("ResponseProtocol", pooled.protocol)
             since = protocol.idle_since
             if since is None:
                 return Connection(self, pooled, protocol)
@@ -117,13 +110,3 @@ class Pool:
         for protocol in list(self._tunnels):
             protocol.abort()
         await self._connector.close()
-
-
-def _connector(
-    endpoint: Endpoint, options: OriginOptions, tls: ssl.SSLContext | None
-) -> BaseConnector:
-    # The slots are the limit.
-    common: dict[str, Any] = {"limit": 0, "keepalive_timeout": options.keepalive}
-    if endpoint.scheme == "unix":
-        return UnixConnector(endpoint.path, **common)
-    return TCPConnector(ssl=tls or True, **common)

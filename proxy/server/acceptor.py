@@ -132,6 +132,7 @@ class Acceptor(web.Server):
             connection.cut()
         for away in list(self._leaving):
             away.cut()
+        await asyncio.sleep(0)  # a task that has not begun would not end what began before it
         for task in self._tasks:
             task.cancel()
         await self._wait_until_quiet(_CUT_TIME)

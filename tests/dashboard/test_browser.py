@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from tests.dashboard.conftest import PATIENCE, READ, Site, Visit, visiting
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=PATIENCE)
 
 

@@ -98,10 +98,7 @@ class Network:
     def client(self, *, lean: bool, **options: Any) -> OriginClient:
         """A client on either path; private parts of it are put in place of the network."""
         client = OriginClient(OriginOptions("http://origin", lean=lean, **options))
-        client._lean._dialler = _Dialler(self)
-        connector: Any = client._pool._connector
-        connector._create_connection = self._create_connection
-        self._factory = connector._factory
+        client._dialler = client._lean._dialler = client._pool._connector._dialler = _Dialler(self)
         return client
 
     def connect(self, protocol: Any) -> Any:
@@ -109,9 +106,6 @@ class Network:
         self.transports.append(transport)
         protocol.connection_made(transport)
         return protocol
-
-    async def _create_connection(self, *_: Any) -> Any:
-        return self.connect(self._factory())
 
     def close(self) -> None:
         for end in self._ends:

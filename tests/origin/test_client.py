@@ -530,6 +530,27 @@ async def test_an_unreachable_origin(connect: Connect, url: str) -> None:
     assert raised.value.status == 502
 
 
+async def test_an_address_is_looked_up_once_if_at_all(
+    connect: Connect, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop would start threads for it."""
+    origin = await serve(once(reply()))
+    loop, asked = asyncio.get_running_loop(), []
+    real = loop.getaddrinfo
+
+    async def counted(host: str, port: int, **how: int) -> object:
+        asked.append(host)
+        return await real(host, port, **how)
+
+    monkeypatch.setattr(loop, "getaddrinfo", counted)
+    client = connect(origin)
+    for _ in range(2):
+        await fetch(client)
+        await origin.idle()
+    assert origin.connections == 2
+    assert asked == ["127.0.0.1"]
+
+
 @ON_A_STEADY_LOOP
 async def test_a_full_pool_is_a_connect_timeout(connect: Connect, serve: Serve) -> None:
     origin = await serve(once(reply(b"x")[:-1], silence))

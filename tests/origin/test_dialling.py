@@ -1,7 +1,10 @@
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
+from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -114,28 +117,111 @@ async def test_cancelling_a_handshake_leaves_nothing_open(serve: Serve) -> None:
     await origin.idle()
 
 
-async def test_uvloop_need_not_look_up_an_address_again(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    origin = await serve(answering(reply()))
-    loop, asked = asyncio.get_running_loop(), []
-    real = loop.getaddrinfo
-
-    async def counted(host: str, port: int, **how: int) -> object:
-        asked.append(host)
-        return await real(host, port, **how)
-
-    monkeypatch.setattr(loop, "getaddrinfo", counted)
-    dialler = Dialler(OriginOptions(f"http://127.0.0.1:{origin.port}"), None)
-    await dialler.dial(asyncio.Protocol)
-    await dialler.dial(asyncio.Protocol)
-    assert asked == ["127.0.0.1"]
-    dialler.close()
-
-
-async def test_a_port_where_nobody_listens_is_refused_by_its_name() -> None:
+async def test_a_refusal_tells_who_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        dialler = Dialler(OriginOptions(f"http://127.0.0.1:{taken.getsockname()[1]}"), None)
-        with pytest.raises(ConnectionRefusedError, match="Connection refused"):
+        port = taken.getsockname()[1]
+        dialler = Dialler(OriginOptions(f"http://127.0.0.1:{port}"), None)
+        words = f"Connection refused: 127.0.0.1 port {port}"
+        with pytest.raises(ConnectionRefusedError, match=words):
             await dialler.dial(asyncio.Protocol)
+
+
+async def test_an_address_of_version_6(serve: Serve) -> None:
+    try:
+        origin = await serve(silence, host="::1")
+    except OSError:
+        pytest.skip("this machine has none")
+    dialler = Dialler(OriginOptions(f"http://[::1]:{origin.port}"), None)
+    connected = await dialler.dial(_Noted)
+    assert connected.transport.get_extra_info("peername")[:2] == ("::1", origin.port)
+    connected.transport.abort()
+
+
+async def test_a_signal_does_not_end_a_connect(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = await serve(silence)
+    connect = socket.socket.connect_ex
+
+    def interrupted(sock: socket.socket, where: tuple[str, int]) -> int:
+        assert connect(sock, where) in {0, errno.EINPROGRESS}
+        return errno.EINTR
+
+    monkeypatch.setattr(socket.socket, "connect_ex", interrupted)
+    dialler = Dialler(OriginOptions(f"http://127.0.0.1:{origin.port}"), None)
+    connected = await dialler.dial(_Noted)
+    connected.transport.abort()
+
+
+async def test_giving_up_on_who_does_not_answer_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        where = deaf.getsockname()
+        dialler = Dialler(OriginOptions(f"http://127.0.0.1:{where[1]}"), None)
+        with contextlib.ExitStack() as crowd:
+            for _ in range(4):  # those that the backlog has no room for are not answered
+                waiting = crowd.enter_context(socket.socket())
+                waiting.setblocking(False)  # noqa: FBT003
+                waiting.connect_ex(where)
+            before = descriptors()
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(dialler.dial(asyncio.Protocol), 0.05)
+            assert descriptors() == before
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "unix"])
+async def test_giving_up_at_whatever_step_leaves_nothing_open(
+    serve: Serve, certify: Certify, tmp_path: Path, scheme: str
+) -> None:
+    loop, wrong = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: wrong.append(context))
+    certificate = certify("127.0.0.1") if scheme == "https" else None
+    origin = await serve(
+        silence,
+        tls=certificate.server() if certificate else None,
+        path=str(tmp_path / "socket") if scheme == "unix" else None,
+    )
+    options = OriginOptions(origin.url, ca_file=certificate.ca_file if certificate else None)
+    dialler = Dialler(options, tls_context(options))
+    for steps in range(30):
+        dial = loop.create_task(dialler.dial(_Noted))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        dial.cancel()
+        await asyncio.wait([dial])
+        if not dial.cancelled():
+            dial.result().transport.abort()
+    await origin.idle()
+    assert not wrong
+
+
+async def test_giving_up_as_a_handshake_ends_hits_no_other_connection(
+    serve: Serve, certify: Certify
+) -> None:
+    certificate = certify("127.0.0.1")
+    origin = await serve(silence, tls=certificate.server())
+    options = OriginOptions(origin.url, ca_file=certificate.ca_file)
+    dialler = Dialler(options, tls_context(options))
+
+    class GivesUp(asyncio.Protocol):
+        def connection_made(self, _: asyncio.BaseTransport) -> None:
+            dial.cancel()
+
+    dial = asyncio.create_task(dialler.dial(GivesUp))
+    with pytest.raises(asyncio.CancelledError):
+        await dial
+    connected = await dialler.dial(_Noted)
+    connected.transport.abort()
+    await origin.idle()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+class _Noted(asyncio.Protocol):
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)

@@ -107,7 +107,7 @@ async def get(group: OriginGroup) -> str:
 
 def aged(group: OriginGroup) -> None:
     """The time for which addresses are used is over."""
-    group.members[0].client._lean._dialler._names._fresh_until = 0.0
+    group.members[0].client._dialler._names._fresh_until = 0.0
 
 
 async def test_a_name_that_moves_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from tests.running.clients import load
 from tests.running.origin import ScriptedOrigin, content
 from tests.running.processes import LIMIT, START_LIMIT, Running, running
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _NUMBERS = itertools.count(100)
 

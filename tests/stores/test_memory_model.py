@@ -45,6 +45,7 @@ class Model(RuleBasedStateMachine):
         self.log = MemoryPurgeLog(self.clock)
         self.store = MemoryStore(entries * make_entry().size, self.clock, self.log.state)
         self.held: dict[CacheKey, list[Entry]] = {}
+        self.came: dict[bytes, float] = {}
         self.softened: set[bytes] = set()
         self.numbers = count()
 
@@ -86,6 +87,7 @@ class Model(RuleBasedStateMachine):
             lifetime=lifetime,
             born=self.log.state.position,
         )
+        self.came[entry.body] = self.clock.now
         held = self.held.get(key, [])
         old = held[0] if held and replaces else None
         kept = [one for one in held if one is not old]
@@ -148,7 +150,8 @@ class Model(RuleBasedStateMachine):
             found = entry.body in bodies(self.found(key))
             if found:
                 self.held.setdefault(key, []).append(entry)
-            assert not found or entry.useless_after > self.clock.now - 2 * STEP
+            useless_since = max(entry.useless_after, self.came[entry.body])
+            assert not found or useless_since > self.clock.now - STEP
             assert found or entry.useless_after <= self.clock.now or entry.body in self.softened
 
     @rule(entries=st.integers(0, 12))

@@ -199,7 +199,6 @@ async def echo_at_random(wire: Wire) -> None:
 
 
 class TestManyAtATime:
-    @pytest.mark.timeout(180)  # two thousand of them
     async def test_uploads_never_mix(self, through: Through) -> None:
         chain = await through(echo_at_random)
 

@@ -219,6 +219,15 @@ class TestTheEnd:
             await eventually(lambda: stage.in_flight == [0])
             assert stage.group.members[0].client.connections[1] == 0, "it is not used again"
 
+    async def test_what_has_just_left_for_a_task_is_cut_like_the_rest(self) -> None:
+        async with staged() as stage, await stage.waiting():
+            listener = stage.front.listener
+            assert listener._acceptor is not None
+            for connection in listener._acceptor._open:
+                connection._passed_on.hand_over()
+            await listener.drain(0)
+            assert stage.in_flight == [0]
+
 
 class TestOrigins:
     async def test_no_head_in_time(self) -> None:
