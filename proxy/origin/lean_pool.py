@@ -145,9 +145,7 @@ class LeanPool:
     def take_answered(self, connection: LeanConnection) -> None:
         """The same for one whose head was waited for, with nothing wrong about it."""
         self.heads.stop(connection)
-        self._idle.append(connection)
-        if self._sweeper is None:
-            self._sweep_at(self._loop.time() + self.options.keepalive)
+        self._keep(connection)
         self._slots.give_back()
 
     def _keep(self, connection: LeanConnection) -> None:

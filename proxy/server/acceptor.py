@@ -8,13 +8,14 @@ from aiohttp import StreamReader, web
 
 from proxy.events import Emit, Refused
 from proxy.exchange import Respond
-from proxy.server.clients import Clients, address_of, close_write
+from proxy.server.clients import Clients
 from proxy.server.feeding import CLOSE, KEEP_ALIVE
 from proxy.server.heads import RequestHead
 from proxy.server.hot import HotPath
 from proxy.server.options import ServerOptions
 from proxy.server.protocol import Connection
 from proxy.server.rejection import RequestRejected
+from proxy.server.transports import address_of, close_write
 from proxy.server.unsent import Unsent
 from proxy.server.writing import problem_bytes
 
@@ -45,6 +46,7 @@ class Acceptor(web.Server):
         hot: What answers plain requests at once, by scheme.
 
     Attributes:
+        draining: Each connection is to close after the request that it is at.
         hot: The same.
         serve: Answers all others.
         unsent: What clients are slow to take.

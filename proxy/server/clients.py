@@ -1,26 +1,11 @@
-"""Who a client is, and how many connections each holds."""
+"""What counts as one client, and how many connections each holds."""
 
-import asyncio
 from collections import Counter
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 _PREFIX: Final = 64
 """Bits of an IPv6 address that name one site: the rest is any client's to choose (RFC 4291)."""
-
-
-def address_of(transport: asyncio.Transport) -> str:
-    """The client's IP address; "" on a Unix socket."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else ""
-
-
-def close_write(transport: asyncio.Transport) -> None:
-    """Tell a client that nothing more comes, where the transport can (TLS cannot)."""
-    if transport.can_write_eof() and not transport.is_closing():
-        with suppress(OSError):  # it has reset the connection, and the loop has not seen it yet
-            transport.write_eof()
 
 
 def network_of(address: str) -> str:

@@ -15,25 +15,22 @@ canary for each. Invariants:
 
 import asyncio
 import logging
-import select
-import socket
-import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.exchange import Respond
-from proxy.server.clients import address_of, close_write
 from proxy.server.feeding import CLOSE, READ_BUFFER, Feeder, Refusal, TunnelFeed
 from proxy.server.heads import RequestHead
 from proxy.server.options import ServerOptions
 from proxy.server.passed_on import PassedOn
 from proxy.server.patience import Patience
 from proxy.server.rejection import RequestRejected
+from proxy.server.transports import abort, address_of, close_write, has_unread
 
 if TYPE_CHECKING:
     from proxy.server.acceptor import Acceptor
@@ -64,8 +61,6 @@ _LINGER: Final = 2.0
 
 Closed with bytes unread it would be reset, and the answer could be lost (RFC 9112 §9.6).
 """
-
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Connection(RequestHandler):
@@ -203,12 +198,8 @@ class Connection(RequestHandler):
 
     def abort(self, *, reset: bool = False) -> None:
         """Cut the connection; with `reset` so that what was sent cannot pass for complete."""
-        transport = self._wire
-        if transport is not None:
-            if reset and (sock := transport.get_extra_info("socket")) is not None:
-                with suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.abort()
+        if self._wire is not None:
+            abort(self._wire, reset=reset)
 
     @contextmanager
     def cancel_on_loss(self) -> Iterator[None]:
@@ -243,18 +234,8 @@ class Connection(RequestHandler):
 
     def close_if_idle(self) -> None:
         """Close at once unless a request has begun to arrive, be it only at this machine."""
-        if self.idle and not self._readable:
+        if self.idle and not (self._wire is not None and has_unread(self._wire)):
             self.force_close()
-
-    @property
-    def _readable(self) -> bool:
-        """Whether something has arrived that the loop has not read yet."""
-        sock = None if self._wire is None else self._wire.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return False
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
 
     def cut(self) -> None:
         """Close at once, so that nothing half sent can pass for complete."""
