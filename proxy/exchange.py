@@ -251,14 +251,16 @@ class Asked(NamedTuple):
 class Alike(Protocol):
     """Requests that agree in all that is watched but their targets, names and conditions."""
 
-    def take(self, asked: Asked, reply: Reply) -> Passage | Recurring | None:
-        """Find one's answer, or fetch what is not stored; None if it has to take the longer way.
-
-        An answer that was found has not been given yet.
+    def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, bytes] | None:
+        """Give one its answer, or fetch what is not stored.
 
         Args:
             asked: The request.
             reply: Gets what comes of it, where the origin is asked.
+
+        Returns:
+            Its way to the origin; or its answer, which was given, and the body of that; None if it
+            has to take the longer way.
         """
         ...
 

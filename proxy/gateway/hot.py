@@ -183,7 +183,7 @@ class Alike:
         self._write = write
         self._on: dict[int, _OnRoute] = {}
 
-    def take(self, asked: Asked, reply: Reply) -> Passage | Recurring | None:
+    def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, bytes] | None:
         """See exchange.Alike."""
         answers, means = self._answers, self._answers.means
         request = self._request(asked)
@@ -227,8 +227,8 @@ class Alike:
 
     def _find(
         self, asked: Asked, wanted: Wanted, entries: Sequence[Entry], on: "_OnRoute"
-    ) -> Repeating | None:
-        """What is to be given of these, if it is fresh, and what can be said of it again."""
+    ) -> tuple[Recurring, bytes] | None:
+        """Give one of these, if it is fresh and may be given again."""
         answers, request, policy = self._answers, wanted.request, wanted.matched.route.policy
         chosen = _chosen(entries, request)
         if chosen is None or not all(map(_lasts, asked.conditions)):
@@ -250,15 +250,17 @@ class Alike:
         if depends_on is None or form is None:
             return None
         try:
-            return Repeating(
+            repeating = Repeating(
                 *(answers.means, wanted, entries, chosen),
                 modified=modified,
                 form=form,
                 depends_on=depends_on,
                 window=window,
+                now=now,
             )
         except ValueError:  # a field cannot be written
             return None
+        return repeating, repeating.give(entry, asked.name, now)
 
 
 class _OnRoute(NamedTuple):

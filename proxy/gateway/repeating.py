@@ -70,6 +70,7 @@ class Repeating(Hit, Recurring):
         form: Of its head.
         depends_on: See Recurring.
         window: Seconds before the end of freshness in which it may be refreshed.
+        now: POSIX time.
 
     Raises:
         ValueError: Its head cannot be written.
@@ -96,6 +97,7 @@ class Repeating(Hit, Recurring):
         form: Form,
         depends_on: frozenset[str],
         window: float,
+        now: float,
     ) -> None:
         entry = entries[chosen]
         stored = entry.response
@@ -115,7 +117,7 @@ class Repeating(Hit, Recurring):
         self._whole = modified and wanted.request.method != "HEAD"
         self.length = len(entry.body) if self._whole else 0
         self._window = window
-        self._set_time(entry, means.clock())
+        self._set_time(entry, now)
 
     def again(self, name: bytes | None) -> bytes | None:
         """See Recurring."""
@@ -135,6 +137,17 @@ class Repeating(Hit, Recurring):
             self._set_time(entry, now)
         if not means.log.trusted:
             return None
+        return self.give(entry, name, now)
+
+    def give(self, entry: Entry, name: bytes | None, now: float) -> bytes:
+        """Give it: its body.
+
+        Args:
+            entry: Which answers.
+            name: See Recurring.again.
+            now: POSIX time.
+        """
+        means = self._means
         ending = means.note(self, name, now)
         if means.named:
             self.ending = ending

@@ -35,8 +35,8 @@ _REMEMBERED: Final = 16_384
 _LONGEST: Final = 2048
 """Bytes of a gist that is remembered: nobody should fill memory with long targets or ETags."""
 
-_LARGE: Final = 4096
-"""Bytes of a head that count as one answer more."""
+_LARGE: Final = 1024
+"""Bytes of a gist and a head that count as one answer more."""
 
 _LONGEST_PAUSE: Final = 63
 """Requests for one place that go by before it is tried again."""
@@ -110,21 +110,13 @@ class HotPath:
         asked = Asked(_text(gist[1]), self._conditions(gist), data, name, address)
         alike = self._alike(answers, gist)
         taken = None if alike is None else alike.take(asked, reply)
-        if isinstance(taken, Recurring):
-            return self._begin(place or self._place(gist), gist, taken, name)
+        if isinstance(taken, tuple):
+            recurring, body = taken
+            self._remember(place or self._place(gist), gist, recurring, len(recurring.head))
+            return recurring.head, recurring.ending, body
         if taken is None:
             self._prepare_to_pass(answers, place or self._place(gist), gist)
         return taken
-
-    def _begin(
-        self, place: "_Place", gist: Gist, recurring: Recurring, name: bytes | None
-    ) -> Answer | None:
-        """Give an answer for the first time, and remember it."""
-        body = recurring.again(name)
-        if body is None:
-            return None
-        self._remember(place, gist, recurring, len(recurring.head))
-        return recurring.head, recurring.ending, body
 
     def _alike(self, answers: Answers, gist: Gist) -> Alike | None:
         """How requests like this one are answered, whatever their targets."""
@@ -209,10 +201,11 @@ class HotPath:
     def _remember(
         self, place: "_Place", gist: Gist, known: Recurring | Passing, size: int = 0
     ) -> None:
-        """Keep an answer, or how to get one, if its gist is not too long."""
-        if sum([len(value) for value in gist if value]) > _LONGEST:
+        """Keep an answer with a head of this size, or how to get one, if its gist is short."""
+        length = sum([len(value) for value in gist if value])
+        if length > _LONGEST:
             return
-        self._count_one_more(size)
+        self._count_one_more(length + size)
         place.tell_apart(self._members_of(known.depends_on))
         place.known[self._scan.known_key(gist, place.members)] = known
 

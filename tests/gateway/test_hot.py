@@ -46,9 +46,9 @@ class Hot:
         request = Request(method, "http", "api.example", "/", common)
         alike = hot.alike(request, largest, plain_head)
         asked = Asked(target, [(n.lower(), v) for n, v in conditions], b"", None, "")
-        found = None if alike is None else alike.take(asked, NOBODY)
-        assert found is None or isinstance(found, Recurring)
-        return found
+        taken = None if alike is None else alike.take(asked, NOBODY)
+        assert taken is None or isinstance(taken, tuple)
+        return None if taken is None else taken[0]
 
     def recurring(self, *lines: tuple[str, str], **about: Any) -> Recurring:
         found = self.find(*lines, **about)
@@ -105,10 +105,19 @@ async def test_it_tells_of_every_answer_as_respond_does() -> None:
         assert isinstance(last, Repeated)
         repeated = last.hits[0].answered
         again: list[object] = [*last.hits]
-        assert (len(answered), again) == (2, 2 * [recurring])
+        assert (len(answered), again) == (2, 3 * [recurring])
         assert repeated.cache_status == "warmfront; hit; detail=fresh"
         alike = {replace(event, request_id="", cache_status="") for event in answered[1:]}
         assert alike == {replace(repeated, cache_status="")}
+
+
+async def test_every_time_counts_as_one_use() -> None:
+    async with stored() as hot:
+        (held,) = hot.proxy.store.peek(CacheKey(URL))
+        recurring = hot.recurring()
+        assert held.hits == 1
+        recurring.again(None)
+        assert held.hits == 2
 
 
 async def test_it_tells_by_itself_a_little_later() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Asked, Recurring
+from proxy.exchange import Asked
 from proxy.gateway import Decisions
 from proxy.gateway.fetched import Kinds, One
 from proxy.gateway.missing import Fetching
@@ -78,7 +78,7 @@ def start(
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"GET /a?secret=1 HTTP/1.1\r\n{fields}\r\n".encode()
     fetching = alike.take(Asked("/a?secret=1", conditions, head, None, "192.0.2.1"), wire)
-    if isinstance(fetching, Recurring):
+    if isinstance(fetching, tuple):
         return None
     assert fetching is None or isinstance(fetching, Fetching)
     return fetching

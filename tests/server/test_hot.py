@@ -18,7 +18,6 @@ from proxy.exchange import (
     Asked,
     Incoming,
     Outgoing,
-    Passage,
     Passing,
     Recurring,
     Reply,
@@ -67,14 +66,15 @@ class Kind:
     request: Request
     write: WriteHead
 
-    def take(self, asked: Asked, reply: Reply) -> Passage | Recurring | None:  # noqa: ARG002
+    def take(self, asked: Asked, reply: Reply) -> tuple[Recurring, bytes] | None:  # noqa: ARG002
         answers = self.answers
         answers.asked.append(asked)
         if answers.refuses:
             return None
         again = Again(answers, replace(self.request, target=asked.target), self.write)
         answers.made.append(weakref.ref(again))
-        return again
+        body = again.again(asked.name)
+        return None if body is None else (again, body)
 
 
 @dataclass
@@ -246,7 +246,7 @@ class TestRemembering:
 
     def test_large_heads_fill_no_memory_either(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("proxy.server.hot._REMEMBERED", 20)
-        answers = FakeAnswers(headers=[("X-Large", "x" * 19 * 4096)])
+        answers = FakeAnswers(headers=[("X-Large", "x" * 19 * 1024)])
         with path(answers) as hot:
             for number in range(50):
                 take(hot, get(f"X-Wanted: {number}"))
