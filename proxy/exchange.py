@@ -189,9 +189,15 @@ class Passage(Protocol):
 
     Attributes:
         sent: It went out, and its Reply is told what comes of it; else `respond` has to be asked.
+        recurs: If there are more like it, `Answers.passing` may know how they are passed on.
     """
 
     sent: bool
+
+    @property
+    def recurs(self) -> bool:
+        """See above."""
+        ...
 
     async def respond(self, incoming: Incoming) -> Outgoing:
         """Answer it like every other request, from where it is; it is asked once."""

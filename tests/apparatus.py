@@ -304,7 +304,7 @@ def told(front: Front) -> list[Event]:
 def tell_at_once(front: Front) -> None:
     """Have what is told together be told one by one, in order with all else."""
     hot = front.gateway.hot
-    for teller in (hot.means, hot._passings):
+    for teller in (hot.means, hot.passings):
         note: Callable[..., bytes] = teller.note
 
         def noting(*noted: Any, note: Callable[..., bytes] = note) -> bytes:

@@ -51,15 +51,24 @@ class Kinds:
         return kind
 
 
-class Kind(Passed):
-    """All answers on one route that came about alike.
+class Together(Passed):
+    """Answers that are dressed and counted alike.
 
     Attributes:
+        cache_status: How they came about.
         lines: Of their heads, behind those of the origin and Date.
-        cache_status: How.
     """
 
     __slots__ = ("cache_status", "lines")
+
+    cache_status: CacheStatus
+    lines: bytes
+
+
+class Kind(Together):
+    """All answers on one route that came about alike."""
+
+    __slots__ = ()
 
     def __init__(self, dress: _Dress, exchange: Exchange, cache_status: CacheStatus) -> None:
         status = cache_status.forward_status or 0
@@ -88,7 +97,7 @@ class One(Passed):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: Together,
         exchange: Exchange,
         stored: StoredResponse | None,
         not_stored: Reason | None,

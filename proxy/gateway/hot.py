@@ -3,21 +3,23 @@
 Requests that agree in all that an answer may depend on but their targets have a lot in common: what
 their routes make of them, whether the store may answer them at all, what they tell caches. That is
 found out once, see `HotAnswers.alike`. For each of them the way of `Gateway.respond` is gone then,
-by the same functions, as far as it leads to a fresh hit in memory, or to the origin:
+by the same functions, as far as it leads to a fresh hit in memory, or at once to the origin:
 
-    key -- lookup -- stored --> select, decide --> fresh --> Repeating
-               |                                     else --> the longer way
-               +---- nothing at all --> Way.fetch
+    route -- cache: off --> Passing.start_like
+      |
+    lookup -- stored --> select, decide -- fresh --> Repeating
+      |                                    else ---> the longer way
+      +------ nothing at all --> Way.fetch
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from proxy.exchange import Asked, Passage, Passing, Recurring, Reply, Watched, WriteHead
+from proxy.exchange import Asked, Passage, Recurring, Reply, Watched, WriteHead
 from proxy.gateway.forms import Forms
 from proxy.gateway.missing import Missings, Way
-from proxy.gateway.passing import Passings
+from proxy.gateway.passing import Passing, Passings
 from proxy.gateway.repeating import Means, Repeating
 from proxy.gateway.steps import Wanted
 from proxy.gateway.unshared import Unshareds
@@ -72,7 +74,7 @@ class HotAnswers:
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
-        means: As given, like the next two.
+        means: As given, like all else.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class HotAnswers:
         values = fields if name is None else fields | {name}
         present = _CREDENTIALS | _DIRECTIVES | left_out
         self.watched = Watched(values, present, name, _CONDITIONS)
-        self._passings = passings
+        self.passings = passings
         self._unshareds = unshareds
         self._asks_more = _DIRECTIVES | _CONDITIONS | left_out
         # What a request is called must not decide anything.
@@ -118,7 +120,7 @@ class HotAnswers:
             return None
         policy = self.routes.find(request).route.policy
         names = self.routes.condition_fields | _CLAIMS | _key_fields(policy.key) | self._left_out
-        passing = self._passings.of(request, names)
+        passing = self.passings.of(request, names)
         if passing is not None or any(name in request.headers for name in self._asks_more):
             return passing
         return self._unshareds.of(request, names | _CREDENTIALS | self._asks_more)
@@ -193,6 +195,8 @@ class Alike:
         wanted = Wanted(request, matched, key)
         # The table keeps its routes, and does not change.
         on = self._on.get(id(route)) or self._learn(wanted)
+        if on.passing is not None:
+            return on.passing.start_like(asked, wanted, reply)
         if not means.log.trusted:
             return None
         held = means.lookup(key) if on.repeats else ()
@@ -218,6 +222,7 @@ class Alike:
         honors = policy.client_directives is ClientDirectives.HONOR
         bypass = reuse.bypass_reason(any_one.request, policy, has_body=False, upgrade=False)
         on = self._on[id(route)] = _OnRoute(
+            passing=answers.passings.of(any_one.request, frozenset()),
             repeats=bypass is None and not (honors and asks_more),
             way=None if asks_more else answers.missings.way(any_one),
             always=answers.always(policy, assumed=False),
@@ -267,12 +272,14 @@ class _OnRoute(NamedTuple):
     """The same for all requests on one route that are alike.
 
     Attributes:
+        passing: How they are passed on, past the store; None where they are not, or not so simply.
         repeats: The store may answer them.
         way: How they are fetched; None where they are not, or not so simply.
         always: See HotAnswers.always.
         always_assumed: See HotAnswers.always.
     """
 
+    passing: Passing | None
     repeats: bool
     way: Way | None
     always: frozenset[str]

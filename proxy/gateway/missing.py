@@ -193,6 +193,8 @@ class Fetching(SentNow):
         "flight",
     )
 
+    recurs = False
+
     def __init__(  # noqa: PLR0917 - one is made for each request
         self,
         member: Member,

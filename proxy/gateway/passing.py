@@ -18,12 +18,13 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from proxy.events import Answered, Passed
-from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
+from proxy.exchange import Asked, Client, Incoming, Outgoing, Reply, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Upstream, pass_on_interim
 from proxy.gateway.decisions import Decision, Decisions
+from proxy.gateway.fetched import One, Together
 from proxy.gateway.splices import Outward, Splices, field_lines, is_simple
-from proxy.gateway.steps import Answer, Beginning, Bypass, Exchange, Fetched, bypassed
+from proxy.gateway.steps import Answer, Beginning, Bypass, Exchange, Fetched, Wanted, bypassed
 from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
 from proxy.purging import PurgeLog
 from proxy.rfc9111 import keys
@@ -41,7 +42,8 @@ _MOST_KINDS: Final = 64
 """Of answers to requests that are alike."""
 
 _CRLF: Final = b"\r\n"
-_HTTP_1_1: Final = (1, 1)
+_NOBODY: Final = Client("", (1, 1))
+_CACHE_OFF: Final = Bypass(Reason.CACHE_OFF)
 
 
 class Passings:
@@ -109,7 +111,7 @@ class Passings:
         group = upstream.origin
         if not isinstance(group, OriginGroup) or not is_simple(route):
             return None
-        incoming = Incoming(request, Client("", _HTTP_1_1), None, no_interim)
+        incoming = Incoming(request, _NOBODY, None, no_interim)
         key = CacheKey.of(keys.primary_key(request, route.policy.key))
         return Simple(Exchange(incoming, matched, key, self.clock()), upstream.forwarding, group)
 
@@ -193,6 +195,22 @@ class Passing:
         passage.send_now(outward, head_only=self.head_only)
         return passage
 
+    def start_like(self, asked: Asked, wanted: Wanted, reply: Reply) -> "Passage | None":
+        """Pass on a request for another URL that agrees in all else that is watched.
+
+        Args:
+            asked: See exchange.Alike, as for `reply`.
+            wanted: The same request.
+            reply: Gets what comes of it.
+        """
+        outward = self._outward.head(asked.head, asked.address)
+        member = None if outward is None else self.group.choose_now(wanted.key.url)
+        if outward is None or member is None:
+            return None
+        passage = Passage(member, self, reply, asked.name, wanted)
+        passage.send_now(outward, head_only=self.head_only)
+        return passage
+
     def kind(self, status: int, noted: bytes) -> "Kind | None":
         """What all answers have in common that have this status and these lines.
 
@@ -216,16 +234,34 @@ class Passing:
 
 
 class Passage(SentNow):
-    """One request on its way. See exchange.Passage."""
+    """One request on its way. See exchange.Passage.
 
-    __slots__ = ("_born", "_name", "_passing", "_reply", "_started")
+    Args:
+        member: Where it goes.
+        passing: How.
+        reply: See exchange.Passing, as for `name`.
+        name: What its client calls it.
+        wanted: The request, where it is not for the URL that this is known of.
+    """
 
-    def __init__(self, member: Member, passing: Passing, reply: Reply, name: bytes | None) -> None:
+    __slots__ = ("_born", "_name", "_passing", "_reply", "_started", "_wanted")
+
+    recurs = True
+
+    def __init__(
+        self,
+        member: Member,
+        passing: Passing,
+        reply: Reply,
+        name: bytes | None,
+        wanted: Wanted | None = None,
+    ) -> None:
         super().__init__(member)
         passings = passing.passings
         self._passing = passing
         self._reply = reply
         self._name = name
+        self._wanted = wanted
         self._started = passings.clock()
         self._born = passings.log.state.position
 
@@ -252,12 +288,20 @@ class Passage(SentNow):
         self.completed(status)
         passings = self._passing.passings
         now = passings.clock()
-        ending = passings.note(kind, self._name, now, now - self._started, length or 0)
+        told = kind if self._wanted is None else self._one(kind, self._wanted)
+        ending = passings.note(told, self._name, now, now - self._started, length or 0)
         if passings.decisions is None:
             ending = _CRLF
         if not dated:
             head += b"Date: %b\r\n" % format_http_date(now).encode()
         self._reply.give(head + kind.lines + ending, data, end)
+
+    def _one(self, kind: "Kind", wanted: Wanted) -> One:
+        """What there is to tell of this answer alone."""
+        request, matched, key = wanted
+        incoming = Incoming(request, _NOBODY, None, no_interim)
+        exchange = Exchange(incoming, matched, key, self._started, verdict=_CACHE_OFF)
+        return One(kind, exchange, None, kind.not_stored)
 
     def send_interim(self, status: int, reason: str, headers: Headers) -> None:
         """See SendInterim."""
@@ -274,7 +318,7 @@ class Passage(SentNow):
         return await passing.go_on(incoming, beginning)
 
 
-class Kind(Passed):
+class Kind(Together):
     """All answers with one status to requests that are alike.
 
     Args:
@@ -284,10 +328,10 @@ class Kind(Passed):
         not_stored: Why they are not, where they might have been.
 
     Attributes:
-        lines: Of their heads, behind those of the origin and Date.
+        not_stored: The same.
     """
 
-    __slots__ = ("lines",)
+    __slots__ = ("not_stored",)
 
     def __init__(
         self, passings: Passings, exchange: Exchange, status: int, not_stored: Reason | None
@@ -297,7 +341,8 @@ class Kind(Passed):
         fetched = Fetched(origin, Response(status, "", headers), 0.0, 0.0, 0)
         assert isinstance(exchange.verdict, Bypass | Miss)  # noqa: S101 - else it is not here
         answer = passings.relay(exchange, fetched, exchange.verdict.reason, not_stored)
-        cache_status = answer.cache_status
+        self.not_stored = answer.not_stored
+        cache_status = self.cache_status = answer.cache_status
         told = cache_status.render()
         fields = passings.dress(exchange, answer, told, exchange.started)
         method, route = exchange.request.method, exchange.matched.route

@@ -4,8 +4,8 @@
                |             or --> Passing.start --> the origin
                |
                +-- new --> gist -> Alike.take -- stored --> Recurring -> remember
-                                     |          missing --> the origin
-                                     +-- else -> Answers.passing -> remember
+                                     |           else ----> the origin
+                                     +-- the next time --> Answers.passing -> remember
 
 Nothing is decided here, and nothing is kept that would have to hear of a purge: what is remembered
 is whom to ask again. What gets no answer here, for whatever reason, takes the way of every other
@@ -114,7 +114,7 @@ class HotPath:
             recurring, body = taken
             self._remember(place or self._place(gist), gist, recurring, len(recurring.head))
             return recurring.head, recurring.ending, body
-        if taken is None:
+        if taken is None or taken.recurs:
             self._prepare_to_pass(answers, place or self._place(gist), gist)
         return taken
 

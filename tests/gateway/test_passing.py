@@ -111,7 +111,7 @@ class TestWhatIsPassedOn:
         async with proxied(OFF) as proxy:
             for number in range(10):
                 passed_on(proxy, [("Host", "a")], options, f"::{number}")
-            assert 0 < len(proxy.gateway.hot._passings.splices.told_of) <= 3
+            assert 0 < len(proxy.gateway.hot.passings.splices.told_of) <= 3
 
 
 def passed_on(
@@ -132,7 +132,7 @@ def passed_on(
     exchange = proxy.gateway.exchange(incoming)
     tap: Any = Wiretap()
     exchange.verdict = Bypass(Reason.CACHE_OFF)
-    passing = Passing(proxy.gateway.hot._passings, Simple(exchange, options, tap), frozenset())
+    passing = Passing(proxy.gateway.hot.passings, Simple(exchange, options, tap), frozenset())
     found = passing.start(data, None, address, tap)
     return None if found is None else (tap.sent, longer)
 
@@ -172,7 +172,7 @@ async def test_both_ways_send_the_same_head(
             data: st.DataObject,
         ) -> None:
             nonlocal compared
-            passings = proxy.gateway.hot._passings
+            passings = proxy.gateway.hot.passings
             passings.splices.told_of.clear()  # of other options
             place = data.draw(st.integers(0, len(fields)))
             fields = [*fields[:place], ("Host", f" {host} "), *fields[place:]]
