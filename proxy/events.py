@@ -42,26 +42,39 @@ class Answered:
     request_id: str = ""
 
 
+class HitKind:
+    """Hits that are counted together.
+
+    Attributes:
+        counted: Where; None at first. Belongs to the one who counts.
+    """
+
+    __slots__ = ("counted",)
+
+    def __init__(self) -> None:
+        self.counted: Any = None
+
+
 class Hit:
     """An answer that is given again and again from memory; equal to nothing but itself.
 
     Attributes:
         answered: What there is to tell each time; its `cache_status` leaves out the ttl, and nobody
             has measured its `duration`.
+        kind: All hits on its route that have its status.
         length: Bytes of its body; 0 where they were not known beforehand.
         decision: What was decided, for who keeps that; None at first.
-        counted: Where it is counted; None at first. Belongs to the one who counts.
         line: Its line in the access log, as far as it is always the same; None at first. Belongs
             to the one who writes that.
     """
 
-    __slots__ = ("answered", "counted", "decision", "length", "line")
+    __slots__ = ("answered", "decision", "kind", "length", "line")
 
-    def __init__(self, answered: Answered) -> None:
+    def __init__(self, answered: Answered, kind: HitKind | None = None) -> None:
         self.answered = answered
+        self.kind = kind or HitKind()
         self.length = answered.length or 0
         self.decision: Any = None
-        self.counted: Any = None
         self.line: Any = None
 
 

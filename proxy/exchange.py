@@ -5,7 +5,7 @@ Header text is latin-1 throughout: one character is one byte of the wire.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.reasons import Reason
@@ -107,6 +107,11 @@ class Outgoing:
 Respond: TypeAlias = Callable[[Incoming], Awaitable[Outgoing]]
 """Who answers requests."""
 
+WriteHead: TypeAlias = Callable[[Outgoing, str], bytes]
+"""The head of an answer to a request with this method, less the empty line that ends it, on a
+connection that goes on in HTTP/1.1. Raises ValueError if it cannot be one.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
@@ -117,37 +122,29 @@ class Watched:
         present: Those of which only the presence does.
         name: That by which clients name their requests, where their answers repeat the name; it is
             one of `values`, and no answer depends on it otherwise.
+        conditions: Those by which clients say what they have; they are among `values`.
     """
 
     values: frozenset[str] = frozenset()
     present: frozenset[str] = frozenset()
     name: str | None = None
+    conditions: frozenset[str] = frozenset()
 
 
-class Recurring(Protocol):
-    """An answer from memory that can be given again, to requests that are alike.
+class Recurring:
+    """An answer from memory that can be given, again and again, to requests that are alike.
 
     Attributes:
         depends_on: Lower-case names of the request fields in which such requests agree.
-        changing: Field lines of its head that change with time, as they are now; another object
-            whenever one of them has changed.
-        ending: What ends its head: the lines of what was given last alone, and the empty line.
+        head: Its head as it was given last, less what ends it.
+        ending: What ends that: the lines of what was given last alone, and the empty line.
     """
 
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """See above."""
-        ...
+    __slots__ = ()
 
-    @property
-    def changing(self) -> Sequence[tuple[str, str]]:
-        """See above."""
-        ...
-
-    @property
-    def ending(self) -> bytes:
-        """See above."""
-        ...
+    depends_on: frozenset[str]
+    head: bytes
+    ending: bytes
 
     def again(self, name: bytes | None) -> bytes | None:
         """Give it: its body; None if this is no longer the answer, and never will be again.
@@ -155,7 +152,7 @@ class Recurring(Protocol):
         Args:
             name: What the client calls this request, in the field `Watched.name`.
         """
-        ...
+        raise NotImplementedError
 
 
 class Reply(Protocol):
@@ -235,20 +232,33 @@ class Passing(Protocol):
         ...
 
 
-class Missing(Protocol):
-    """How what is not stored is fetched for requests that differ in little but their targets."""
+class Asked(NamedTuple):
+    """A plain request, less what it has in common with those that are like it.
 
-    def start(
-        self, target: str, head: bytes, name: bytes | None, address: str, reply: Reply
-    ) -> Passage | None:
-        """Fetch it; None if the request has to take the longer way, from its beginning.
+    Attributes:
+        target: As in Request.
+        conditions: Names and values of the fields in `Watched.conditions` that it has.
+        head: See Passing, as for the next two.
+    """
+
+    target: str
+    conditions: Sequence[tuple[str, str]]
+    head: bytes
+    name: bytes | None
+    address: str
+
+
+class Alike(Protocol):
+    """Requests that agree in all that is watched but their targets, names and conditions."""
+
+    def take(self, asked: Asked, reply: Reply) -> Passage | Recurring | None:
+        """Find one's answer, or fetch what is not stored; None if it has to take the longer way.
+
+        An answer that was found has not been given yet.
 
         Args:
-            target: Of the request.
-            head: See Passing.
-            name: See Passing.
-            address: See Passing.
-            reply: See Passing.
+            asked: The request.
+            reply: Gets what comes of it, where the origin is asked.
         """
         ...
 
@@ -265,15 +275,14 @@ class Answers(Protocol):
         """See above."""
         ...
 
-    def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
-        """Answer a request now, and be ready to do so again; None where that is not possible.
+    def alike(self, request: Request, largest: int, write: WriteHead) -> Alike | None:
+        """How requests like this one are answered; None where that is not simple.
 
         Args:
-            request: A GET or HEAD without content, reduced to what is watched.
-            largest: Bytes of body above which it is not.
-
-        Returns:
-            How to do it again; the answer; its body.
+            request: A GET or HEAD without content, reduced to what is watched. Its target,
+                conditions and name do not matter.
+            largest: Bytes of body above which they are not.
+            write: Writes their heads.
         """
         ...
 
@@ -281,17 +290,7 @@ class Answers(Protocol):
         """How requests like this one are passed on; None where they are not, or not so simply.
 
         Args:
-            request: See `prepare`.
-        """
-        ...
-
-    def missing(self, request: Request) -> Missing | None:
-        """How answers to requests like this one, whatever their targets, are fetched and stored.
-
-        None where that is not simple.
-
-        Args:
-            request: See `prepare`. What it is called does not matter.
+            request: See `alike`, but for its target, which matters.
         """
         ...
 

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -272,6 +273,9 @@ async def _read_body(reader: asyncio.StreamReader, headers: Headers) -> bytes:
     return body
 
 
+hot_by_default: ContextVar[bool] = ContextVar("hot_by_default", default=True)
+
+
 @dataclass
 class Front:
     """Warmfront as the application builds it, listening on a free port."""
@@ -300,7 +304,7 @@ def told(front: Front) -> list[Event]:
 def tell_at_once(front: Front) -> None:
     """Have what is told together be told one by one, in order with all else."""
     hot = front.gateway.hot
-    for teller in (hot, hot._passings):
+    for teller in (hot.means, hot._passings):
         note: Callable[..., bytes] = teller.note
 
         def noting(*noted: Any, note: Callable[..., bytes] = note) -> bytes:
@@ -372,9 +376,13 @@ async def proxied(
     host: str = "preserve",
     max_size: int = 1 << 24,
     max_object_size: int = 1 << 20,
+    hot: bool | None = None,
     decisions: Decisions | None = None,
 ) -> AsyncIterator[Proxied]:
-    """Warmfront with a memory store in front of a scripted origin, both on free ports."""
+    """Warmfront with a memory store in front of a scripted origin, both on free ports.
+
+    With or without its hot path, as `hot_by_default` says if nothing else is said.
+    """
     origin, clock = Origin(), Clock()
     await origin.start()
     address = f"127.0.0.1:{origin.port}"
@@ -387,6 +395,7 @@ async def proxied(
             forwarding=ForwardingOptions(host=host, origin_authority=address),
             max_size=max_size,
             max_object_size=max_object_size,
+            hot=hot_by_default.get() if hot is None else hot,
             decisions=decisions,
         ) as front:
             yield Proxied(origin, clock, front)

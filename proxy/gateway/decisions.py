@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from proxy.gateway.filling import Fate
 from proxy.gateway.steps import Answer, Exchange, Verdict
@@ -19,12 +19,36 @@ from proxy.journal import Taken, names_in, some, times_in
 from proxy.rfc9111 import reuse
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import Freshness, StoredResponse
+from proxy.rfc9111.stored import Freshness, VariantKey
 
 _LONGEST: Final = 1024
 """Characters that are kept of a URL, of tags, of names in Vary: a bound on what a ring takes."""
 
 _random = Random().random  # noqa: S311 - nothing secret hangs on which decisions are kept
+
+
+class Known(Protocol):
+    """What there is to know of a stored response; see StoredResponse."""
+
+    @property
+    def freshness(self) -> Freshness:
+        """See above."""
+        ...
+
+    @property
+    def variant(self) -> VariantKey:
+        """See above."""
+        ...
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """See above."""
+        ...
+
+    @property
+    def born(self) -> int:
+        """See above."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +104,7 @@ class Decision:
         status: int,
         cache_status: CacheStatus,
         *,
-        stored: StoredResponse | None,
+        stored: Known | None,
         fate: Fate | None = None,
         refused: Reason | None,
     ) -> "Decision":

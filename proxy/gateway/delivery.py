@@ -23,10 +23,28 @@ def deliver(
     """
     stored = entry.response
     answer = _not_modified(request, stored, now) or _selected(entry, selection)
-    answer.headers["Age"] = str(int(stored.freshness.current_age(now)))
-    if request.method == "HEAD":
+    return aged(answer, request.method, str(int(stored.freshness.current_age(now))))
+
+
+def aged(answer: Outgoing, method: str, age: str) -> Outgoing:
+    """The same of this age (§5.1), and without content where the method is HEAD."""
+    answer.headers["Age"] = age
+    if method == "HEAD":
         answer.body, answer.length = b"", None
     return answer
+
+
+def whole(entry: Entry) -> Outgoing:
+    """All that is stored of a response, less its age."""
+    stored, body = entry.response, entry.body
+    headers = stored.headers
+    headers["Content-Length"] = str(len(body))
+    return Outgoing(stored.status, stored.reason, headers, body, len(body))
+
+
+def unmodified(stored: StoredResponse) -> Outgoing:
+    """What tells a client that it has the stored response, less its age."""
+    return Outgoing(*_NOT_MODIFIED, preconditions.not_modified_headers(stored.headers))
 
 
 def read_along(
@@ -67,11 +85,11 @@ def _not_modified(request: Request, stored: StoredResponse, now: float) -> Outgo
     verdict = preconditions.evaluate(request.headers, stored, now=now)
     if not isinstance(verdict, preconditions.NotModified):
         return None
-    return Outgoing(*_NOT_MODIFIED, preconditions.not_modified_headers(stored.headers))
+    return unmodified(stored)
 
 
 def _selected(entry: Entry, selection: ranges.RangeSelection) -> Outgoing:
-    stored, body = entry.response, entry.body
+    stored = entry.response
     match selection:
         case ranges.Parts():
             boundary = secrets.token_hex(12)
@@ -82,9 +100,7 @@ def _selected(entry: Entry, selection: ranges.RangeSelection) -> Outgoing:
             headers = ranges.unsatisfiable_headers(stored.headers, selection)
             return Outgoing(*_RANGE_NOT_SATISFIABLE, headers)
         case _:
-            headers = stored.headers
-            headers["Content-Length"] = str(len(body))
-            return Outgoing(stored.status, stored.reason, headers, body, len(body))
+            return whole(entry)
 
 
 def _content(entry: Entry, parts: ranges.Parts, boundary: str) -> bytes:

@@ -32,6 +32,7 @@ from proxy.gateway.contacting import Contact, Origin, Upstream
 from proxy.gateway.decisions import Decision, Decisions
 from proxy.gateway.delivery import deliver
 from proxy.gateway.flights import Flight, Flights, Watch
+from proxy.gateway.forms import Forms
 from proxy.gateway.freshening import Freshening
 from proxy.gateway.hot import HotAnswers
 from proxy.gateway.invalidating import Invalidator
@@ -40,6 +41,7 @@ from proxy.gateway.missing import MISS, Missings
 from proxy.gateway.passing import Passings
 from proxy.gateway.problems import problem
 from proxy.gateway.refreshing import Refresher
+from proxy.gateway.repeating import Means
 from proxy.gateway.steps import Answer, Beginning, Exchange, Found, bypassed, judge, select, suffice
 from proxy.gateway.telling import Telling
 from proxy.gateway.timing import server_timing
@@ -167,19 +169,13 @@ class Gateway:
         )
         self.hot = HotAnswers(
             routes=routes,
-            lookup=store.lookup_now,
-            log=log,
-            hit=self._hit,
-            finish=self._finish,
-            clock=clock,
+            means=Means(store.lookup_now, log, telling.hit, clock, named=decisions is not None),
+            forms=Forms(self._dressed, named=decisions is not None),
             left_out=watched_fields,
-            note=telling.hit,
-            decisions=decisions,
-            named=named,
+            name_watched=named,
             passings=passings,
             missings=Missings(
                 passings,
-                routes=routes,
                 upstreams=self._contact.upstreams,
                 store=store.at_once,
                 flights=self._flights,
@@ -332,6 +328,7 @@ class Gateway:
         headers = outgoing.headers = self._dressed(exchange, answer, cache_status, now)
         name = self._request_ids.name(exchange.request.headers)
         if self._decisions is not None:
+            headers.popall(ANSWERED, None)  # of a proxy behind this one: ours comes last
             headers[ANSWERED] = name.decode()
             self._decisions.note(name, now, Decision.of(exchange, answer))
         duration = now - exchange.started

@@ -1,50 +1,33 @@
-"""Hits given again: what the gateway has once answered from memory, as long as it would again.
+"""Plain requests that are answered as soon as they are read.
 
-`prepare` goes the way of `Gateway.respond`, by the same functions, and gives up where that way
-leads anywhere but to a fresh hit in memory. What it returns can be asked for the same answer
-`again`. It then looks at what may have changed since, and at nothing else:
+Requests that agree in all that an answer may depend on but their targets have a lot in common: what
+their routes make of them, whether the store may answer them at all, what they tell caches. That is
+found out once, see `HotAnswers.alike`. For each of them the way of `Gateway.respond` is gone then,
+by the same functions, as far as it leads to a fresh hit in memory, or to the origin:
 
-    the store           the same entries are found, each by identity: purges, soft purges,
-                        evictions, replacements and freshening all show there
-    the clock           the entry is still fresh, and too young for any refresh; Age and the ttl in
-                        Cache-Status are of now
-    the purge log       it is trusted
-
-All else that the answer depends on is in the request: its method, scheme, authority and target, and
-the fields in `depends_on`. The route table never changes under a gateway.
+    key -- lookup -- stored --> select, decide --> fresh --> Repeating
+               |                                     else --> the longer way
+               +---- nothing at all --> Way.fetch
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
-from weakref import ref
+from typing import Final, NamedTuple
 
-from proxy.events import Answered, Hit
-from proxy.exchange import (
-    Client,
-    Incoming,
-    Missing,
-    Outgoing,
-    Passing,
-    Recurring,
-    Watched,
-    no_interim,
-)
-from proxy.gateway.decisions import Decision, Decisions
-from proxy.gateway.missing import Missings
+from proxy.exchange import Asked, Passage, Passing, Recurring, Reply, Watched, WriteHead
+from proxy.gateway.forms import Forms
+from proxy.gateway.missing import Missings, Way
 from proxy.gateway.passing import Passings
-from proxy.gateway.steps import Answer, Exchange, Found
+from proxy.gateway.repeating import Means, Repeating
+from proxy.gateway.steps import Wanted
 from proxy.gateway.unshared import Unshareds
-from proxy.purging import PurgeLog
-from proxy.request_ids import ANSWERED, FIELD, ending_of
-from proxy.rfc9111 import keys, poisoning, ranges, reuse
-from proxy.rfc9111.cache_status import CacheStatus, Outcome
+from proxy.request_ids import FIELD
+from proxy.rfc9111 import keys, poisoning, preconditions, reuse
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
-from proxy.rfc9111.reasons import Reason
-from proxy.rfc9111.stored import Freshness
-from proxy.routes import Route, RouteTable
-from proxy.stores import CacheKey, Entry, Kept
+from proxy.rfc9111.stored import StoredResponse
+from proxy.routes import RouteTable
+from proxy.stores import CacheKey, Entry
 
 _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
 _DIRECTIVES: Final = frozenset({"cache-control", "pragma"})
@@ -53,13 +36,14 @@ _CLAIMS: Final = frozenset(map(str.lower, poisoning.CLAIMS))
 """What every key may have, see keys.primary_key."""
 
 _NAMED_BY: Final = FIELD.lower()
-_CRLF: Final = b"\r\n"
+
+_DATED: Final = "if-modified-since"
 
 _UNWATCHABLE: Final = frozenset({"connection"})
 """Fields that are about the connection: what depends on them is not repeated."""
 
-_CHANGING: Final = frozenset({"age", "cache-status"})
-"""Response fields that tell the time: they must be ours as they stand."""
+_NEVER_REPEATED: Final = _UNWATCHABLE | {_NAMED_BY}
+"""Nor is what depends on the name of a request, which is another one each time."""
 
 _MOST_WATCHED: Final = 40
 """Fields; each is looked for in every request."""
@@ -67,259 +51,250 @@ _MOST_WATCHED: Final = 40
 _MOST_VARIANTS: Final = 8
 """Under one key: all are compared with what they were."""
 
-_REPEATED: Final = CacheStatus(hit=True, detail=Reason.FRESH).render()
-"""Cache-Status as it is told: without the ttl, it is the same for as long as the answer is."""
+_MOST_SETS: Final = 1024
+"""Of names of fields; one takes about 2 KiB."""
 
 _IMF_FIXDATE: Final = 29
 """Characters of a date that means the same for ever (RFC 9110 §5.6.7)."""
 
-_MARGIN: Final = 0.001
-"""Seconds by which an answer is made anew too early, rather than too late by a rounding error."""
-
 
 class HotAnswers:
-    """Prepares answers that can be given again.
+    """Knows how plain requests are answered. See exchange.Answers.
 
     Args:
-        lookup: See Store.lookup_now.
-        hit: Makes the answer to a fresh hit, as for every other.
-        finish: Adds what every answer carries, and tells of it.
-        clock: POSIX time.
+        means: What hits that are given again have in common.
+        forms: Of their heads.
         left_out: Fields, in lower case; requests with one of them are not for this.
-        note: See Telling.hit.
-        decisions: Where decisions are kept; None where they are not, and clients get no names.
-        named: Whether anybody wants to know names.
+        name_watched: Whether anybody wants to know names.
         passings: Knows what is passed on at once.
         missings: Knows what is fetched at once.
         unshareds: Knows what is passed on at once though nobody has said so beforehand.
 
     Attributes:
         watched: Fields of requests that some answer may depend on; replaced when it grows.
-        note: As given.
+        means: As given, like the next two.
     """
 
     def __init__(
         self,
         *,
         routes: RouteTable,
-        lookup: Callable[[CacheKey], Sequence[Kept]],
-        log: PurgeLog,
-        hit: Callable[[Exchange, Found, Reason], Answer],
-        finish: Callable[[Exchange, Answer], Outgoing],
-        clock: Callable[[], float],
+        means: Means,
+        forms: Forms,
         left_out: frozenset[str],
-        note: Callable[[Hit, bytes | None, float], bytes],
-        decisions: Decisions | None,
-        named: bool,
+        name_watched: bool,
         passings: Passings,
         missings: Missings,
         unshareds: Unshareds,
     ) -> None:
-        self._routes = routes
-        self._hit = hit
-        self._finish = finish
-        self.lookup = lookup
-        self.log = log
-        self.clock = clock
-        self.decisions = decisions
-        self.note = note
+        self.routes = routes
+        self.means = means
+        self.forms = forms
+        self.missings = missings
         self._left_out = left_out
         self._always = routes.condition_fields | _CONDITIONS | _CLAIMS
         fields = self._always.union(*map(_key_fields, routes.key_policies))
         self._possible = not fields & _UNWATCHABLE
-        name = _NAMED_BY if named else None
-        watched = fields if name is None else fields | {name}
-        self.watched = Watched(watched, _CREDENTIALS | _DIRECTIVES | left_out, name)
+        name = _NAMED_BY if name_watched else None
+        values = fields if name is None else fields | {name}
+        present = _CREDENTIALS | _DIRECTIVES | left_out
+        self.watched = Watched(values, present, name, _CONDITIONS)
         self._passings = passings
-        self._missings = missings
         self._unshareds = unshareds
-        # What a request is called must not decide anything, nor what it asks of caches.
         self._asks_more = _DIRECTIVES | _CONDITIONS | left_out
+        # What a request is called must not decide anything.
         self._all_alike = self._possible and _NAMED_BY not in fields
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
 
-    def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
+    def alike(self, request: Request, largest: int, write: WriteHead) -> "Alike | None":
         """See Answers."""
-        now = self.clock()
-        matched = self._routes.find(request)
-        policy = matched.route.policy
-        if not self._may_recur(request, matched.route):
+        if not self._all_alike or any(name in request.headers for name in self._left_out):
             return None
-        key = CacheKey.of(keys.primary_key(request, policy.key))
-        entries = [one.entry for one in self.lookup(key)]
-        chosen = _chosen(entries, request)
-        if chosen is None or len(entries[chosen].body) > largest:
-            return None
-        entry = entries[chosen]
-        names = self._always | _key_fields(policy.key) | _varying(entries)
-        window = reuse.refresh_window(entry.response, policy)
-        if not self._watch(names) or not self._is_fresh(request, entry, policy, now, window):
-            return None
-        incoming = Incoming(request, Client("", (1, 1)), None, no_interim)
-        verdict = reuse.Fresh(entry.response.freshness.current_age(now))
-        exchange = Exchange(incoming, matched, key, now, verdict=verdict)
-        answer = self._hit(exchange, Found(entry, ranges.Whole()), Reason.FRESH)
-        body = entry.body if answer.outgoing.body is entry.body else b""
-        outgoing = self._finish(exchange, answer)
-        name = outgoing.headers.pop(ANSWERED, "") if self.decisions is not None else ""
-        if policy.client_directives is ClientDirectives.HONOR:
-            names |= _DIRECTIVES
-        if entry.response.freshness.source.assumed:
-            names |= _CREDENTIALS
-        names |= self._left_out
-        recurring = HotAnswer(
-            self, exchange, answer, entries, chosen, depends_on=names, window=window
-        )
-        if name:
-            recurring.ending = ending_of(name.encode())
-        return recurring, outgoing, body
+        return Alike(self, request, largest, write)
 
     def passing(self, request: Request) -> Passing | None:
         """See Answers."""
         if not self._possible or any(name in request.headers for name in self._left_out):
             return None
-        policy = self._routes.find(request).route.policy
-        names = self._routes.condition_fields | _CLAIMS | _key_fields(policy.key) | self._left_out
+        policy = self.routes.find(request).route.policy
+        names = self.routes.condition_fields | _CLAIMS | _key_fields(policy.key) | self._left_out
         passing = self._passings.of(request, names)
         if passing is not None or any(name in request.headers for name in self._asks_more):
             return passing
         return self._unshareds.of(request, names | _CREDENTIALS | self._asks_more)
 
-    def missing(self, request: Request) -> Missing | None:
-        """See Answers."""
-        if not self._all_alike or any(name in request.headers for name in self._asks_more):
+    def depends_on(self, always: frozenset[str], entries: Sequence[Entry]) -> frozenset[str] | None:
+        """Fields that decide which of these entries is the answer, beside those that always do.
+
+        None where they are not all watched; they are from then on, if they can be.
+        """
+        varying = _varying(entries)
+        if not varying:
+            return always
+        if varying & _NEVER_REPEATED or not self._watch(varying):
             return None
-        return self._missings.of(request)
+        names = always | varying
+        if len(self._sets) >= _MOST_SETS:
+            self._sets.clear()
+        return self._sets.setdefault(names, names)
 
-    def _may_recur(self, request: Request, route: Route) -> bool:
-        """Whether nothing in the request or its route stands against repeating the answer."""
-        policy, headers = route.policy, request.headers
-        honors = policy.client_directives is ClientDirectives.HONOR
-        return (
-            self._possible
-            and not route.server_timing
-            and not any(name in headers for name in self._left_out)
-            and not route.response_headers.names & _CHANGING
-            and reuse.bypass_reason(request, policy, has_body=False, upgrade=False) is None
-            and not (honors and any(name in headers for name in _DIRECTIVES))
-            and len(headers.get("If-Modified-Since", "").strip(" \t")) in {0, _IMF_FIXDATE}
-        )
+    def always(self, policy: Policy, *, assumed: bool) -> frozenset[str]:
+        """Fields that answers on a route always depend on.
 
-    def _is_fresh(
-        self, request: Request, entry: Entry, policy: Policy, now: float, window: float
-    ) -> bool:
-        decision = reuse.decide(request, entry.response, policy, now=now, any_variant=True)
-        early = entry.response.freshness.ttl(now) > window
-        return isinstance(decision, reuse.Fresh) and early and self.log.trusted
+        Args:
+            policy: The route's.
+            assumed: How long they are fresh is only assumed.
+        """
+        names = self._always | _key_fields(policy.key) | self._left_out
+        if policy.client_directives is ClientDirectives.HONOR:
+            names |= _DIRECTIVES
+        return names | _CREDENTIALS if assumed else names
 
     def _watch(self, names: frozenset[str]) -> bool:
         """Whether the values of all of these are watched; if not, they are from now on."""
         values = self.watched.values | names
         if values == self.watched.values:
             return True
-        if not names & _UNWATCHABLE and len(values) <= _MOST_WATCHED:
+        if len(values) <= _MOST_WATCHED:
             self.watched = replace(self.watched, values=values)
         return False
 
 
-class HotAnswer(Hit):
-    """One answer, as long as it would be given again. See Recurring."""
+class Alike:
+    """Requests that agree in all that is watched but targets, names and conditions.
+
+    See exchange.Alike, and Answers.alike for the arguments.
+    """
 
     __slots__ = (
-        "_answers",
-        "_chosen",
-        "_entries",
-        "_key",
-        "_since",
-        "_until",
-        "_whole",
-        "_window",
-        "changing",
-        "depends_on",
-        "ending",
+        *("_answers", "_authority", "_headers", "_largest", "_method", "_on", "_scheme"),
+        "_write",
     )
 
     def __init__(
-        self,
-        answers: HotAnswers,
-        exchange: Exchange,
-        answer: Answer,
-        entries: Sequence[Entry],
-        chosen: int,
-        *,
-        depends_on: frozenset[str],
-        window: float,
+        self, answers: HotAnswers, request: Request, largest: int, write: WriteHead
     ) -> None:
-        entry, outgoing = entries[chosen], answer.outgoing
-        super().__init__(_told(exchange, outgoing))
         self._answers = answers
-        self._key = exchange.key
-        # Weak, lest what is purged or evicted stays in memory.
-        self._entries = tuple(map(ref, entries))
-        self._chosen = chosen
-        self._whole = outgoing.body is entry.body
-        self._window = window
-        if answers.decisions is not None:
-            self.decision = Decision.of(exchange, answer)
-        self.depends_on = depends_on
-        self.ending = _CRLF
-        self._set_time(entry.response.freshness, exchange.started)
+        self._method = request.method
+        self._scheme = request.scheme
+        self._authority = request.authority
+        self._headers = request.headers
+        self._largest = largest
+        self._write = write
+        self._on: dict[int, _OnRoute] = {}
 
-    def again(self, name: bytes | None) -> bytes | None:
-        """See Recurring."""
-        answers = self._answers
-        held = answers.lookup(self._key)
-        entries = self._entries
-        if len(held) != len(entries):
+    def take(self, asked: Asked, reply: Reply) -> Passage | Recurring | None:
+        """See exchange.Alike."""
+        answers, means = self._answers, self._answers.means
+        request = self._request(asked)
+        matched = answers.routes.find(request)
+        route = matched.route
+        key = CacheKey.of(keys.primary_key(request, route.policy.key))
+        wanted = Wanted(request, matched, key)
+        # The table keeps its routes, and does not change.
+        on = self._on.get(id(route)) or self._learn(wanted)
+        if not means.log.trusted:
             return None
-        for i, known in enumerate(entries):
-            if held[i].entry is not known():
-                return None
-        entry = held[self._chosen].entry
-        now = answers.clock()
-        if not self._since <= now < self._until:
-            freshness = entry.response.freshness
-            if freshness.ttl(now) <= self._window:
-                return None
-            self._set_time(freshness, now)
-        if not answers.log.trusted:
+        held = means.lookup(key) if on.repeats else ()
+        if held:
+            return self._find(asked, wanted, [one.entry for one in held], on)
+        if on.way is None or asked.conditions:
             return None
-        ending = answers.note(self, name, now)
-        if self.decision is not None:
-            self.ending = ending
-        return entry.body if self._whole else b""
+        return on.way.fetch(asked, wanted, reply)
 
-    def _set_time(self, freshness: Freshness, now: float) -> None:
-        """Say what is true at `now`, and until when it stays so."""
-        age, ttl = freshness.current_age(now), freshness.ttl(now)
-        status = CacheStatus(hit=True, ttl=int(ttl), detail=Reason.FRESH).render()
-        self.changing = (("Age", str(int(age))), ("Cache-Status", status))
-        self._since = now
-        self._until = now + min(1 - age % 1, ttl % 1, ttl - self._window) - _MARGIN
+    def _request(self, asked: Asked) -> Request:
+        headers = self._headers
+        if asked.conditions:
+            headers = headers.copy()
+            headers.extend(asked.conditions)
+        return Request(self._method, self._scheme, self._authority, asked.target, headers)
+
+    def _learn(self, wanted: Wanted) -> "_OnRoute":
+        """What is the same for all of these on one route."""
+        answers, route = self._answers, wanted.matched.route
+        policy, headers = route.policy, self._headers
+        any_one = wanted._replace(request=replace(wanted.request, headers=headers))
+        asks_more = any(name in headers for name in _DIRECTIVES)
+        honors = policy.client_directives is ClientDirectives.HONOR
+        bypass = reuse.bypass_reason(any_one.request, policy, has_body=False, upgrade=False)
+        on = self._on[id(route)] = _OnRoute(
+            repeats=bypass is None and not (honors and asks_more),
+            way=None if asks_more else answers.missings.way(any_one),
+            always=answers.always(policy, assumed=False),
+            always_assumed=answers.always(policy, assumed=True),
+        )
+        return on
+
+    def _find(
+        self, asked: Asked, wanted: Wanted, entries: Sequence[Entry], on: "_OnRoute"
+    ) -> Repeating | None:
+        """What is to be given of these, if it is fresh, and what can be said of it again."""
+        answers, request, policy = self._answers, wanted.request, wanted.matched.route.policy
+        chosen = _chosen(entries, request)
+        if chosen is None or not all(map(_lasts, asked.conditions)):
+            return None
+        entry = entries[chosen]
+        stored = entry.response
+        now, window = answers.means.clock(), reuse.refresh_window(stored, policy)
+        decision = reuse.decide(request, stored, policy, now=now, any_variant=True)
+        if (
+            not isinstance(decision, reuse.Fresh)
+            or stored.freshness.ttl(now) <= window
+            or len(entry.body) > self._largest
+        ):
+            return None
+        always = on.always_assumed if stored.freshness.source.assumed else on.always
+        depends_on = answers.depends_on(always, entries)
+        modified = not asked.conditions or _is_modified(request, stored, now)
+        form = answers.forms.of(wanted, entry, modified=modified, write=self._write)
+        if depends_on is None or form is None:
+            return None
+        try:
+            return Repeating(
+                *(answers.means, wanted, entries, chosen),
+                modified=modified,
+                form=form,
+                depends_on=depends_on,
+                window=window,
+            )
+        except ValueError:  # a field cannot be written
+            return None
 
 
-def _told(exchange: Exchange, outgoing: Outgoing) -> Answered:
-    """What there is to tell of an answer each time that it is given."""
-    return Answered(
-        exchange.request.method,
-        exchange.uri,
-        outgoing.status,
-        _REPEATED,
-        duration=0.0,
-        route=exchange.matched.route.name,
-        outcome=Outcome.HIT,
-        reason=Reason.FRESH,
-        length=outgoing.length,
-        key=exchange.key_hash,
-    )
+class _OnRoute(NamedTuple):
+    """The same for all requests on one route that are alike.
+
+    Attributes:
+        repeats: The store may answer them.
+        way: How they are fetched; None where they are not, or not so simply.
+        always: See HotAnswers.always.
+        always_assumed: See HotAnswers.always.
+    """
+
+    repeats: bool
+    way: Way | None
+    always: frozenset[str]
+    always_assumed: frozenset[str]
+
+
+def _lasts(condition: tuple[str, str]) -> bool:
+    """Whether what it says is the same for ever."""
+    name, value = condition
+    return name != _DATED or len(value) in {0, _IMF_FIXDATE}
+
+
+def _is_modified(request: Request, stored: StoredResponse, now: float) -> bool:
+    verdict = preconditions.evaluate(request.headers, stored, now=now)
+    return not isinstance(verdict, preconditions.NotModified)
 
 
 def _chosen(entries: Sequence[Entry], request: Request) -> int | None:
-    """Which of these answers, if it does so as a whole and says when it was made."""
+    """Which of these answers, if it does so as a whole."""
     if len(entries) > _MOST_VARIANTS:
         return None
     responses = [entry.response for entry in entries]
     stored = keys.select_variant(responses, request.headers)
-    if stored is None or stored.part is not None or not stored.has("date"):
+    if stored is None or stored.part is not None:
         return None
     return next(i for i, response in enumerate(responses) if response is stored)
 

@@ -1,6 +1,6 @@
 """Misses without waiting: asked for as soon as they are read, answered and stored as soon as read.
 
-Most misses are plain requests with small answers that come whole. `Missing.start` goes the way of
+Most misses are plain requests with small answers that come whole. `Way.fetch` goes the way of
 `Gateway.respond`, by the same functions, as far as nothing in it waits: nothing is stored, nobody
 asks for the same, and a connection is idle. What is left is to pass the heads on, see `splices`,
 and to have the answer judged and stored, as for every other request:
@@ -18,7 +18,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from proxy.exchange import Client, Incoming, Outgoing, Reply, no_interim
+from proxy.exchange import Asked, Client, Incoming, Outgoing, Reply, no_interim
 from proxy.gateway import forwarding
 from proxy.gateway.contacting import Upstream, pass_on_interim
 from proxy.gateway.fetched import Kinds, One
@@ -26,20 +26,19 @@ from proxy.gateway.flights import Flight, Flights
 from proxy.gateway.passing import Passings
 from proxy.gateway.precedents import Head, Precedents, Room, Shape
 from proxy.gateway.splices import Outward, is_simple
-from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, Relayed, bypassed
+from proxy.gateway.steps import Answer, Beginning, Exchange, Fetched, Relayed, Wanted, bypassed
 from proxy.gateway.unshareable import Unshareable, note_name
 from proxy.http1 import fields_of
 from proxy.origin import LeanBody, Member, OriginGroup, OriginResponse, SentNow
-from proxy.rfc9111 import keys, reuse, storing
+from proxy.rfc9111 import reuse, storing
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.dates import format_http_date
 from proxy.rfc9111.freshness import age_value
-from proxy.rfc9111.messages import Headers, Request, Response
+from proxy.rfc9111.messages import Headers, Response
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
-from proxy.routes import Matched, RouteTable
 from proxy.splicing import Spliced
-from proxy.stores import AtOnce, CacheKey
+from proxy.stores import AtOnce
 
 _logger = logging.getLogger(__name__)
 
@@ -74,7 +73,6 @@ class Missings:
         self,
         passings: Passings,
         *,
-        routes: RouteTable,
         upstreams: Mapping[str, Upstream],
         store: AtOnce | None,
         flights: Flights,
@@ -88,9 +86,8 @@ class Missings:
         largest: int,
     ) -> None:
         self.passings = passings
-        self.find_route = routes.find
-        self.upstreams = upstreams
-        self.store = store
+        self._upstreams = upstreams
+        self._store = store
         self.flights = flights
         self.unshareable = unshareable
         self.judge = judge
@@ -99,103 +96,83 @@ class Missings:
         self.kinds = Kinds(dress)
         self.go_on = go_on
 
-    def of(self, request: Request) -> "Missing | None":
-        """How answers to requests like this one are fetched, whatever their targets.
+    def way(self, wanted: Wanted) -> "Way | None":
+        """What is the same for all such requests on one route; None where it is not simple.
 
         Args:
-            request: Reduced to what is watched; it has nothing to say to caches.
+            wanted: One of them. Its request is reduced to what is watched, and has nothing to say
+                to caches.
         """
-        if self.store is None or request.method != "GET":
+        request, matched, key = wanted
+        route = matched.route
+        if self._store is None or request.method != "GET":
             return None
-        return Missing(self, self.store, request)
+        upstream = self._upstreams[route.origin]
+        incoming = Incoming(request, _NOBODY, None, no_interim)
+        exchange = Exchange(incoming, matched, key, self.passings.clock(), verdict=MISS)
+        group = upstream.origin
+        if not (isinstance(group, OriginGroup) and is_simple(route)) or bypassed(exchange):
+            return None
+        try:
+            way = Way(self, self._store, exchange, upstream, group)
+            self.kinds.of(exchange, CacheStatus(forward_status=HTTPStatus.OK))
+        except ValueError:  # the settings have it write what cannot be written
+            return None
+        return way
 
 
-class Missing:
-    """Requests that differ in nothing that matters but their targets. See exchange.Missing."""
+class Way:
+    """How requests that differ in little but their targets are fetched on one route.
 
-    __slots__ = ("_authority", "_headers", "_missings", "_scheme", "_store", "_ways")
+    Attributes:
+        group: Of origins that they go to.
+        precedents: What was decided of answers.
+        spliced: See Splicer.response.
+    """
 
-    def __init__(self, missings: Missings, store: AtOnce, request: Request) -> None:
+    __slots__ = ("_missings", "_outward", "_store", "group", "precedents", "spliced")
+
+    def __init__(
+        self,
+        missings: Missings,
+        store: AtOnce,
+        exchange: Exchange,
+        upstream: Upstream,
+        group: OriginGroup,
+    ) -> None:
+        route, passings = exchange.matched.route, missings.passings
         self._missings = missings
         self._store = store
-        self._scheme = request.scheme
-        self._authority = request.authority
-        self._headers = request.headers
-        self._ways: dict[int, _Way | None] = {}
+        self.group = group
+        splices = passings.splices
+        self._outward = Outward(splices, exchange.request, route.origin, upstream.forwarding)
+        self.spliced = splices.to_client(route, named=passings.decisions is not None).response
+        self.precedents = Precedents(route.policy, missings.room)
 
-    def start(
-        self, target: str, head: bytes, name: bytes | None, address: str, reply: Reply
-    ) -> "Fetching | None":
-        """See exchange.Missing."""
-        missings = self._missings
-        request = Request("GET", self._scheme, self._authority, target, self._headers)
-        matched = missings.find_route(request)
-        route = matched.route
-        number = id(route)  # the table keeps it, and does not change
-        way = self._ways[number] if number in self._ways else self._way(matched, request)
-        if way is None or not missings.passings.log.trusted:
-            return None
-        key = CacheKey.of(keys.primary_key(request, route.policy.key))
+    def fetch(self, asked: Asked, wanted: Wanted, reply: Reply) -> "Fetching | None":
+        """Fetch what is not stored; None if the request has to take the longer way.
+
+        Args:
+            asked: See exchange.Alike, as for `reply`.
+            wanted: The same request.
+            reply: Gets what comes of it.
+        """
+        missings, (request, _, key) = self._missings, wanted
         flights, unshareable = missings.flights, missings.unshareable
         if not self._store.lacks(key) or flights.find(key) is not None:
             return None
         covered = unshareable.covers(key, request)
         if covered and unshareable.covers_plainly(note_name(key, request)):
             return None  # for `unshared`
-        outward = way.outward.head(head, address)
-        member = None if outward is None else way.group.choose_now(key.url)
+        outward = self._outward.head(asked.head, asked.address)
+        member = None if outward is None else self.group.choose_now(key.url)
         if outward is None or member is None:
             return None
-        asked = (request, matched, key)
-        fetching = Fetching(member, missings, way, asked, reply, head, name)
+        fetching = Fetching(member, missings, self, asked, wanted, reply)
         fetching.send_now(outward, head_only=False)
         if not covered:
             fetching.flight = flights.lead(key)
         return fetching
-
-    def _way(self, matched: Matched, request: Request) -> "_Way | None":
-        """What is the same for all of these on one route; None where it is not simple."""
-        way = self._ways[id(matched.route)] = self._simple_way(matched, request)
-        return way
-
-    def _simple_way(self, matched: Matched, request: Request) -> "_Way | None":
-        missings, route = self._missings, matched.route
-        upstream = missings.upstreams[route.origin]
-        incoming = Incoming(request, _NOBODY, None, no_interim)
-        key = CacheKey.of(keys.primary_key(request, route.policy.key))
-        exchange = Exchange(incoming, matched, key, missings.passings.clock(), verdict=MISS)
-        group = upstream.origin
-        if not (isinstance(group, OriginGroup) and is_simple(route)) or bypassed(exchange):
-            return None
-        try:
-            way = _Way(missings, exchange, upstream, group)
-            missings.kinds.of(exchange, CacheStatus(forward_status=HTTPStatus.OK))
-        except ValueError:  # the settings have it write what cannot be written
-            return None
-        return way
-
-
-class _Way:
-    """The same on one route.
-
-    Attributes:
-        group: Of origins that they go to.
-        outward: How their heads go there.
-        precedents: What was decided of answers.
-        spliced: See Splicer.response.
-    """
-
-    __slots__ = ("group", "outward", "precedents", "spliced")
-
-    def __init__(
-        self, missings: Missings, exchange: Exchange, upstream: Upstream, group: OriginGroup
-    ) -> None:
-        route, passings = exchange.matched.route, missings.passings
-        self.group = group
-        splices = passings.splices
-        self.outward = Outward(splices, exchange.request, route.origin, upstream.forwarding)
-        self.spliced = splices.to_client(route, named=passings.decisions is not None).response
-        self.precedents = Precedents(route.policy, missings.room)
 
 
 class Fetching(SentNow):
@@ -208,11 +185,10 @@ class Fetching(SentNow):
     __slots__ = (
         "_asked",
         "_born",
-        "_head",
         "_missings",
-        "_name",
         "_reply",
         "_started",
+        "_wanted",
         "_way",
         "flight",
     )
@@ -221,21 +197,19 @@ class Fetching(SentNow):
         self,
         member: Member,
         missings: Missings,
-        way: _Way,
-        asked: tuple[Request, Matched, CacheKey],
+        way: Way,
+        asked: Asked,
+        wanted: Wanted,
         reply: Reply,
-        head: bytes,
-        name: bytes | None,
     ) -> None:
         super().__init__(member)
         passings = missings.passings
         self._missings = missings
         self._way = way
         self._asked = asked
+        self._wanted = wanted
         self.flight: Flight | None = None
         self._reply = reply
-        self._head = head
-        self._name = name
         self._started = passings.clock()
         self._born = passings.log.state.position
 
@@ -270,7 +244,7 @@ class Fetching(SentNow):
         kind = missings.kinds.of(exchange, relayed.cache_status)
         exchange.flight = None
         one = One(kind, exchange, relayed.stored, relayed.not_stored)
-        ending = passings.note(one, self._name, now, seconds, length or 0)
+        ending = passings.note(one, self._asked.name, now, seconds, length or 0)
         if passings.decisions is None:
             ending = _CRLF
         if not dated:
@@ -279,9 +253,9 @@ class Fetching(SentNow):
 
     def _exchange(self, seconds: float, *, whole: bool) -> Exchange:
         """The request; with all of its fields, or those that everything depends on."""
-        request, matched, key = self._asked
+        request, matched, key = self._wanted
         if whole:
-            request = replace(request, headers=Headers(_parsed(self._head)[1]))
+            request = replace(request, headers=Headers(_parsed(self._asked.head)[1]))
         incoming = Incoming(request, _NOBODY, None, no_interim)
         return Exchange(incoming, matched, key, self._started, self.flight, MISS, seconds)
 

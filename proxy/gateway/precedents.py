@@ -124,17 +124,18 @@ class Shape:
     """
 
     __slots__ = (
-        *("_date", "_decisive", "_end_to_end", "_lower", "_naming", "_of", "_precedents"),
-        "varies",
+        *("_date", "_decisive", "_end_to_end", "_lower", "_names", "_naming", "_of"),
+        *("_precedents", "varies"),
     )
 
     def __init__(self, of: Precedents, names: Sequence[str], decisive: frozenset[str]) -> None:
         lower = [name.lower() for name in names]
         self._of = of
+        self._names = names
         self._lower = lower
         self._naming = not _NAMING.isdisjoint(lower)
         self._end_to_end = [i for i, name in enumerate(lower) if name not in HOP_BY_HOP]
-        self._decisive = _picker([i for i in self._end_to_end if lower[i] in decisive])
+        self._decisive = picker([i for i in self._end_to_end if lower[i] in decisive])
         self._date = lower.index("date") if "date" in lower else None
         self._precedents: dict[object, _Precedent] = {}
         self.varies = "vary" in lower
@@ -150,7 +151,7 @@ class Shape:
         if precedent is None or head.length > self._of.room.largest:
             return None
         if self._naming or exchange.matched.route.tags:
-            return precedent.follow_naming(exchange, head)
+            return precedent.follow_naming(exchange, head, self._headers(head))
         return precedent.follow(exchange, head)
 
     def note(self, exchange: Exchange, head: Head, stored: StoredResponse, age: int) -> None:
@@ -166,7 +167,12 @@ class Shape:
         kept_names = set(map(str.lower, stored.names))
         kept = [i for i in self._end_to_end if self._lower[i] in kept_names]
         about = self._about(exchange, head)
-        self._precedents[about] = _Precedent(shared(stored), self._date, _picker(kept), age)
+        self._precedents[about] = _Precedent(shared(stored), self._date, picker(kept), age)
+
+    def _headers(self, head: Head) -> Headers:
+        """All that an answer can be named by, be it kept or not."""
+        names, values = self._names, head.values
+        return Headers([(names[i], values[i]) for i in self._end_to_end])
 
     def _about(self, exchange: Exchange, head: Head) -> object:
         """All that decides, for an answer with these names."""
@@ -186,9 +192,10 @@ class _Precedent:
         self._age = age
         self._vary = tuple(name for name, _ in stored.variant)
 
-    def follow_naming(self, exchange: Exchange, head: Head) -> StoredResponse | None:
+    def follow_naming(
+        self, exchange: Exchange, head: Head, headers: Headers
+    ) -> StoredResponse | None:
         """The same for another answer that has tags or groups, if they make sense."""
-        headers = Headers(zip(self._stored.names, self._kept(head.values), strict=True))
         tags = tags_to_store(exchange, headers)
         if isinstance(tags, InvalidTags):
             return None
@@ -243,7 +250,7 @@ def _at(freshness: Freshness, initial_age: float, response_time: float) -> Fresh
     )
 
 
-def _picker(numbers: Sequence[int]) -> _Picked:
+def picker(numbers: Sequence[int]) -> _Picked:
     """What takes these of a sequence, always as a tuple."""
     if len(numbers) > 1:
         return itemgetter(*numbers)

@@ -48,6 +48,14 @@ class Beginning:
     born: int
 
 
+class Wanted(NamedTuple):
+    """What a request is for."""
+
+    request: Request
+    matched: Matched
+    key: CacheKey
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request on its way: what every step needs to know of it.

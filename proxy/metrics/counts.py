@@ -126,9 +126,10 @@ class Counts:
 
     def _repeated(self, event: Repeated) -> None:
         for hit in event.hits:
-            answers = hit.counted
+            kind = hit.kind
+            answers = kind.counted
             if answers is None:
-                answers = hit.counted = self._of_kind(hit.answered)
+                answers = kind.counted = self._of_kind(hit.answered)
             answers.number += 1
             answers.size += hit.length
 

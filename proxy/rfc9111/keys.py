@@ -156,6 +156,8 @@ def select_variant(
     """The stored response to use: the most recent match, those with Vary first (§4.1)."""
     if not candidates:
         return None
+    if len(candidates) == 1 and not candidates[0].variant:
+        return candidates[0]  # as nearly always
     asked = _Asked(request_headers)
     matching = [stored for stored in candidates if asked.equals(stored.variant)]
     if not matching:

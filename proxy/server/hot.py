@@ -3,39 +3,34 @@
     bytes -- Scan.find -- known --> Recurring.again --> head, body
                |             or --> Passing.start --> the origin
                |
-               +-- not stored --> gist -> Missing.start --> the origin
-               |
-               +-- new --> gist -> parse_head -> Answers.prepare -> remember
-                                              or Answers.passing
+               +-- new --> gist -> Alike.take -- stored --> Recurring -> remember
+                                     |          missing --> the origin
+                                     +-- else -> Answers.passing -> remember
 
 Nothing is decided here, and nothing is kept that would have to hear of a purge: what is remembered
-is whom to ask again, and the answer's head as bytes. What gets no answer here, for whatever reason,
-takes the way of every other request.
+is whom to ask again. What gets no answer here, for whatever reason, takes the way of every other
+request.
 """
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from proxy.exchange import Answers, Missing, Passage, Passing, Recurring, Reply, Watched
+from proxy.exchange import Alike, Answers, Asked, Passage, Passing, Recurring, Reply, Watched
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Request
-from proxy.server import writing
 from proxy.server.heads import parse_head
 from proxy.server.options import ServerOptions
 from proxy.server.plain import Gist, compile_grammar, head_of, member_of, member_of_name
 from proxy.server.rejection import RequestRejected
+from proxy.server.writing import plain_head
 
 Answer: TypeAlias = tuple[bytes, bytes, bytes]
 """A head, what ends it, and a body."""
 
-_HTTP_1_1: Final = (1, 1)
-_CRLF: Final = b"\r\n"
-
-_REMEMBERED: Final = 4096
-"""Places and answers in each of two generations; one takes about 2 KiB, seldom twice that."""
+_REMEMBERED: Final = 16_384
+"""Places and answers in each of two generations; both together take about 2 KiB."""
 
 _LONGEST: Final = 2048
 """Bytes of a gist that is remembered: nobody should fill memory with long targets or ETags."""
@@ -49,7 +44,7 @@ _LONGEST_PAUSE: Final = 63
 _LARGEST_COPY: Final = 256 * 1024
 
 _MOST_ALIKE: Final = 1024
-"""Kinds of requests that are told apart by all but their targets and names."""
+"""Kinds of requests that are told apart by all but their targets, names and conditions."""
 
 _PLACE: Final = 3
 """Members of a gist that name the place: method, target, Host."""
@@ -83,59 +78,75 @@ class HotPath:
         if found is None:
             return self._take_new(data, address, reply)
         known, name = found
-        if not isinstance(known, _Known):
+        if isinstance(known, Recurring):
+            body = known.again(name)
+            if body is not None:
+                return known.head, known.ending, body
+        else:
             passing: Passing = known
             passage = passing.start(data, name, address, reply)
             if passage is not None or passing.lasts:
                 return passage
-            self._forget(data)
-            return self._take_new(data, address, reply)
-        recurring = known.recurring
-        body = recurring.again(name)
-        if body is None:
-            self._forget(data)
-            return None
-        if known.changing is not recurring.changing:
-            known.renew()
-        return known.head, recurring.ending, body
+        self._forget(data)
+        return self._take_new(data, address, reply)
 
     def _take_new(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
         """The same for what was not asked for of late."""
-        answers, gist = self._answers, self._scan(data)
-        if answers is None or gist is None:
+        answers = self._answers
+        if answers is None:
+            return None
+        if answers.watched is not self._watched:
+            self._watch(answers.watched)
+        gist = self._scan(data)
+        if gist is None:
             return None
         key = self._scan.place_key(gist)
-        if key in self._places or key in self._older:
-            place = self._places.get(key) or self._place(gist)
-            if self._recall(place, gist):
-                return self.take(data, address, reply)
-            fetching = self._fetch(answers, gist, data, address, reply)
-            return fetching or self._prepare(answers, place, gist)
-        fetching = self._fetch(answers, gist, data, address, reply)
-        return fetching or self._prepare(answers, self._place(gist), gist)
-
-    def _fetch(
-        self, answers: Answers, gist: Gist, data: bytes, address: str, reply: Reply
-    ) -> Passage | None:
-        """Ask for what is not stored, if that is simple."""
-        alike = self._scan.known_key(gist, self._alike)
-        known = alike in self._missing
-        missing = self._missing[alike] if known else self._learn(answers, alike, gist)
-        if missing is None:
-            return None
+        place = self._places.get(key)
+        if place is None and key in self._older:
+            place = self._place(gist)
+        if place is not None and self._recall(place, gist):
+            return self.take(data, address, reply)
         name = None if self._name is None else gist[self._name]
-        return missing.start(gist[1].decode("latin-1"), data, name, address, reply)
+        asked = Asked(_text(gist[1]), self._conditions(gist), data, name, address)
+        alike = self._alike(answers, gist)
+        taken = None if alike is None else alike.take(asked, reply)
+        if isinstance(taken, Recurring):
+            return self._begin(place or self._place(gist), gist, taken, name)
+        if taken is None:
+            self._prepare_to_pass(answers, place or self._place(gist), gist)
+        return taken
 
-    def _learn(self, answers: Answers, alike: object, gist: Gist) -> Missing | None:
-        """How what such requests ask for is fetched, whatever their targets."""
-        anonymous = [None if i == self._name else value for i, value in enumerate(gist)]
-        request = self._request((gist[0], b"/", *anonymous[2:]))
+    def _begin(
+        self, place: "_Place", gist: Gist, recurring: Recurring, name: bytes | None
+    ) -> Answer | None:
+        """Give an answer for the first time, and remember it."""
+        body = recurring.again(name)
+        if body is None:
+            return None
+        self._remember(place, gist, recurring, len(recurring.head))
+        return recurring.head, recurring.ending, body
+
+    def _alike(self, answers: Answers, gist: Gist) -> Alike | None:
+        """How requests like this one are answered, whatever their targets."""
+        key = self._scan.known_key(gist, self._told_apart)
+        if key in self._alikes:
+            return self._alikes[key]
+        common = [value if i in self._told_apart else None for i, value in enumerate(gist)]
+        request = self._request((gist[0], b"/", *common[2:]))
         if request is None:
             return None
-        if len(self._missing) >= _MOST_ALIKE:
-            self._missing.clear()
-        missing = self._missing[alike] = answers.missing(request)
-        return missing
+        if len(self._alikes) >= _MOST_ALIKE:
+            self._alikes.clear()
+        alike = self._alikes[key] = answers.alike(request, self._largest, plain_head)
+        return alike
+
+    def _conditions(self, gist: Gist) -> Sequence[tuple[str, str]]:
+        """What the client says that it has."""
+        return [
+            (name, _text(gist[i].strip(b" \t")))
+            for name, i in self._conditional
+            if gist[i] is not None
+        ]
 
     def _watch(self, watched: Watched) -> None:
         """Start over with other fields in every gist."""
@@ -145,8 +156,13 @@ class HotPath:
         self._scan = compile_grammar(watched, longest=longest, lines=options.headers)
         self._members = member_of(watched)
         self._name = member_of_name(watched)
-        self._alike = bytes([0, 2, *(i for i in self._members.values() if i != self._name)])
-        self._missing: dict[object, Missing | None] = {}
+        self._conditional = [
+            (name, i) for name, i in self._members.items() if name in watched.conditions
+        ]
+        own = {self._name, *(i for _, i in self._conditional)}
+        self._told_apart = bytes([0, 2, *(i for i in self._members.values() if i not in own)])
+        self._alikes: dict[object, Alike | None] = {}
+        self._numbers: dict[frozenset[str], bytes] = {}
         self._places: dict[object, _Place] = {}
         self._older: dict[object, _Place] = {}
         self._remembered = 0
@@ -178,47 +194,38 @@ class HotPath:
             place = self._places[self._scan.place_key(gist)]
             del place.known[self._scan.known_key(gist, place.members)]
 
-    def _prepare(self, answers: Answers, place: "_Place", gist: Gist) -> Answer | None:
-        """Have a new request answered; where that is in vain, try less and less often."""
+    def _prepare_to_pass(self, answers: Answers, place: "_Place", gist: Gist) -> None:
+        """Have the next request like this passed on; where not, try less and less often."""
         if place.pause:
             place.pause -= 1
-            return None
+            return
         request = self._request(gist)
         passing = None if request is None else answers.passing(request)
-        if passing is not None:
-            self._remember(place, gist, passing, passing.depends_on)
-            return None
-        prepared = None if request is None else answers.prepare(request, self._largest)
-        if answers.watched is not self._watched:
-            self._watch(answers.watched)
-            return None
-        if request is None or prepared is None:
-            place.put_off()
-            return None
-        recurring, outgoing, body = prepared
-        framing = writing.framing_of(outgoing, method=request.method, version=_HTTP_1_1)
-        head = writing.response_head(outgoing, framing, version=_HTTP_1_1, persistent=True)
-        head = head.removesuffix(_CRLF)
-        pieces = _split(head, recurring.changing)
-        if pieces is None:
+        if passing is None:
             place.put_off()
         else:
-            known = _Known(recurring, head, pieces)
-            self._remember(place, gist, known, recurring.depends_on, len(head))
-        return head, recurring.ending, body
+            self._remember(place, gist, passing)
 
     def _remember(
-        self,
-        place: "_Place",
-        gist: Gist,
-        known: "_Known | Passing",
-        depends_on: Iterable[str],
-        size: int = 0,
+        self, place: "_Place", gist: Gist, known: Recurring | Passing, size: int = 0
     ) -> None:
-        """Keep an answer, or how to get one, that depends on these fields."""
+        """Keep an answer, or how to get one, if its gist is not too long."""
+        if sum([len(value) for value in gist if value]) > _LONGEST:
+            return
         self._count_one_more(size)
-        place.tell_apart(self._members[name] for name in depends_on if name in self._members)
+        place.tell_apart(self._members_of(known.depends_on))
         place.known[self._scan.known_key(gist, place.members)] = known
+
+    def _members_of(self, names: frozenset[str]) -> bytes:
+        """The members of a gist that these fields are; there are few such sets of names."""
+        found = self._numbers.get(names)
+        if found is None:
+            if len(self._numbers) >= _MOST_ALIKE:
+                self._numbers.clear()
+            members = self._members
+            found = bytes(sorted(members[name] for name in names if name in members))
+            self._numbers[names] = found
+        return found
 
     def _request(self, gist: Gist) -> Request | None:
         """What the gist means, if it may be remembered."""
@@ -261,9 +268,9 @@ class _Place:
     __slots__ = ("_pauses", "known", "members", "older", "pause")
 
     def __init__(self) -> None:
-        self.known: dict[object, _Known | Passing] = {}
+        self.known: dict[object, Recurring | Passing] = {}
         self.members = b""
-        self.older: dict[object, _Known | Passing] = {}
+        self.older: dict[object, Recurring | Passing] = {}
         self.pause = 1  # most of what is asked for once is not asked for again
         self._pauses = 0
 
@@ -275,44 +282,14 @@ class _Place:
         """It was tried in vain."""
         self.pause = self._pauses = min(2 * self._pauses + 1, _LONGEST_PAUSE)
 
-    def tell_apart(self, members: Iterable[int]) -> None:
+    def tell_apart(self, members: bytes) -> None:
         """Tell requests apart by these members of their gists, too; what is known may end."""
         self._pauses = 0
-        apart = bytes(sorted({*self.members, *members}))
-        if apart != self.members:
-            self.members = apart
+        if members != self.members and not {*members} <= {*self.members}:
+            self.members = bytes(sorted({*self.members, *members}))
             self.known.clear()
             self.older.clear()
 
 
-class _Known:
-    """An answer with its head as bytes, less what ends it."""
-
-    __slots__ = ("_pieces", "changing", "head", "recurring")
-
-    def __init__(self, recurring: Recurring, head: bytes, pieces: Sequence[bytes]) -> None:
-        self.recurring = recurring
-        self.changing = recurring.changing
-        self.head = head
-        self._pieces = pieces
-
-    def renew(self) -> None:
-        """Write the head as it is by now."""
-        self.changing = self.recurring.changing
-        first, *others = self._pieces
-        values = (value.encode("latin-1") for _, value in self.changing)
-        self.head = b"".join((first, *chain.from_iterable(zip(values, others, strict=True))))
-
-
-def _split(head: bytes, changing: Sequence[tuple[str, str]]) -> Sequence[bytes] | None:
-    """What stands around the values of these field lines; None where one is not there once."""
-    pieces = []
-    for name, value in changing:
-        start = f"\r\n{name}: ".encode("latin-1")
-        line = start + value.encode("latin-1") + _CRLF
-        before, found, after = head.partition(line)
-        head = _CRLF + after
-        if not found or line in head:
-            return None
-        pieces.append(before + start)
-    return [*pieces, head]
+def _text(value: bytes) -> str:
+    return value.decode("latin-1")

@@ -18,6 +18,8 @@ from proxy.rfc9111.messages import Headers
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _CONNECTION: Final = ("Connection", "Transfer-Encoding")
 _FRAMING: Final = (*_CONNECTION, "Content-Length")
+_HTTP_1_1: Final = (1, 1)
+_CRLF: Final = b"\r\n"
 _NO_CONTENT: Final = 204
 _NOT_MODIFIED: Final = 304
 _FIRST_FINAL: Final = 200
@@ -68,6 +70,13 @@ def response_head(
     elif version == (1, 0):
         lines.append("Connection: keep-alive")
     return _serialise(outgoing.status, outgoing.reason, lines)
+
+
+def plain_head(outgoing: Outgoing, method: str) -> bytes:
+    """See exchange.WriteHead."""
+    framing = framing_of(outgoing, method=method, version=_HTTP_1_1)
+    head = response_head(outgoing, framing, version=_HTTP_1_1, persistent=True)
+    return head.removesuffix(_CRLF)
 
 
 def _keeps_length(outgoing: Outgoing, framing: Framing) -> bool:

@@ -1,11 +1,13 @@
 """What is fetched at once, what is not, and how the answers are told of."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from proxy.exchange import Asked, Recurring
 from proxy.gateway import Decisions
 from proxy.gateway.fetched import Kinds, One
 from proxy.gateway.missing import Fetching
@@ -16,6 +18,7 @@ from proxy.rfc9111.messages import Headers, Request
 from proxy.rfc9111.policy import KeyPolicy, Policy
 from proxy.rfc9111.reasons import Reason
 from proxy.routes import HeaderEdits, Route
+from proxy.server.writing import plain_head
 from proxy.stores import CacheKey
 from tests.apparatus import Proxied, proxied
 from tests.stores.conftest import make_entry
@@ -65,12 +68,18 @@ def start(
     proxy: Proxied, wire: Any, *lines: tuple[str, str], method: str = "GET"
 ) -> Fetching | None:
     headers = Headers([("Host", "a.example"), *lines])
-    missing = proxy.gateway.hot.missing(Request(method, "http", "a.example", "/", headers))
-    if missing is None:
+    hot = proxy.gateway.hot
+    conditions = [one for one in lines if one[0].lower() in hot.watched.conditions]
+    common = Headers([one for one in headers.items() if one not in conditions])
+    request = Request(method, "http", "a.example", "/", common)
+    alike = hot.alike(request, sys.maxsize, plain_head)
+    if alike is None:
         return None
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"GET /a?secret=1 HTTP/1.1\r\n{fields}\r\n".encode()
-    fetching = missing.start("/a?secret=1", head, None, "192.0.2.1", wire)
+    fetching = alike.take(Asked("/a?secret=1", conditions, head, None, "192.0.2.1"), wire)
+    if isinstance(fetching, Recurring):
+        return None
     assert fetching is None or isinstance(fetching, Fetching)
     return fetching
 

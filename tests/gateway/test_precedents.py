@@ -169,6 +169,16 @@ def test_each_answer_has_its_own_tags_and_groups() -> None:
     )
 
 
+def test_a_tag_may_come_from_a_field_that_is_not_kept() -> None:
+    side = Side(Route(name="r", tags=("of:{header.X-A}",)), [])
+    for value in ("1", "2"):
+        answer = dated(("Cache-Control", 'max-age=60, private="x-a"'), ("X-A", value))
+        stored = side.decide(answer)
+        assert isinstance(stored, StoredResponse)
+        assert (stored.tags, stored.headers.get("X-A")) == ((f"of:{value}",), None)
+    assert side.recalled == 1
+
+
 DATES: Final = st.sampled_from([NOW - 9, NOW, NOW + 3]).map(format_http_date)
 ANSWERS: Final = st.lists(
     st.one_of(

@@ -5,15 +5,26 @@ import contextlib
 import socket
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.exchange import Incoming, Missing, Outgoing, Passing, Recurring, Watched
+from proxy.exchange import (
+    Alike,
+    Asked,
+    Incoming,
+    Outgoing,
+    Passage,
+    Passing,
+    Recurring,
+    Reply,
+    Watched,
+    WriteHead,
+)
 from proxy.rfc9111.messages import Headers, Request
 from proxy.server import Listener, ServerOptions
 from proxy.server.hot import HotPath
@@ -26,15 +37,15 @@ NOBODY: Any = None
 """Where no answer goes, since nobody is asked."""
 
 
-@dataclass
-class Again:
+class Again(Recurring):
     """An answer that counts how often it is given."""
 
-    answers: "FakeAnswers"
-    body: bytes
-    depends_on: frozenset[str]
-    changing: Sequence[tuple[str, str]]
-    ending: bytes = b"\r\n"
+    def __init__(self, answers: "FakeAnswers", request: Request, write: WriteHead) -> None:
+        self.answers = answers
+        self.request = request
+        self.write = write
+        self.depends_on = answers.depends_on
+        self.ending = b"\r\n"
 
     def again(self, name: bytes | None) -> bytes | None:
         if self.answers.over:
@@ -42,9 +53,28 @@ class Again:
         if self.answers.watched.name is not None:
             self.ending = b"Name: %b\r\n\r\n" % (name or b"none")
         self.answers.given += 1
-        if self.answers.age != int(self.changing[0][1]):
-            self.changing = self.answers.changing
-        return self.body
+        outgoing = self.answers.outgoing(self.request)
+        self.head = self.write(outgoing, self.request.method)
+        assert isinstance(outgoing.body, bytes)
+        return outgoing.body
+
+
+@dataclass
+class Kind:
+    """Requests that are alike."""
+
+    answers: "FakeAnswers"
+    request: Request
+    write: WriteHead
+
+    def take(self, asked: Asked, reply: Reply) -> Passage | Recurring | None:  # noqa: ARG002
+        answers = self.answers
+        answers.asked.append(asked)
+        if answers.refuses:
+            return None
+        again = Again(answers, replace(self.request, target=asked.target), self.write)
+        answers.made.append(weakref.ref(again))
+        return again
 
 
 @dataclass
@@ -52,40 +82,39 @@ class FakeAnswers:
     """Answers everything with its target, or not at all."""
 
     watched: Watched = field(
-        default_factory=lambda: Watched(frozenset({"x-wanted"}), frozenset({"cookie"}))
+        default_factory=lambda: Watched(
+            frozenset({"x-has", "x-wanted"}),
+            frozenset({"cookie"}),
+            conditions=frozenset({"x-has"}),
+        )
     )
-    depends_on: frozenset[str] = frozenset({"x-wanted"})
+    depends_on: frozenset[str] = frozenset({"x-has", "x-wanted"})
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | None = None
     age: int = 5
     over: bool = False
     refuses: bool = False
+    simple: bool = True
     given: int = 0
-    prepared: list[Request] = field(default_factory=list)
+    kinds: list[Request] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    passed: list[Request] = field(default_factory=list)
     made: list[weakref.ref[Again]] = field(default_factory=list)
     largest: int = 0
 
-    @property
-    def changing(self) -> Sequence[tuple[str, str]]:
-        return (("Age", str(self.age)), ("Cache-Status", f"hit; ttl={60 - self.age}"))
-
-    def prepare(self, request: Request, largest: int) -> tuple[Recurring, Outgoing, bytes] | None:
-        self.prepared.append(request)
-        self.largest = largest
-        if self.refuses:
-            return None
+    def outgoing(self, request: Request) -> Outgoing:
         body = request.target.encode("latin-1") if self.body is None else self.body
-        age, status = self.changing
+        age, status = ("Age", str(self.age)), ("Cache-Status", f"hit; ttl={60 - self.age}")
         headers = Headers([("X", "y"), age, ("Via", "v"), status, *self.headers])
-        outgoing = Outgoing(200, "OK", headers, body, len(body))
-        again = Again(self, body, self.depends_on, self.changing)
-        self.made.append(weakref.ref(again))
-        return again, outgoing, body
+        return Outgoing(200, "OK", headers, body, len(body))
 
-    def passing(self, request: Request) -> Passing | None:  # noqa: ARG002 - as Answers has it
-        return None
+    def alike(self, request: Request, largest: int, write: WriteHead) -> Alike | None:
+        self.kinds.append(request)
+        self.largest = largest
+        return Kind(self, request, write) if self.simple else None
 
-    def missing(self, request: Request) -> Missing | None:  # noqa: ARG002 - as Answers has it
+    def passing(self, request: Request) -> Passing | None:
+        self.passed.append(request)
         return None
 
 
@@ -121,41 +150,61 @@ class TestNaming:
         watched = Watched(frozenset({"x-name", "x-wanted"}), frozenset(), "x-name")
         answers = FakeAnswers(watched=watched)
         with path(answers) as hot:
-            assert take(hot, get()) is None
             given = [take(hot, get(*lines)) for lines in ((), ("X-Name: a",), ("x-name:b",), ())]
         heads = [answer[0] for answer in given if answer is not None]
-        whole = HEAD % (5, 55, LENGTH % 1)
-        assert heads[0] == whole
-        stem = whole.removesuffix(b"\r\n")
-        assert heads[1:] == [stem + b"Name: %b\r\n\r\n" % one for one in (b" a", b"b", b"none")]
-        assert len(answers.prepared) == 1
+        stem = (HEAD % (5, 55, LENGTH % 1)).removesuffix(b"\r\n")
+        names = (b"none", b" a", b"b", b"none")
+        assert heads == [stem + b"Name: %b\r\n\r\n" % one for one in names]
+        assert len(answers.asked) == 1
+        assert "X-Name" not in answers.kinds[0].headers
+
+    def test_a_name_is_known_the_first_time(self) -> None:
+        watched = Watched(frozenset({"x-name"}), frozenset(), "x-name")
+        answers = FakeAnswers(watched=watched)
+        with path(answers) as hot:
+            answer = take(hot, get("X-Name: a"))
+        assert answer is not None
+        assert answer[0].endswith(b"Name:  a\r\n\r\n")
+        assert answers.asked[0].name == b" a"
 
 
 class TestRemembering:
-    def test_what_is_asked_for_once_is_left_alone(self) -> None:
+    def test_what_was_asked_for_once_is_known(self) -> None:
         answers = FakeAnswers()
         with path(answers) as hot:
-            assert take(hot, get("X-Id: 1")) is None
-            first = take(hot, get("X-Id: 2"))
-            again = take(hot, get("X-Id: 3"))
-        assert first == again == (HEAD % (5, 55, LENGTH % 1), b"/")
-        assert len(answers.prepared) == answers.given == 1
+            given = [take(hot, get(f"X-Id: {number}")) for number in range(3)]
+        assert given == 3 * [(HEAD % (5, 55, LENGTH % 1), b"/")]
+        assert (len(answers.asked), answers.given) == (1, 3)
 
-    def test_the_request_is_reduced_to_what_is_watched(self) -> None:
+    def test_requests_are_reduced_to_what_is_watched(self) -> None:
         answers = FakeAnswers()
-        lines = ("X-Wanted: \t a\xe9 ", "Cookie: secret", "User-Agent: x")
+        lines = ("X-Wanted: \t a\xe9 ", "Cookie: secret", "User-Agent: x", "X-Has:\t b\xe9 ")
         with path(answers, scheme="https") as hot:
-            take(hot, get())
             take(hot, get(*lines, target="/\xe9?q", host="A.example:443"))
-            take(hot, get(*lines, target="/\xe9?q", host="A.example:443"))
-        (request,) = answers.prepared
-        assert (request.method, request.scheme) == ("GET", "https")
-        assert (request.authority, request.target) == ("a.example", "/\xe9?q")
+        (request,), (asked,) = answers.kinds, answers.asked
+        assert (request.method, request.scheme, request.authority) == ("GET", "https", "a.example")
         assert sorted(request.headers.items()) == [
             ("Host", "A.example:443"),
             ("cookie", ""),
             ("x-wanted", "a\xe9"),
         ]
+        assert (asked.target, asked.conditions) == ("/\xe9?q", [("x-has", "b\xe9")])
+        assert asked.address == "192.0.2.1"
+
+    def test_what_is_alike_is_known_whatever_the_target(self) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            for number in range(10):
+                take(hot, get(f"X-Has: {number}", target=f"/{number}"))
+                take(hot, get("X-Wanted: a", target=f"/{number}"))
+        assert (len(answers.kinds), len(answers.asked)) == (2, 20)
+
+    def test_kinds_without_end_fill_no_memory(self) -> None:
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            for number in range(3000):
+                take(hot, get(f"X-Wanted: {number}"))
+            assert len(hot._alikes) <= 1024
 
     def test_answers_are_told_apart_by_what_they_depend_on(self) -> None:
         answers = FakeAnswers()
@@ -163,39 +212,22 @@ class TestRemembering:
             for value in ("a", "a", "b", "a", "b"):
                 take(hot, get(f"X-Wanted: {value}", "Cookie: x"))
                 take(hot, get(f"X-Wanted: {value}"))
-            assert len(answers.prepared) == 2
+            assert len(answers.asked) == 2
             answers.depends_on = frozenset({"cookie", "range"})
             for value in ("c", "a", "a", "b", "b"):
                 take(hot, get(f"X-Wanted: {value}"))
-            assert len(answers.prepared) == 5
+            assert len(answers.asked) == 5
             take(hot, get("X-Wanted: a", "Cookie: x"))
-            assert len(answers.prepared) == 6
+            assert len(answers.asked) == 6
 
-    def test_what_changes_is_written_anew(self) -> None:
-        answers = FakeAnswers(headers=[("Age-Of", "5"), ("X-Age", "Age: 5")])
-        end = b"Age-Of: 5\r\nX-Age: Age: 5\r\n" + LENGTH % 1
+    def test_the_head_is_that_of_the_last_time(self) -> None:
+        answers = FakeAnswers()
         with path(answers) as hot:
-            for age in (5, 5, 6, 6, 4):
+            for age in (5, 5, 6, 4):
                 answers.age = age
-                take(hot, get())
-            answers.age = 1000
-            answer = take(hot, get())
-        assert answer == (HEAD % (1000, -940, end), b"/")
-        assert len(answers.prepared) == 1
-
-    @pytest.mark.parametrize(
-        "headers",
-        [[("Cache-Status", "hit; ttl=55")], [("Age", "5")]],
-        ids=lambda lines: lines[0][0],
-    )
-    def test_what_cannot_be_told_apart_is_prepared_each_time(
-        self, headers: list[tuple[str, str]]
-    ) -> None:
-        answers = FakeAnswers(headers=headers)
-        with path(answers) as hot:
-            found = [take(hot, get()) is not None for _ in range(9)]
-        assert found == [False, True, False, True, False, False, False, True, False]
-        assert answers.given == 0
+                answer = take(hot, get())
+                assert answer == (HEAD % (age, 60 - age, LENGTH % 1), b"/")
+        assert len(answers.asked) == 1
 
     def test_one_place_fills_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Anybody can make up ETags to ask with, and each has an answer of its own."""
@@ -223,22 +255,25 @@ class TestRemembering:
     def test_an_end_is_not_the_end(self) -> None:
         answers = FakeAnswers()
         with path(answers) as hot:
-            assert [take(hot, get()) is None for _ in range(3)] == [True, False, False]
+            assert take(hot, get()) is not None
             answers.over = True
             assert take(hot, get()) is None
             answers.over = False
             assert take(hot, get()) is not None
-        assert len(answers.prepared) == 2
+        assert len(answers.asked) == 3
 
-    def test_what_is_tried_in_vain_is_tried_less_and_less_often(self) -> None:
-        answers = FakeAnswers(refuses=True)
+    def test_what_passing_is_tried_for_in_vain_is_tried_less_and_less_often(self) -> None:
+        answers = FakeAnswers(simple=False)
         with path(answers) as hot:
             for _ in range(1000):
-                take(hot, get())
-            assert len(answers.prepared) < 25
+                assert take(hot, get()) is None
+            assert len(answers.passed) < 25
+
+    def test_what_was_not_answered_may_be_the_next_time(self) -> None:
+        answers = FakeAnswers(refuses=True)
+        with path(answers) as hot:
+            assert take(hot, get()) is None
             answers.refuses = False
-            for _ in range(64):
-                take(hot, get())
             assert take(hot, get()) is not None
 
     def test_fields_that_become_watched_count_from_then_on(self) -> None:
@@ -246,37 +281,41 @@ class TestRemembering:
         with path(answers) as hot:
             take(hot, get("X-New: 1"))
             answers.watched = Watched(answers.watched.values | {"x-new"})
-            take(hot, get("X-New: 1"))
             answers.refuses = False
             take(hot, get("X-New: 1"))
             take(hot, get("X-New: 1"))
-        assert [request.headers.get("X-New") for request in answers.prepared] == [None, "1"]
+        assert [request.headers.get("X-New") for request in answers.kinds] == [None, "1"]
 
     @pytest.mark.parametrize("host", ["", "a b", "a,b", "[::x]", "a:65536"])
     def test_a_host_that_is_none_is_left_to_the_parser(self, host: str) -> None:
         answers = FakeAnswers()
         with path(answers) as hot:
             assert [take(hot, get(host=host)) for _ in range(3)] == [None] * 3
-        assert not answers.prepared
+            assert not hot._alikes
+        assert not answers.kinds
 
     def test_long_targets_and_values_are_not_remembered(self) -> None:
         answers = FakeAnswers()
         with path(answers) as hot:
             for _ in range(3):
-                assert take(hot, get(target="/" + "x" * 2100)) is None
+                assert take(hot, get(target="/" + "x" * 2100)) is not None
+                assert take(hot, get("X-Has: " + "x" * 2100)) is not None
                 assert take(hot, get("X-Wanted: " + "x" * 2100)) is None
+            assert not any(place.known for place in hot._places.values())
             assert len(hot._places) == 1
-        assert not answers.prepared
+            assert len(hot._alikes) == 1
 
-    def test_memory_is_bounded_and_what_is_in_use_stays(self) -> None:
+    def test_memory_is_bounded_and_what_is_in_use_stays(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("proxy.server.hot._REMEMBERED", 500)
         answers = FakeAnswers()
         with path(answers) as hot:
-            take(hot, get())
-            for number in range(10_000):
-                take(hot, get(target=f"/{number % 3}/{number // 3}"))
-                assert (take(hot, get()) is None) is False
-            assert len(hot._places) + len(hot._older) <= 8194
-        assert [request.target for request in answers.prepared] == ["/"]
+            for number in range(3000):
+                take(hot, get(target=f"/{number}"))
+                assert take(hot, get()) is not None
+            assert len(hot._places) + len(hot._older) <= 502
+        assert [asked.target for asked in answers.asked].count("/") == 1
 
     def test_limits_of_the_door_hold(self) -> None:
         answers = FakeAnswers()
@@ -284,8 +323,7 @@ class TestRemembering:
             for _ in range(2):
                 assert take(hot, get("a: b", "a: b", "a: b")) is None
                 assert take(hot, get("a: " + "x" * 70)) is None
-            assert not answers.prepared
-            take(hot, get("a: b", "a: b"))
+            assert not answers.kinds
             assert take(hot, get("a: b", "a: b")) is not None
 
 
@@ -315,7 +353,6 @@ async def warm(listen: Listen) -> Callable[..., Any]:
         listener = await listen(plain, **options)
         listener.answer_from(answers)
         async with await Peer.connect(listener) as peer:
-            await peer.ask(get())
             assert (await peer.ask(get())).body != b"plain /"
         answers.given = 0
         return Warm(listener, answers)
@@ -386,10 +423,12 @@ class TestConnections:
             return ok(b"slow")
 
         listener = await listen(slow)
-        listener.answer_from(FakeAnswers())
+        answers = FakeAnswers(refuses=True)
+        listener.answer_from(answers)
         async with await Peer.connect(listener) as peer:
             peer.send(get(target="/p"))
             await asyncio.sleep(0.01)
+            answers.refuses = False
             for _ in range(3):
                 peer.send(get())
                 await asyncio.sleep(0.01)
@@ -459,8 +498,8 @@ class TestConnections:
         listener.answer_from(answers)
         async with await Peer.connect(listener, ssl=certified.client) as peer:
             bodies = [(await peer.ask(get())).body for _ in range(3)]
-        assert bodies == [b"plain /", b"/", b"/"]
-        assert [request.scheme for request in answers.prepared] == ["https"]
+        assert bodies == [b"/", b"/", b"/"]
+        assert [request.scheme for request in answers.kinds] == ["https"]
         assert answers.largest == 256 * 1024
 
 

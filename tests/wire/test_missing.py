@@ -193,7 +193,7 @@ def told(one: Side) -> tuple[list[object], list[object]]:
     Less names where nobody wants to know them, and less what tells hits apart.
     """
     found: list[object] = []
-    named = one.front.gateway.hot.decisions is not None
+    named = one.front.gateway._decisions is not None
     events = apparatus.told(one.front)
     for event in events:
         match event:
@@ -213,7 +213,7 @@ def told(one: Side) -> tuple[list[object], list[object]]:
 
 def decided(one: Side) -> list[object]:
     """What was decided but for fresh hits, of which there may be one object for several."""
-    decisions = one.front.gateway.hot.decisions
+    decisions = one.front.gateway._decisions
     return [] if decisions is None else list(reversed(decisions._others))
 
 

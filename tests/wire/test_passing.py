@@ -269,7 +269,7 @@ async def side(*, hot: bool, decisions: bool = False, **options: Any) -> AsyncIt
 def _told(one: Side) -> list[object]:
     """What was told, less names that nobody wants to know."""
     events: list[object] = [*told(one.front)]
-    if one.front.gateway.hot.decisions is not None:
+    if one.front.gateway._decisions is not None:
         return events
     return [
         replace(event, request_id="") if isinstance(event, Answered) else event for event in events
