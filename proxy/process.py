@@ -26,7 +26,7 @@ async def serve(
 
     Args:
         settings: What to run with.
-        reload: Reads anew what settings are made from.
+        reload: Reads anew what settings are made from; without, SIGHUP is an end like the others.
         ready: Is told the addresses when requests are accepted, and those of the admin API.
         announce: Is told the admin token where it has just been made; it is never logged.
 
@@ -49,6 +49,8 @@ async def serve(
     _on_signals(loop, (signal.SIGTERM, signal.SIGINT), over.set)
     if reread is not None:
         _on_signals(loop, (signal.SIGHUP,), again.set)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        _on_signals(loop, (signal.SIGHUP,), over.set)
     try:
         if ready is not None:
             ready(app.addresses, app.admin_addresses)

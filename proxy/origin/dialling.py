@@ -67,8 +67,8 @@ class Dialler:
             if len(addresses) == 1:
                 return await _connect_to(addresses[0])
             return await start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
-        except OSError:
-            # The origin may have moved.
+        except (OSError, asyncio.CancelledError):
+            # Refused, or not answered in time: the origin may have moved.
             self._names.forget()
             raise
 

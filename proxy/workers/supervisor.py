@@ -288,7 +288,7 @@ async def supervise(
     Args:
         recipe: What `settings` were made from.
         settings: What to run with.
-        reload: Reads the settings anew.
+        reload: Reads the settings anew; without, SIGHUP is an end like the others.
         ready: Is told the addresses when requests are accepted, and those of the admin API.
         announce: Is told the admin token where it has just been made; it is never logged.
 
@@ -301,8 +301,14 @@ async def supervise(
     await supervisor.start(sockets.handed_down(os.environ))
     asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    ends = (signal.SIGTERM, signal.SIGINT)
-    for number in (*ends, signal.SIGHUP, signal.SIGUSR2):
+    ends = {signal.SIGTERM, signal.SIGINT}
+    heard = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR2}
+    if reload is not None:
+        heard.add(signal.SIGHUP)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        heard.add(signal.SIGHUP)
+        ends.add(signal.SIGHUP)
+    for number in heard:
         loop.add_signal_handler(number, asked.put_nowait, number)
     chores: set[asyncio.Task[None]] = set()
 
@@ -321,7 +327,7 @@ async def supervise(
                 begin(supervisor.reread.quietly())
         log.info("draining", delay=settings.drain_delay, seconds=settings.drain_timeout)
     finally:
-        for number in (*ends, signal.SIGHUP, signal.SIGUSR2):
+        for number in heard:
             loop.remove_signal_handler(number)
         for task in list(chores):
             task.cancel()

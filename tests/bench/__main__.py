@@ -13,7 +13,7 @@ from tests.bench import peers, report
 from tests.bench.cases import CASES, Case, SkippedError
 from tests.bench.machine import Cores, choose_cores, describe, prefer_measuring
 from tests.bench.page import page
-from tests.bench.results import Outcome, Run, Sample
+from tests.bench.results import Outcome, Run, Sample, middle
 from tests.bench.stage import Stage
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -23,13 +23,17 @@ _WIDTH = 110
 
 
 def measure(case: Case, stage: Stage, rounds: int) -> Outcome:
-    """All rounds of one case; who begins changes from round to round."""
+    """All rounds of one case; who begins changes from turn to turn."""
     with case.trial(stage) as trial:
         samples: dict[str, list[Sample]] = {name: [] for name in trial.contenders}
-        for turn in range(rounds):
+        for number in range(rounds):
             trial.before_round()
-            for name in rotated(list(samples), turn):
-                samples[name].append(trial.contenders[name]())
+            found: dict[str, list[Sample]] = {name: [] for name in samples}
+            for turn in range(trial.turns):
+                for name in rotated(list(samples), number + turn):
+                    found[name].append(trial.contenders[name]())
+            for name, turns in found.items():
+                samples[name].append(middle(turns, case.metric))
     return Outcome(
         name=case.name,
         title=case.title,

@@ -15,6 +15,8 @@ SLOW_READERS = 500
 REDIS_NAMES = 10_000
 MIXED_NAMES = 10_000
 MIXED_POOL = 20_000
+STEADY_TURNS = 5
+STEADY_SECONDS = 1
 _PRODUCT = "/stored/1k/product"
 
 
@@ -108,9 +110,10 @@ def _half_of_nginx(stage: Stage) -> Iterator[Trial]:
             rate = stage.saturate(servers["nginx"], requests, CONNECTIONS).rate / 2
 
         def run(server: peers.Server) -> Sample:
-            return stage.steady(server, requests, rate)
+            return stage.steady(server, requests, rate, STEADY_SECONDS)
 
-        yield Trial({name: partial(run, each) for name, each in servers.items()}, before_round)
+        contenders = {name: partial(run, each) for name, each in servers.items()}
+        yield Trial(contenders, before_round, STEADY_TURNS)
 
 
 @contextmanager

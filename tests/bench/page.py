@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.bench import peers, traffic
+from tests.bench import cases, peers, traffic
 from tests.bench.results import NAMES, Goal, Outcome, Run, busy, doubts
 
 _TEMPLATE = Path(__file__).with_name("page.md")
@@ -23,6 +23,8 @@ def page(run: Run) -> str:
         figures=_figures(run.outcomes),
         notes=_notes(run),
         pool=f"{traffic.POOL:,}",
+        steady_turns=cases.STEADY_TURNS,
+        steady_seconds=cases.STEADY_SECONDS,
         nginx_variants="\n".join(
             f"- {NAMES[name]}: " + ", ".join(f"`{key} {value}`" for key, value in keys.items())
             for name, keys in peers.NGINX.items()

@@ -67,6 +67,13 @@ class Sample:
         return 1 / self.capacity
 
 
+def middle(turns: Sequence[Sample], metric: Metric) -> Sample:
+    """The one that half of the others are not above, by this metric; errors are those of all."""
+    ordered = sorted(turns, key=lambda sample: float(getattr(sample, metric)))
+    errors = sum(sample.errors for sample in turns)
+    return dataclasses.replace(ordered[(len(ordered) - 1) // 2], errors=errors)
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What a case is meant to reach against `other`, or by itself where that is None."""

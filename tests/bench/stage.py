@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.bench import load, peers, traffic
 from tests.bench.load import Figures
-from tests.bench.machine import Cores, Meter, resident_bytes, started, tree
+from tests.bench.machine import Cores, Meter, at_once, resident_bytes, started, tree
 from tests.bench.peers import Server
 from tests.bench.results import Sample
 
@@ -35,6 +35,8 @@ class Trial:
 
     contenders: Mapping[str, Callable[[], Sample]]
     before_round: Callable[[], None] = lambda: None
+    turns: int = 1
+    """Of each contender in a round; the one in the middle counts."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,22 @@ class Stage:
         command = self._wrk(server, requests, connections, self.seconds, yields=True)
         return self.measured(server, {self.cores.proxy: command})
 
-    def steady(self, server: Server, requests: Requests, rate: float) -> Sample:
+    def steady(self, server: Server, requests: Requests, rate: float, seconds: int) -> Sample:
         """So many requests a second."""
-        command = load.steady(server.port, requests.path, rate=rate, seconds=self.seconds)
-        return self.measured(server, {self.cores.load: command})
+        command = load.steady(server.port, requests.path, rate=rate, seconds=seconds)
+        with at_once(server.processes()):
+            return self.measured(server, {self.cores.load: command}, seconds)
 
-    def measured(self, server: Server, commands: dict[int, list[str]]) -> Sample:
-        """What the loads count, one on each of these cores, and what that took."""
+    def measured(
+        self, server: Server, commands: dict[int, list[str]], seconds: int | None = None
+    ) -> Sample:
+        """What the loads count, one on each of these cores, and what that took.
+
+        Args:
+            server: The proxy.
+            commands: Of the loads.
+            seconds: How long they take, if not as long as others do.
+        """
         before = peers.requests_at(self.origin)
         with ExitStack() as stack:
             processes = [
@@ -124,7 +135,7 @@ class Stage:
             time.sleep(_RAMP)
             loading = [child for process in processes for child in tree(process.pid)]
             meter = Meter(self.cores, server.processes(), loading + self.origin.processes())
-            time.sleep(self.seconds - _RAMP * 4 / 3)
+            time.sleep((seconds or self.seconds) - _RAMP * 4 / 3)
             usage = meter.read()
             memory = resident_bytes(server.processes())
             figures = [load.parse(process.communicate()[0]) for process in processes]

@@ -45,3 +45,23 @@ def test_threads_of_one_core_are_not_two(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(machine, "_siblings", lambda core: f"{core // 2}")
     assert machine.choose_cores() == machine.Cores(proxy=0, load=2, origin=2)
+
+
+@linux
+def test_what_is_to_run_at_once_does_so_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *call: policies.append(call[1]))
+    with machine.at_once([os.getpid()]):
+        assert set(policies) == {os.SCHED_RR}
+        policies.clear()
+    assert set(policies) == {os.SCHED_OTHER}
+
+
+@linux
+def test_what_may_not_run_at_once_runs_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
+    with machine.at_once([os.getpid()]):
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tests.bench.machine import Usage
-from tests.bench.results import Goal, Metric, Outcome, Run, Sample, Spread, doubts
+from tests.bench.results import Goal, Metric, Outcome, Run, Sample, Spread, doubts, middle
 
 
 def sample(rate: float, p99: float = 0.002, proxy: float = 1.0, others: float = 0.0) -> Sample:
@@ -136,3 +136,15 @@ def test_what_was_found_survives_the_file() -> None:
         skipped=["Two workers: skipped."],
     )
     assert Run.load(run.dump()) == run
+
+
+@pytest.mark.parametrize(
+    ("waiting", "expected"), [([7], 7), ([1, 9], 1), ([5, 900, 3], 5), ([4, 6, 5, 7, 900], 6)]
+)
+def test_one_turn_that_was_held_up_does_not_count(waiting: list[float], expected: float) -> None:
+    assert middle([sample(1, p99=each) for each in waiting], "p99").p99 == expected
+
+
+def test_errors_of_all_turns_count() -> None:
+    turns = [dataclasses.replace(sample(1, p99=each), errors=int(each)) for each in (2, 3, 40)]
+    assert middle(turns, "p99").errors == 45

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -196,6 +196,22 @@ class TestServing:
         file = config(tmp_path, f"origin:\n  url: {origin}\n")
         warmfront = run("--config", file, ANYWHERE)
         file.write_text("orgin: nonsense\n")
+        warmfront.process.send_signal(signal.SIGHUP)
+        assert warmfront.get()[0] == "first"
+        assert warmfront.stop() == 0
+
+    @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "workers"])
+    def test_without_a_file_sighup_is_an_orderly_end(
+        self, run: Run, origin: str, workers: Sequence[str]
+    ) -> None:
+        assert run("--origin", origin, ANYWHERE, *workers).stop(signal.SIGHUP) == 0
+
+    def test_but_not_under_nohup(self, run: Run, origin: str) -> None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            warmfront = run("--origin", origin, ANYWHERE)
+        finally:
+            signal.signal(signal.SIGHUP, before)
         warmfront.process.send_signal(signal.SIGHUP)
         assert warmfront.get()[0] == "first"
         assert warmfront.stop() == 0

@@ -32,8 +32,15 @@ MOST_EXPOSED = 20
 
 MIB = 1 << 20
 SIZES = {"m": MIB, "Mi": MIB, "Gi": 1 << 30}
-PROCESS, PER_CONNECTION, ON_ITS_WAY = 75 * MIB, 20 * 1024, MIB
-"""As docs/sizing.md has them."""
+_SIZING = re.search(
+    r"memory = (\d+) MiB x workers \+ max_size"
+    r" \+ connections x (\d+) KiB \+ answers on their way x (\d+) MiB",
+    (ROOT / "docs/sizing.md").read_text(),
+)
+assert _SIZING is not None
+PROCESS, PER_CONNECTION, ON_ITS_WAY = (
+    int(number) * unit for number, unit in zip(_SIZING.groups(), (MIB, 1024, MIB), strict=True)
+)
 
 
 def parsed(path: Path) -> list[Any]:

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
@@ -57,6 +58,19 @@ async def connect(*, lean: bool) -> AsyncIterator[Connect]:
 
         # Depends on nothing of `serve`: clients are closed first where both are used.
         yield make
+
+
+@contextlib.contextmanager
+def deaf(address: str, port: int = 0) -> Iterator[tuple[str, int]]:
+    """Where connects are not answered: the address and the port."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server((address, port), backlog=0))
+        where: tuple[str, int] = server.getsockname()
+        for _ in range(4):  # the backlog has no room for all of them, nor for any other
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003
+            waiting.connect_ex(where)
+        yield where
 
 
 def get(target: str = "/", *, method: str = "GET", **more: Any) -> Outbound:

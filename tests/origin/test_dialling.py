@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 import errno
 import socket
 import ssl
@@ -12,7 +11,7 @@ from proxy.origin import OriginOptions
 from proxy.origin.dialling import Dialler, connect_failure, tls_context
 from proxy.rfc9111.reasons import Reason
 from tests.certificates import Certify
-from tests.origin.conftest import Serve
+from tests.origin.conftest import Serve, deaf
 from tests.scripted_origin import Wire, answering, reply
 
 
@@ -155,19 +154,13 @@ async def test_a_signal_does_not_end_a_connect(
 
 
 async def test_giving_up_on_who_does_not_answer_leaves_nothing_open() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
-        where = deaf.getsockname()
-        dialler = Dialler(OriginOptions(f"http://127.0.0.1:{where[1]}"), None)
-        with contextlib.ExitStack() as crowd:
-            for _ in range(4):  # those that the backlog has no room for are not answered
-                waiting = crowd.enter_context(socket.socket())
-                waiting.setblocking(False)  # noqa: FBT003
-                waiting.connect_ex(where)
-            before = descriptors()
-            for _ in range(3):
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(dialler.dial(asyncio.Protocol), 0.05)
-            assert descriptors() == before
+    with deaf("127.0.0.1") as (address, port):
+        dialler = Dialler(OriginOptions(f"http://{address}:{port}"), None)
+        before = descriptors()
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(dialler.dial(asyncio.Protocol), 0.05)
+        assert descriptors() == before
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "unix"])

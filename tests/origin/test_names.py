@@ -20,7 +20,7 @@ from proxy.origin import (
     dialling,
 )
 from proxy.rfc9111.reasons import Reason
-from tests.origin.conftest import read
+from tests.origin.conftest import deaf, read
 
 NAME = "api.internal"
 NONE = -1.0  # no connection is kept, also where the loop's clock is coarse
@@ -80,7 +80,7 @@ class Host:
 
 @asynccontextmanager
 async def named(
-    monkeypatch: pytest.MonkeyPatch, *, keepalive: float = 60.0
+    monkeypatch: pytest.MonkeyPatch, *, keepalive: float = 60.0, **options: float
 ) -> AsyncIterator[tuple[OriginGroup, Names, Host, Host]]:
     """A group whose one URL has a name, and two hosts on one port that may stand behind it."""
     loop = asyncio.get_running_loop()
@@ -90,7 +90,7 @@ async def named(
     port = await one.start(0)
     await other.start(port)
     groups = Origins(lambda _: None)
-    origin = OriginOptions(f"http://{NAME}:{port}", keepalive=keepalive)
+    origin = OriginOptions(f"http://{NAME}:{port}", keepalive=keepalive, **options)  # type: ignore[arg-type]
     groups.apply({"": GroupOptions(members=(MemberOptions(origin=origin),))}, drain=0.0)
     try:
         yield groups[""], names, one, other
@@ -154,6 +154,20 @@ async def test_when_none_answers_the_name_is_looked_up_anew(
         with pytest.raises(OriginError):
             await get(group)
         assert await get(group) == other.address
+
+
+async def test_an_address_that_says_nothing_at_all_is_looked_up_anew_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch, connect_timeout=0.2) as (group, names, _, other):
+        port = group.members[0].client.endpoint.port or 0
+        with deaf("127.0.0.3", port) as (address, _port):
+            names.addresses = [address]
+            with pytest.raises(OriginError) as failed:
+                await get(group)
+            assert failed.value.reason is Reason.ORIGIN_CONNECT_TIMEOUT
+            names.addresses = [other.address]
+            assert await get(group) == other.address
 
 
 async def test_a_name_that_is_gone_is_an_unreachable_origin(
