@@ -78,10 +78,7 @@ def start(
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"GET /a?secret=1 HTTP/1.1\r\n{fields}\r\n".encode()
     fetching = alike.take(Asked("/a?secret=1", conditions, head, None, "192.0.2.1"), wire)
-    if isinstance(fetching, tuple):
-        return None
-    assert fetching is None or isinstance(fetching, Fetching)
-    return fetching
+    return fetching if isinstance(fetching, Fetching) else None
 
 
 class TestWhatIsFetched:
