@@ -10,7 +10,8 @@ freshening   what a 304 does to what is stored; refreshing: the same with no cli
 invalidating what a write makes everybody forget
 unshareable  keys whose answers are of no use to others
 decisions    what was decided of late
-hot          a hit in memory, given again for as long as it is one
+hot          plain requests, answered as soon as they are read: what those that are alike share
+repeating    a hit in memory, given again for as long as it is one; forms: its head
 passing      requests passed on as soon as they are read, answers as soon as they come
 missing      what is not stored, asked for and stored as soon as it is read
 fetched      how that is told of, and what its answers get on their way out
