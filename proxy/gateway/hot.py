@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.exchange import Asked, Passage, Recurring, Reply, Watched, WriteHead
-from proxy.gateway.forms import Forms
+from proxy.gateway.forms import Forms, has_forms
 from proxy.gateway.missing import Missings, Way
 from proxy.gateway.passing import Passing, Passings
 from proxy.gateway.repeating import Means, Repeating
@@ -52,6 +52,9 @@ _MOST_WATCHED: Final = 40
 
 _MOST_VARIANTS: Final = 8
 """Under one key: all are compared with what they were."""
+
+_MOST_LEARNT: Final = 2048
+"""Routes of kinds of requests; one takes about 3 KiB."""
 
 _MOST_SETS: Final = 1024
 """Of names of fields; one takes about 2 KiB."""
@@ -104,8 +107,11 @@ class HotAnswers:
         self.passings = passings
         self._unshareds = unshareds
         self._asks_more = _DIRECTIVES | _CONDITIONS | left_out
-        # What a request is called must not decide anything.
-        self._all_alike = self._possible and _NAMED_BY not in fields
+        # What a request is called must not decide anything, nor its conditions which route it has.
+        self._all_alike = (
+            self._possible and _NAMED_BY not in fields and not routes.condition_fields & _CONDITIONS
+        )
+        self._learnt: list[Alike] = []
         self._sets: dict[frozenset[str], frozenset[str]] = {}
 
     def alike(self, request: Request, largest: int, write: WriteHead) -> "Alike | None":
@@ -124,6 +130,14 @@ class HotAnswers:
         if passing is not None or any(name in request.headers for name in self._asks_more):
             return passing
         return self._unshareds.of(request, names | _CREDENTIALS | self._asks_more)
+
+    def note_learnt(self, alike: "Alike") -> None:
+        """There is one more route that these know; where there are too many they start over."""
+        if len(self._learnt) >= _MOST_LEARNT:
+            for each in self._learnt:
+                each.forget()
+            self._learnt.clear()
+        self._learnt.append(alike)
 
     def depends_on(self, always: frozenset[str], entries: Sequence[Entry]) -> frozenset[str] | None:
         """Fields that decide which of these entries is the answer, beside those that always do.
@@ -206,6 +220,10 @@ class Alike:
             return None
         return on.way.fetch(asked, wanted, reply)
 
+    def forget(self) -> None:
+        """Find out anew, from now on, what is the same on each route."""
+        self._on.clear()
+
     def _request(self, asked: Asked) -> Request:
         headers = self._headers
         if asked.conditions:
@@ -221,9 +239,10 @@ class Alike:
         asks_more = any(name in headers for name in _DIRECTIVES)
         honors = policy.client_directives is ClientDirectives.HONOR
         bypass = reuse.bypass_reason(any_one.request, policy, has_body=False, upgrade=False)
+        answers.note_learnt(self)
         on = self._on[id(route)] = _OnRoute(
             passing=answers.passings.of(any_one.request, frozenset()),
-            repeats=bypass is None and not (honors and asks_more),
+            repeats=bypass is None and not (honors and asks_more) and has_forms(route),
             way=None if asks_more else answers.missings.way(any_one),
             always=answers.always(policy, assumed=False),
             always_assumed=answers.always(policy, assumed=True),
@@ -273,7 +292,7 @@ class _OnRoute(NamedTuple):
 
     Attributes:
         passing: How they are passed on, past the store; None where they are not, or not so simply.
-        repeats: The store may answer them.
+        repeats: The store may answer them, and they may be given again.
         way: How they are fetched; None where they are not, or not so simply.
         always: See HotAnswers.always.
         always_assumed: See HotAnswers.always.
