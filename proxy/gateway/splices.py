@@ -42,6 +42,9 @@ _OURS: Final = frozenset(
 _MOST_CLIENTS: Final = 4096
 """Addresses for which is remembered what the origin is told of them."""
 
+_LONGEST_TOLD: Final = 1024
+"""Bytes of that: anybody may make up long names of hosts."""
+
 _MOST_SPLICERS: Final = 64
 
 _HTTP_1_1: Final = (1, 1)
@@ -101,7 +104,9 @@ class Splices:
         return known
 
     def remember(self, about: object, told: bytes) -> None:
-        """Keep what an origin is told of a client."""
+        """Keep what an origin is told of a client, if it is short."""
+        if len(told) > _LONGEST_TOLD:
+            return
         if len(self.told_of) >= _MOST_CLIENTS:
             self.told_of.clear()
         self.told_of[about] = told

@@ -113,6 +113,13 @@ class TestWhatIsPassedOn:
                 passed_on(proxy, [("Host", "a")], options, f"::{number}")
             assert 0 < len(proxy.gateway.hot.passings.splices.told_of) <= 3
 
+    async def test_clients_of_long_names_of_hosts_are_not(self) -> None:
+        options = ForwardingOptions(origin_authority="o")
+        async with proxied(OFF) as proxy:
+            at_once, later = passed_on(proxy, [("Host", "a" * 1000)], options, "::1") or (b"", b"-")
+            assert at_once == later
+            assert not proxy.gateway.hot.passings.splices.told_of
+
 
 def passed_on(
     proxy: Proxied, fields: list[tuple[str, str]], options: ForwardingOptions, address: str
