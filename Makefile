@@ -11,10 +11,10 @@ SOURCES := pyproject.toml README.md LICENSE $(NATIVE) $(shell find proxy -name '
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench schema dist clean
+.PHONY: help demo test test-plain check bench schema dist clean
 
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMPS)/demo ## a small sample API with Warmfront in front of it, until Ctrl-C
 	@$(BIN)/warmfront demo
@@ -22,6 +22,12 @@ demo: $(STAMPS)/demo ## a small sample API with Warmfront in front of it, until 
 # Four at a time, however few cores there are: many tests wait for something.
 test: $(STAMPS)/test ## all tests
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+
+# In-process tests have both loops anyway; this is for processes that are started.
+test-plain: $(STAMPS)/test ## the tests of what has C or another loop, without either
+	WARMFRONT_PURE_PYTHON=1 PYTHONPATH=$(CURDIR)/tests/plain $(BIN)/python -m pytest --numprocesses 4 \
+		--dist loadfile tests/server tests/gateway tests/wire tests/stores tests/running \
+		tests/apis tests/cli/test_run.py tests/test_app.py tests/test_journal.py
 
 check: $(STAMPS)/check ## format, lint, types, layers, coverage of the core by its own tests
 	$(BIN)/ruff format --check .

@@ -152,7 +152,7 @@ class TestMake:
 
 
 class TestContinuousIntegration:
-    def test_the_script_is_strict_and_runs_both(self) -> None:
+    def test_the_script_is_strict_and_runs_all(self) -> None:
         script = ROOT / ".ci" / "run"
         assert os.access(script, os.X_OK)
         subprocess.run(["bash", "-n", str(script)], check=True)
@@ -160,6 +160,7 @@ class TestContinuousIntegration:
         assert "set -euo pipefail" in lines
         assert [line.split(" <")[0] for line in lines if line.startswith("make")] == [
             "make test",
+            "make test-plain",
             "make check",
         ]
 

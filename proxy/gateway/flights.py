@@ -118,7 +118,8 @@ class Flight:
 
     def end(self) -> None:
         """It is over: nobody joins it any more. May be called again."""
-        self.resolve(Landed() if self.filled is Filled.STORED else Alone())
+        if not self._outcome.done():
+            self._outcome.set_result(Landed() if self.filled is Filled.STORED else Alone())
         self._flights.remove(self)
 
 

@@ -107,20 +107,25 @@ def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) 
         major, minor = incoming.client.http_version
         forwarded.add("Via", f"{major}.{minor} {PSEUDONYM}")
     if options.x_forwarded:
-        if incoming.client.address:
-            _append(forwarded, "X-Forwarded-For", incoming.client.address)
-        _replace(forwarded, "X-Forwarded-Proto", request.scheme)
-        if request.authority:
-            _replace(forwarded, "X-Forwarded-Host", request.authority)
-        else:
-            forwarded.popall("X-Forwarded-Host", None)
+        clients = [*forwarded.getall("X-Forwarded-For", ()), incoming.client.address]
+        # On one line: that is what its readers expect.
+        _tell(forwarded, "X-Forwarded-For", ", ".join(one for one in clients if one.strip(" \t")))
+        _tell(forwarded, "X-Forwarded-Proto", request.scheme)
+        _tell(forwarded, "X-Forwarded-Host", request.authority)
         if "X-Forwarded-Port" in forwarded:
-            _replace(forwarded, "X-Forwarded-Port", _port(request))
+            _tell(forwarded, "X-Forwarded-Port", _port(request))
     if options.forwarded:
         own = _forwarded_element(incoming.client.address, request.authority, request.scheme)
-        others = _less_target(forwarded.getall("Forwarded", ()))
-        _replace(forwarded, "Forwarded", ", ".join([*others, own]))
+        elements = _less_target(forwarded.getall("Forwarded", ()))
+        _tell(forwarded, "Forwarded", ", ".join([*elements, own]))
     return forwarded
+
+
+def _tell(headers: Headers, name: str, value: str) -> None:
+    """Say this, if anything, in place of all that was said, behind all else."""
+    headers.popall(name, None)
+    if value:
+        headers.add(name, value)
 
 
 def to_client(headers: Headers, options: ForwardingOptions) -> Headers:
@@ -155,12 +160,6 @@ def _set_host(headers: Headers, request: Request, options: ForwardingOptions) ->
 def _replace(headers: Headers, name: str, value: str) -> None:
     """Set the first line of `name` where it stands, drop its others, or append one."""
     headers[name] = value
-
-
-def _append(headers: Headers, name: str, member: str) -> None:
-    """Add a member to a list field, on one line: readers of X-Forwarded-For expect one."""
-    lines = [line for line in headers.getall(name, ()) if line.strip(" \t")]
-    headers[name] = ", ".join([*lines, member])
 
 
 def _port(request: Request) -> str:

@@ -22,13 +22,20 @@ _GOES_NO_FURTHER: Final = frozenset({"keep-alive", "proxy-connection", "te", "tr
 """Hop-by-hop fields that can simply be left out."""
 
 _MERGED: Final = frozenset(
-    {
-        *("content-length", "expect", "forwarded", "max-forwards", "transfer-encoding"),
-        *("upgrade", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"),
-        "x-forwarded-proto",
-    }
+    {"content-length", "expect", "forwarded", "max-forwards", "transfer-encoding", "upgrade"}
 )
 """Fields of requests that need more than that."""
+
+_RETOLD: Final = frozenset(
+    {"x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"}
+)
+"""Those that a proxy in front sends: what they say goes on behind all else, with ours."""
+
+_CLAIMED: Final = re.compile(rb"\r\n(x-forwarded-(?:for|port)):([^\r]*)", re.IGNORECASE)
+"""Those of them that decide what is said."""
+
+_LONGEST_CLAIM: Final = 256
+"""Bytes of all of them, names too; what is told of more is not remembered."""
 
 _OURS: Final = frozenset(
     {
@@ -56,7 +63,8 @@ class Splices:
     """Splicers by what they drop, and what origins are told of clients: there are few of both.
 
     Attributes:
-        told_of: The end of a head, by the origin, scheme, authority and client address.
+        told_of: The end of a head, by the origin, scheme, authority and client address, and by
+            what a proxy in front says.
     """
 
     def __init__(self) -> None:
@@ -66,6 +74,14 @@ class Splices:
     def to_origin(self, host: str | None) -> Splicer:
         """For requests; `host` comes in place of what Host says."""
         return self._splicer(_GOES_NO_FURTHER, _MERGED, host)
+
+    def to_origin_untold(self, host: str | None) -> Splicer:
+        """For requests that say nothing of how they came to us; others are refused."""
+        return self._splicer(_GOES_NO_FURTHER, _MERGED | _RETOLD, host)
+
+    def to_origin_retold(self, host: str | None) -> Splicer:
+        """For requests that do: all but that."""
+        return self._splicer(_GOES_NO_FURTHER | _RETOLD, _MERGED, host)
 
     def to_client(
         self, route: Route, *, named: bool, noted: frozenset[str] = frozenset()
@@ -125,7 +141,7 @@ class Outward:
         ValueError: The settings have it told what cannot be written.
     """
 
-    __slots__ = ("_host", "_options", "_request", "_splice", "_splices", "_target")
+    __slots__ = ("_options", "_request", "_splice", "_splice_retold", "_splices", "_target")
 
     def __init__(
         self,
@@ -141,7 +157,11 @@ class Outward:
         told = self._told_of("")
         field_lines(told)
         host = None if options.host == "preserve" else told[0][1]
-        self._splice = splices.to_origin(host).request
+        if options.x_forwarded:
+            self._splice = splices.to_origin_untold(host).request
+            self._splice_retold = splices.to_origin_retold(host).request
+        else:
+            self._splice = self._splice_retold = splices.to_origin(host).request
 
     def head(self, data: bytes, address: str) -> bytes | None:
         """The head for the origin, of a plain one; None where it needs a closer look.
@@ -152,20 +172,36 @@ class Outward:
         """
         lines = self._splice(data)
         if lines is None:
-            return None
+            return self._retold(data, address)
         told = self._splices.told_of.get((self._target, address))
         return lines + (self._tell_of(address) if told is None else told)
 
-    def _tell_of(self, address: str) -> bytes:
+    def _retold(self, data: bytes, address: str) -> bytes | None:
+        """The same where it says how it came to us."""
+        lines = self._splice_retold(data)
+        if lines is None:
+            return None
+        claims = tuple(_CLAIMED.findall(data))
+        told = self._splices.told_of.get((self._target, address, claims))
+        return lines + (self._tell_of(address, claims) if told is None else told)
+
+    def _tell_of(self, address: str, claims: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
         """What the origin is told of a client, and the end of the head."""
-        told = field_lines(self._told_of(address)[1:]) + _CRLF
-        self._splices.remember((self._target, address), told)
+        told = field_lines(self._told_of(address, claims)[1:]) + _CRLF
+        if not claims:
+            self._splices.remember((self._target, address), told)
+        elif sum([len(name) + len(value) for name, value in claims]) <= _LONGEST_CLAIM:
+            self._splices.remember((self._target, address, claims), told)
         return told
 
-    def _told_of(self, address: str) -> list[tuple[str, str]]:
-        """The fields of a request that has none, on its way to the origin; Host is the first."""
+    def _told_of(
+        self, address: str, claims: Iterable[tuple[bytes, bytes]] = ()
+    ) -> list[tuple[str, str]]:
+        """The fields of a request with no others than these, on its way; Host is the first."""
         request = self._request
         headers = Headers([("Host", request.headers["Host"])])
+        for name, value in claims:
+            headers.add(name.decode(), value.strip(b" \t").decode("latin-1"))
         incoming = Incoming(request, Client(address, _HTTP_1_1), None, no_interim)
         return list(forwarding.to_origin(incoming, headers, self._options).items())
 

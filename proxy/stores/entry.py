@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
 from proxy.rfc9111.reasons import Reason
@@ -10,6 +11,8 @@ from proxy.rfc9111.stored import StoredResponse
 
 VALIDATOR_KEEP = 3600.0
 """Seconds that an unusable response stays for its validator: a 304 is cheaper than a body."""
+
+_VALIDATORS = frozenset({"etag", "last-modified"})
 
 _LINE_OVERHEAD = 8
 """Bytes a field line costs beside its value: its share of a tuple of names, where heads have them
@@ -80,9 +83,14 @@ class Entry:
         """POSIX time after which the entry can be neither served nor validated."""
         freshness = self.response.freshness
         window = max(freshness.stale_while_revalidate, freshness.stale_if_error, freshness.grace)
-        if self.response.has("etag") or self.response.has("last-modified"):
+        if _has_validator(self.response.names):
             window = max(window, VALIDATOR_KEEP)
         return freshness.response_time - freshness.initial_age + freshness.lifetime + window
+
+
+@lru_cache(maxsize=256)
+def _has_validator(names: tuple[str, ...]) -> bool:
+    return not _VALIDATORS.isdisjoint(map(str.lower, names))
 
 
 def is_same(one: Entry, other: Entry) -> bool:

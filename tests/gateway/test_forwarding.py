@@ -121,11 +121,11 @@ def test_who_is_asking_is_told() -> None:
     assert sent(message, options) == [
         ("Host", "api.example"),
         ("Via", "1.0 edge"),
+        ("Via", "1.1 warmfront"),
         ("X-Forwarded-For", "198.51.100.1, 192.0.2.7"),
         ("X-Forwarded-Proto", "http"),
-        ("Forwarded", "for=198.51.100.1, for=192.0.2.7;host=api.example;proto=http"),
-        ("Via", "1.1 warmfront"),
         ("X-Forwarded-Host", "api.example"),
+        ("Forwarded", "for=198.51.100.1, for=192.0.2.7;host=api.example;proto=http"),
     ]
 
 

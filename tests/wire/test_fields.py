@@ -210,6 +210,7 @@ class TestTelling:
         (received,) = chain.origin.requests
         assert [field for field in received.fields if field[0] != b"Host"] == [
             (b"Via", b"1.0 fred, 1.1 p.example"),
+            (b"Via", b"1.1 warmfront"),
             (b"X-Forwarded-For", b"198.51.100.1, 198.51.100.2, 127.0.0.1"),
             (b"X-Forwarded-Proto", b"http"),
             (b"X-Forwarded-Host", b"api.example"),
@@ -217,7 +218,6 @@ class TestTelling:
                 b"Forwarded",
                 b'for="[2001:db8::1]", for=127.0.0.1;host=api.example;proto=http',
             ),
-            (b"Via", b"1.1 warmfront"),
         ]
         assert lines(answer, b"via") == [(b"Via", b"1.0 inner"), (b"Via", b"1.1 warmfront")]
 
