@@ -27,6 +27,7 @@ from proxy.request_ids import FIELD
 from proxy.rfc9111 import keys, poisoning, preconditions, reuse
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
+from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import RouteTable
 from proxy.stores import CacheKey, Entry
@@ -184,7 +185,7 @@ class Alike:
 
     __slots__ = (
         *("_answers", "_authority", "_headers", "_largest", "_method", "_on", "_scheme"),
-        "_write",
+        *("_ways", "_write"),
     )
 
     def __init__(
@@ -198,6 +199,7 @@ class Alike:
         self._largest = largest
         self._write = write
         self._on: dict[int, _OnRoute] = {}
+        self._ways: dict[int, Way | None] = {}
 
     def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, bytes] | None:
         """See exchange.Alike."""
@@ -216,13 +218,15 @@ class Alike:
         held = means.lookup(key) if on.repeats else ()
         if held:
             return self._find(asked, wanted, [one.entry for one in held], on)
-        if on.way is None or asked.conditions:
+        if asked.conditions or not on.misses:
             return None
-        return on.way.fetch(asked, wanted, reply)
+        way = self._ways[id(route)] if id(route) in self._ways else self._learn_way(wanted)
+        return None if way is None else way.fetch(asked, wanted, reply)
 
     def forget(self) -> None:
         """Find out anew, from now on, what is the same on each route."""
         self._on.clear()
+        self._ways.clear()
 
     def _request(self, asked: Asked) -> Request:
         headers = self._headers
@@ -235,19 +239,29 @@ class Alike:
         """What is the same for all of these on one route."""
         answers, route = self._answers, wanted.matched.route
         policy, headers = route.policy, self._headers
-        any_one = wanted._replace(request=replace(wanted.request, headers=headers))
+        request = replace(wanted.request, headers=headers)
         asks_more = any(name in headers for name in _DIRECTIVES)
         honors = policy.client_directives is ClientDirectives.HONOR
-        bypass = reuse.bypass_reason(any_one.request, policy, has_body=False, upgrade=False)
+        bypass = reuse.bypass_reason(request, policy, has_body=False, upgrade=False)
+        passes = bypass is Reason.CACHE_OFF
         answers.note_learnt(self)
         on = self._on[id(route)] = _OnRoute(
-            passing=answers.passings.of(any_one.request, frozenset()),
+            passing=answers.passings.of(request, frozenset()) if passes else None,
             repeats=bypass is None and not (honors and asks_more) and has_forms(route),
-            way=None if asks_more else answers.missings.way(any_one),
+            misses=bypass is None and not asks_more,
             always=answers.always(policy, assumed=False),
             always_assumed=answers.always(policy, assumed=True),
         )
         return on
+
+    def _learn_way(self, wanted: Wanted) -> Way | None:
+        """How they are fetched on one route; None where they are not, or not so simply.
+
+        It is found out when one is: most kinds that anybody makes up never are.
+        """
+        any_one = wanted._replace(request=replace(wanted.request, headers=self._headers))
+        way = self._ways[id(wanted.matched.route)] = self._answers.missings.way(any_one)
+        return way
 
     def _find(
         self, asked: Asked, wanted: Wanted, entries: Sequence[Entry], on: "_OnRoute"
@@ -293,14 +307,14 @@ class _OnRoute(NamedTuple):
     Attributes:
         passing: How they are passed on, past the store; None where they are not, or not so simply.
         repeats: The store may answer them, and they may be given again.
-        way: How they are fetched; None where they are not, or not so simply.
+        misses: They may be fetched; see `Alike._learn_way` for how.
         always: See HotAnswers.always.
         always_assumed: See HotAnswers.always.
     """
 
     passing: Passing | None
     repeats: bool
-    way: Way | None
+    misses: bool
     always: frozenset[str]
     always_assumed: frozenset[str]
 

@@ -401,3 +401,19 @@ async def test_a_hit_that_is_never_given_again_counts_as_one_use() -> None:
             await proxy.get("/")
         (held,) = proxy.store.peek(CacheKey(URL))
         assert held.hits == 3
+
+
+async def test_how_a_kind_is_fetched_is_not_found_out_before_one_is() -> None:
+    async with proxied() as proxy:
+        proxy.origin.always = lambda _: Reply(headers=[MINUTE], body=b"body")
+        await proxy.get("/")
+        headers = Headers([("Host", "api.example")])
+        alike = proxy.gateway.hot.alike(
+            Request("GET", "http", "api.example", "/", headers), LARGEST, plain_head
+        )
+        assert alike is not None
+        asked = Asked("/", [], b"", None, "")
+        assert isinstance(alike.take(asked, NOBODY), tuple)
+        assert not alike._ways
+        alike.take(asked._replace(target="/other"), NOBODY)
+        assert len(alike._ways) == 1
