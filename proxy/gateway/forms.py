@@ -20,6 +20,7 @@ from proxy.gateway.steps import Answer, Exchange, Wanted
 from proxy.request_ids import ANSWERED
 from proxy.rfc9111.cache_status import CacheStatus
 from proxy.rfc9111.messages import Headers
+from proxy.routes import Route
 from proxy.stores import Entry
 
 _MOST: Final = 1024
@@ -74,13 +75,8 @@ class Forms:
         self, wanted: Wanted, entry: Entry, *, modified: bool, write: WriteHead
     ) -> "Form | None":
         request, matched, key = wanted
-        stored, route = entry.response, matched.route
-        if (
-            route.server_timing
-            or _CONTENT_LENGTH in route.response_headers.names
-            or not stored.has("date")
-            or "\1" in stored.reason
-        ):
+        stored = entry.response
+        if not (has_forms(matched.route) and stored.has("date")) or "\1" in stored.reason:
             return None
         fields = Headers((name, _mark(number)) for number, name in enumerate(stored.names))
         sample = Entry(stored.with_changes(fields), entry.body)
@@ -101,6 +97,11 @@ class Forms:
             rf"(?i)(\r\n{_CONTENT_LENGTH}: ){length}", rf"\g<1>{_mark(_LENGTH)}\r\n", head
         )
         return Form(head, outgoing.status)
+
+
+def has_forms(route: Route) -> bool:
+    """Whether heads of hits on it differ in nothing but what forms are filled with."""
+    return not route.server_timing and _CONTENT_LENGTH not in route.response_headers.names
 
 
 class Form(HitKind):

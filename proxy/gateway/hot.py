@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.exchange import Asked, Passage, Recurring, Reply, Watched, WriteHead
-from proxy.gateway.forms import Forms
+from proxy.gateway.forms import Forms, has_forms
 from proxy.gateway.missing import Missings, Way
 from proxy.gateway.passing import Passing, Passings
 from proxy.gateway.repeating import Means, Repeating
@@ -27,6 +27,7 @@ from proxy.request_ids import FIELD
 from proxy.rfc9111 import keys, poisoning, preconditions, reuse
 from proxy.rfc9111.messages import Request
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
+from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import RouteTable
 from proxy.stores import CacheKey, Entry
@@ -52,6 +53,9 @@ _MOST_WATCHED: Final = 40
 
 _MOST_VARIANTS: Final = 8
 """Under one key: all are compared with what they were."""
+
+_MOST_LEARNT: Final = 2048
+"""Routes of kinds of requests; one takes about 3 KiB."""
 
 _MOST_SETS: Final = 1024
 """Of names of fields; one takes about 2 KiB."""
@@ -104,8 +108,11 @@ class HotAnswers:
         self.passings = passings
         self._unshareds = unshareds
         self._asks_more = _DIRECTIVES | _CONDITIONS | left_out
-        # What a request is called must not decide anything.
-        self._all_alike = self._possible and _NAMED_BY not in fields
+        # What a request is called must not decide anything, nor its conditions which route it has.
+        self._all_alike = (
+            self._possible and _NAMED_BY not in fields and not routes.condition_fields & _CONDITIONS
+        )
+        self._learnt: list[Alike] = []
         self._sets: dict[frozenset[str], frozenset[str]] = {}
 
     def alike(self, request: Request, largest: int, write: WriteHead) -> "Alike | None":
@@ -124,6 +131,14 @@ class HotAnswers:
         if passing is not None or any(name in request.headers for name in self._asks_more):
             return passing
         return self._unshareds.of(request, names | _CREDENTIALS | self._asks_more)
+
+    def note_learnt(self, alike: "Alike") -> None:
+        """There is one more route that these know; where there are too many they start over."""
+        if len(self._learnt) >= _MOST_LEARNT:
+            for each in self._learnt:
+                each.forget()
+            self._learnt.clear()
+        self._learnt.append(alike)
 
     def depends_on(self, always: frozenset[str], entries: Sequence[Entry]) -> frozenset[str] | None:
         """Fields that decide which of these entries is the answer, beside those that always do.
@@ -170,7 +185,7 @@ class Alike:
 
     __slots__ = (
         *("_answers", "_authority", "_headers", "_largest", "_method", "_on", "_scheme"),
-        "_write",
+        *("_ways", "_write"),
     )
 
     def __init__(
@@ -184,6 +199,7 @@ class Alike:
         self._largest = largest
         self._write = write
         self._on: dict[int, _OnRoute] = {}
+        self._ways: dict[int, Way | None] = {}
 
     def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, bytes] | None:
         """See exchange.Alike."""
@@ -202,9 +218,15 @@ class Alike:
         held = means.lookup(key) if on.repeats else ()
         if held:
             return self._find(asked, wanted, [one.entry for one in held], on)
-        if on.way is None or asked.conditions:
+        if asked.conditions or not on.misses:
             return None
-        return on.way.fetch(asked, wanted, reply)
+        way = self._ways[id(route)] if id(route) in self._ways else self._learn_way(wanted)
+        return None if way is None else way.fetch(asked, wanted, reply)
+
+    def forget(self) -> None:
+        """Find out anew, from now on, what is the same on each route."""
+        self._on.clear()
+        self._ways.clear()
 
     def _request(self, asked: Asked) -> Request:
         headers = self._headers
@@ -217,18 +239,29 @@ class Alike:
         """What is the same for all of these on one route."""
         answers, route = self._answers, wanted.matched.route
         policy, headers = route.policy, self._headers
-        any_one = wanted._replace(request=replace(wanted.request, headers=headers))
+        request = replace(wanted.request, headers=headers)
         asks_more = any(name in headers for name in _DIRECTIVES)
         honors = policy.client_directives is ClientDirectives.HONOR
-        bypass = reuse.bypass_reason(any_one.request, policy, has_body=False, upgrade=False)
+        bypass = reuse.bypass_reason(request, policy, has_body=False, upgrade=False)
+        passes = bypass is Reason.CACHE_OFF
+        answers.note_learnt(self)
         on = self._on[id(route)] = _OnRoute(
-            passing=answers.passings.of(any_one.request, frozenset()),
-            repeats=bypass is None and not (honors and asks_more),
-            way=None if asks_more else answers.missings.way(any_one),
+            passing=answers.passings.of(request, frozenset()) if passes else None,
+            repeats=bypass is None and not (honors and asks_more) and has_forms(route),
+            misses=bypass is None and not asks_more,
             always=answers.always(policy, assumed=False),
             always_assumed=answers.always(policy, assumed=True),
         )
         return on
+
+    def _learn_way(self, wanted: Wanted) -> Way | None:
+        """How they are fetched on one route; None where they are not, or not so simply.
+
+        It is found out when one is: most kinds that anybody makes up never are.
+        """
+        any_one = wanted._replace(request=replace(wanted.request, headers=self._headers))
+        way = self._ways[id(wanted.matched.route)] = self._answers.missings.way(any_one)
+        return way
 
     def _find(
         self, asked: Asked, wanted: Wanted, entries: Sequence[Entry], on: "_OnRoute"
@@ -273,15 +306,15 @@ class _OnRoute(NamedTuple):
 
     Attributes:
         passing: How they are passed on, past the store; None where they are not, or not so simply.
-        repeats: The store may answer them.
-        way: How they are fetched; None where they are not, or not so simply.
+        repeats: The store may answer them, and they may be given again.
+        misses: They may be fetched; see `Alike._learn_way` for how.
         always: See HotAnswers.always.
         always_assumed: See HotAnswers.always.
     """
 
     passing: Passing | None
     repeats: bool
-    way: Way | None
+    misses: bool
     always: frozenset[str]
     always_assumed: frozenset[str]
 

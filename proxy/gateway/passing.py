@@ -38,8 +38,8 @@ from proxy.stores import CacheKey
 
 _logger = logging.getLogger(__name__)
 
-_MOST_KINDS: Final = 64
-"""Of answers to requests that are alike."""
+_MOST_KINDS: Final = 4
+"""Of answers to requests that are alike: few, since there is one of these for each URL."""
 
 _CRLF: Final = b"\r\n"
 _NOBODY: Final = Client("", (1, 1))

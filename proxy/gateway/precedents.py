@@ -15,6 +15,7 @@ judged by itself, each time.
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple
+from weakref import WeakSet
 
 from proxy.gateway.forwarding import HOP_BY_HOP
 from proxy.gateway.landing import tags_to_store
@@ -67,20 +68,24 @@ class Room:
 
     Attributes:
         largest: Bytes of content above which an answer is not stored.
-        times: How often they have.
     """
 
     def __init__(self, largest: int) -> None:
         self.largest = largest
-        self.times = 0
         self._left = _MOST
+        self._all: WeakSet[Precedents] = WeakSet()
+
+    def share_with(self, precedents: "Precedents") -> None:
+        """These begin."""
+        self._all.add(precedents)
 
     def take(self) -> None:
         """There is one more."""
         self._left -= 1
         if not self._left:
             self._left = _MOST
-            self.times += 1
+            for each in self._all:
+                each.forget()
 
 
 class Precedents:
@@ -98,22 +103,23 @@ class Precedents:
     def __init__(self, policy: Policy, room: Room) -> None:
         self._decisive = _DECISIVE.union(map(str.lower, policy.targeted_fields))
         self._shapes: dict[tuple[str, ...], Shape] = {}
-        self._times = room.times
         self.room = room
+        room.share_with(self)
         self.by_route = (
             policy.ttl is not None or policy.default_ttl is not None or bool(policy.negative_ttl)
         )
 
     def of(self, names: tuple[str, ...]) -> "Shape":
         """Those of answers whose fields have these names, in this order."""
-        if self._times != self.room.times:
-            self._times = self.room.times
-            self._shapes.clear()
         shape = self._shapes.get(names)
         if shape is None:
             self.room.take()
             shape = self._shapes[names] = Shape(self, names, self._decisive)
         return shape
+
+    def forget(self) -> None:
+        """Start over."""
+        self._shapes.clear()
 
 
 class Shape:
@@ -186,7 +192,8 @@ class _Precedent:
     __slots__ = ("_age", "_date", "_kept", "_stored", "_vary")
 
     def __init__(self, stored: StoredResponse, date: int, kept: _Picked, age: int) -> None:
-        self._stored = stored
+        # Less what is each one's own, which may be long.
+        self._stored = stored.with_changes(values="", variant=(), tags=(), groups=())
         self._date = date
         self._kept = kept
         self._age = age

@@ -35,7 +35,7 @@ _CLAIMED: Final = re.compile(rb"\r\n(x-forwarded-(?:for|port)):([^\r]*)", re.IGN
 """Those of them that decide what is said."""
 
 _LONGEST_CLAIM: Final = 256
-"""Bytes; what is told of longer ones is not remembered."""
+"""Bytes of all of them, names too; what is told of more is not remembered."""
 
 _OURS: Final = frozenset(
     {
@@ -48,6 +48,9 @@ _OURS: Final = frozenset(
 
 _MOST_CLIENTS: Final = 4096
 """Addresses for which is remembered what the origin is told of them."""
+
+_LONGEST_TOLD: Final = 1024
+"""Bytes of that: anybody may make up long names of hosts."""
 
 _MOST_SPLICERS: Final = 64
 
@@ -117,7 +120,9 @@ class Splices:
         return known
 
     def remember(self, about: object, told: bytes) -> None:
-        """Keep what an origin is told of a client."""
+        """Keep what an origin is told of a client, if it is short."""
+        if len(told) > _LONGEST_TOLD:
+            return
         if len(self.told_of) >= _MOST_CLIENTS:
             self.told_of.clear()
         self.told_of[about] = told
@@ -185,7 +190,7 @@ class Outward:
         told = field_lines(self._told_of(address, claims)[1:]) + _CRLF
         if not claims:
             self._splices.remember((self._target, address), told)
-        elif sum([len(value) for _, value in claims]) <= _LONGEST_CLAIM:
+        elif sum([len(name) + len(value) for name, value in claims]) <= _LONGEST_CLAIM:
             self._splices.remember((self._target, address, claims), told)
         return told
 

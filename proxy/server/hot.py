@@ -29,14 +29,22 @@ from proxy.server.writing import plain_head
 Answer: TypeAlias = tuple[bytes, bytes, bytes]
 """A head, what ends it, and a body."""
 
-_REMEMBERED: Final = 16_384
-"""Places and answers in each of two generations; both together take about 2 KiB."""
+_REMEMBERED: Final = 24_576
+"""Pieces of memory in each of two generations; what takes how many of them is measured."""
+
+_PIECE: Final = 512
+"""Bytes."""
+
+_PLACE_TAKES: Final = 1
+_RECURRING_TAKES: Final = 2
+_PASSING_TAKES: Final = 4
+"""Pieces, with all that hangs on it but text of the client's and heads."""
+
+_COPIES: Final = 3
+"""Of a gist: in keys, in the request, in what is made of that."""
 
 _LONGEST: Final = 2048
 """Bytes of a gist that is remembered: nobody should fill memory with long targets or ETags."""
-
-_LARGE: Final = 1024
-"""Bytes of a gist and a head that count as one answer more."""
 
 _LONGEST_PAUSE: Final = 63
 """Requests for one place that go by before it is tried again."""
@@ -112,7 +120,7 @@ class HotPath:
         taken = None if alike is None else alike.take(asked, reply)
         if isinstance(taken, tuple):
             recurring, body = taken
-            self._remember(place or self._place(gist), gist, recurring, len(recurring.head))
+            self._remember(place or self._place(gist), gist, recurring)
             return recurring.head, recurring.ending, body
         if taken is None or taken.recurs:
             self._prepare_to_pass(answers, place or self._place(gist), gist)
@@ -164,8 +172,9 @@ class HotPath:
         key = self._scan.place_key(gist)
         place = self._older.pop(key, None) or _Place()
         place.grow_older()
-        if sum(map(len, gist[:_PLACE])) <= _LONGEST:
-            self._count_one_more()
+        length = sum(map(len, gist[:_PLACE]))
+        if length <= _LONGEST:
+            self._count(_PLACE_TAKES + length // _PIECE)
             self._places[key] = place
         return place
 
@@ -175,7 +184,7 @@ class HotPath:
         known = place.older.pop(key, None)
         if known is None:
             return False
-        self._count_one_more()
+        self._count(_pieces(_length(gist), known))
         place.known[key] = known
         return True
 
@@ -198,14 +207,12 @@ class HotPath:
         else:
             self._remember(place, gist, passing)
 
-    def _remember(
-        self, place: "_Place", gist: Gist, known: Recurring | Passing, size: int = 0
-    ) -> None:
-        """Keep an answer with a head of this size, or how to get one, if its gist is short."""
-        length = sum([len(value) for value in gist if value])
+    def _remember(self, place: "_Place", gist: Gist, known: Recurring | Passing) -> None:
+        """Keep an answer, or how to get one, if its gist is short."""
+        length = _length(gist)
         if length > _LONGEST:
             return
-        self._count_one_more(length + size)
+        self._count(_pieces(length, known))
         place.tell_apart(self._members_of(known.depends_on))
         place.known[self._scan.known_key(gist, place.members)] = known
 
@@ -234,9 +241,9 @@ class HotPath:
         authority = normalise_authority(head.authority, self._scheme)
         return Request(head.method, self._scheme, authority, head.target, head.headers)
 
-    def _count_one_more(self, size: int = 0) -> None:
-        """Count a place or an answer, one with a large head like several."""
-        self._remembered += 1 + size // _LARGE
+    def _count(self, pieces: int) -> None:
+        """Count what is remembered now by what it takes."""
+        self._remembered += pieces
         if self._remembered > _REMEMBERED:
             self._remembered = 0
             self._older, self._places = self._places, {}
@@ -282,6 +289,19 @@ class _Place:
             self.members = bytes(sorted({*self.members, *members}))
             self.known.clear()
             self.older.clear()
+
+
+def _length(gist: Gist) -> int:
+    """Bytes."""
+    return sum([len(value) for value in gist if value])
+
+
+def _pieces(length: int, known: Recurring | Passing) -> int:
+    """What it takes to remember this of a gist of this length."""
+    text = _COPIES * length
+    if isinstance(known, Recurring):
+        return _RECURRING_TAKES + (text + len(known.head)) // _PIECE
+    return _PASSING_TAKES + text // _PIECE
 
 
 def _text(value: bytes) -> str:

@@ -167,6 +167,7 @@ def _picker(members: bytes) -> Callable[[Gist], object]:
     return itemgetter(*members) if members else itemgetter(slice(0))
 
 
+@lru_cache(maxsize=16)
 def watched_names(watched: Watched) -> tuple[str, ...]:
     """The fields of a gist, in its order."""
     present, values = _in_order(watched)

@@ -360,3 +360,60 @@ async def test_what_varies_by_the_name_of_a_request_is_left_to_respond() -> None
         for _ in range(2):
             assert hot.find() is None
             assert hot.find(name) is None
+
+
+@pytest.mark.parametrize("cache", [True, False])
+async def test_what_the_client_has_may_decide_its_route(*, cache: bool) -> None:
+    """Even that: no two such requests are alike, then."""
+    plain = Route(name="plain", policy=Policy(cache=not cache))
+    asking = Route(
+        name="asking", headers=(("If-None-Match", '"1"'),), policy=Policy(cache=cache), origin=""
+    )
+    async with proxied(plain.policy, routes=[asking]) as proxy:
+        proxy.origin.always = lambda _: Reply(headers=[MINUTE, ("ETag", '"2"')], body=b"x")
+        for _ in range(4):
+            answers = [await proxy.get("/a", ("If-None-Match", '"1"')), await proxy.get("/a")]
+        told = ["cache-off" in answer.cache_status for answer in answers]
+        assert told == [not cache, cache]
+
+
+async def test_what_is_learnt_of_routes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.gateway.hot._MOST_LEARNT", 5)
+    routes = [Route(name=name, path=PathPattern(f"/{name}")) for name in "abc"]
+    async with proxied(routes=routes) as proxy:
+        hot, kinds = proxy.gateway.hot, []
+        for number in range(10):
+            headers = Headers([("Host", f"{number}.example")])
+            request = Request("GET", "http", f"{number}.example", "/", headers)
+            alike = hot.alike(request, LARGEST, plain_head)
+            assert alike is not None
+            kinds.append(alike)
+            for name in "abc":
+                alike.take(Asked(f"/{name}", [], b"", None, ""), NOBODY)
+            assert sum(len(each._on) for each in kinds) <= 5
+
+
+async def test_a_hit_that_is_never_given_again_counts_as_one_use() -> None:
+    timed = Route(name="timed", server_timing=True)
+    async with proxied(routes=[timed]) as proxy:
+        proxy.origin.will(Reply(headers=[MINUTE], body=b"body"))
+        for _ in range(4):
+            await proxy.get("/")
+        (held,) = proxy.store.peek(CacheKey(URL))
+        assert held.hits == 3
+
+
+async def test_how_a_kind_is_fetched_is_not_found_out_before_one_is() -> None:
+    async with proxied() as proxy:
+        proxy.origin.always = lambda _: Reply(headers=[MINUTE], body=b"body")
+        await proxy.get("/")
+        headers = Headers([("Host", "api.example")])
+        alike = proxy.gateway.hot.alike(
+            Request("GET", "http", "api.example", "/", headers), LARGEST, plain_head
+        )
+        assert alike is not None
+        asked = Asked("/", [], b"", None, "")
+        assert isinstance(alike.take(asked, NOBODY), tuple)
+        assert not alike._ways
+        alike.take(asked._replace(target="/other"), NOBODY)
+        assert len(alike._ways) == 1

@@ -32,10 +32,10 @@ FRESH: Final = ("Cache-Control", "public, max-age=60")
 class Side:
     """Answers on one route to requests that are alike, decided with precedents and without."""
 
-    def __init__(self, route: Route, fields: list[Field]) -> None:
+    def __init__(self, route: Route, fields: list[Field], room: Room | None = None) -> None:
         self.route = route
         self.fields = fields
-        self.precedents = Precedents(route.policy, Room(LARGEST))
+        self.precedents = Precedents(route.policy, room or Room(LARGEST))
         self.recalled = 0
         self._landing = Landing(NOBODY, LARGEST, NOBODY, lambda _: None)
 
@@ -154,6 +154,28 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     side.decide(dated(FRESH))
     side.decide(dated(FRESH))
     assert side.recalled > 0
+
+
+def test_those_that_nobody_follows_any_more_start_over_with_all_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("proxy.gateway.precedents._MOST", 8)
+    room = Room(LARGEST)
+    sides = [Side(Route(name="r"), [], room) for _ in range(20)]
+    for side in sides:
+        for number in range(3):
+            side.decide(dated(("Cache-Control", f"max-age={number + 1}")))
+    assert sum(bool(side.precedents._shapes) for side in sides) <= 3
+
+
+def test_what_is_each_ones_own_is_not_kept() -> None:
+    side = Side(Route(name="r"), [("X-A", "secret")])
+    for number in range(2):
+        side.decide(dated(FRESH, ("Vary", "X-A"), ("X-B", "b" * 5000)), target=f"/{number}")
+    (shape,) = side.precedents._shapes.values()
+    (precedent,) = shape._precedents.values()
+    assert (precedent._stored.values, precedent._stored.variant) == ("", ())
+    assert side.recalled == 1
 
 
 def test_each_answer_has_its_own_tags_and_groups() -> None:

@@ -252,6 +252,15 @@ class TestRemembering:
                 take(hot, get(f"X-Wanted: {number}"))
             assert sum(one() is not None for one in answers.made) <= 4
 
+    def test_nor_do_long_values(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("proxy.server.hot._REMEMBERED", 40)
+        answers = FakeAnswers()
+        with path(answers) as hot:
+            for _ in range(3):  # nor if they are asked for again
+                for number in range(50):
+                    take(hot, get(f"X-Has: {number:01000}"))
+                    assert sum(one() is not None for one in answers.made) <= 2 * 6
+
     def test_an_end_is_not_the_end(self) -> None:
         answers = FakeAnswers()
         with path(answers) as hot:

@@ -58,6 +58,14 @@ ROUTES = (
         ),
     ),
     Route(name="aged", path=PathPattern("/aged/**"), response_headers=HeaderEdits(remove=("Age",))),
+    Route(
+        name="dressed",
+        path=PathPattern("/dressed/**"),
+        response_headers=HeaderEdits(
+            set=(("age", "%d"), ("Date", "never")), add=(("Via", "x"), ("X-Twice", "3"))
+        ),
+        strip_tags=False,
+    ),
     Route(name="off", path=PathPattern("/off/**"), policy=Policy(cache=False)),
 )
 
@@ -74,8 +82,23 @@ FIELDS: dict[str, list[tuple[str, str]]] = {
     "keyed": [("Cache-Control", "max-age=60"), ("Cache-Status", "warmfront; hit")],
     "aged": [("Cache-Control", "max-age=60")],
     "off": [("Cache-Control", "max-age=60")],
+    "dressed": [
+        *(("Cache-Control", "max-age=60"), ("X-Twice", "1"), ("ETag", '"{n}"'), ("x-twice", "2")),
+        *(("xkey", "k"), ("Age", "3, 4"), ("X-Empty", ""), ("X-Odd", "100% \xe9 \\1 {n}")),
+    ],
+    "moved": [("Cache-Control", "max-age=60"), ("Location", "/a/{n}"), ("ETag", '"{n}"')],
+    "empty": [("Cache-Control", "max-age=60"), ("ETag", '"{n}"')],
+    "gone": [("Cache-Control", "max-age=60"), ("ETag", '"{n}"')],
+    "surrogate": [("Surrogate-Control", "max-age=9"), ("Cache-Control", "max-age=60")],
+    "german": [
+        *(("Cache-Control", "max-age=60"), ("Vary", "accept-language"), ("X-N", "{n}")),
+        ("Content-Language", "de"),
+    ],
     "swr": [("Cache-Control", "max-age=2, stale-while-revalidate=60"), ("ETag", '"{n}"')],
 }
+
+
+STATUSES = {"moved": 301, "empty": 204, "gone": 410}
 
 
 @dataclass
@@ -96,7 +119,9 @@ class Side:
         if seen.values("If-None-Match") and ("ETag", seen.values("If-None-Match")[0]) in lines:
             return Reply(304, lines)
         size = 40_000 if "big" in seen.target else 10
-        return Reply(200, [*lines, ("Date", self.clock.date())], body + b"." * size)
+        if kind != "moved":  # it is left to the proxy
+            lines.append(("Date", self.clock.date()))
+        return Reply(STATUSES.get(kind, 200), lines, body + b"." * size)
 
     @property
     def asked(self) -> list[tuple[str, str, list[tuple[str, str]], bytes]]:
@@ -230,6 +255,7 @@ async def take(this: Side, step: Step) -> None:
 HOT_TARGETS = [
     *("/a/1", "/a/1?q=2", "/a/big", "/short/1", "/dated/1", "/assumed/1", "/vary/1", "/cookies/1"),
     *("/edited/1", "/honoring/1", "/keyed/1?utm_x=1&b=2", "/off/1"),
+    *("/dressed/1", "/moved/1", "/empty/1", "/gone/1", "/surrogate/1", "/german/1"),
 ]
 TARGETS = [
     *("/a/1", "/a/1?q=2", "/a/2", "/a/big", "/short/1", "/dated/1", "/assumed/1", "/vary/1"),
@@ -265,6 +291,11 @@ TELLING: dict[str, list[str]] = {
     "cookies": ["Cookie: id=4", "Cookie: id=5"],
     "honoring": ["Cache-Control: max-age=1", "Cache-Control: no-cache", "Pragma: no-cache"],
     "keyed": ["X-Tenant: a", "X-Tenant: b", "Cookie: shop=1; id=2", "X-Host: b.example"],
+    "dressed": _CONDITIONS,
+    "moved": _CONDITIONS,
+    "empty": _CONDITIONS,
+    "gone": _CONDITIONS,
+    "german": ["Accept-Language: de, en;q=0.5", "Accept-Language: de", "Accept-Language: en"],
 }
 
 
@@ -290,10 +321,24 @@ def alike(draw: st.DrawFn, target: str) -> Step:
     ways = draw(st.lists(fields, min_size=1, max_size=2))
     pieces = []
     for number in range(draw(st.integers(4, 9))):
-        lines = [f"GET {target} HTTP/1.1", "Host: a.example", f"X-Request-Id: {number}"]
+        method = draw(st.sampled_from(["GET"] * 5 + ["HEAD"]))
+        lines = [f"{method} {target} HTTP/1.1", "Host: a.example", f"X-Request-Id: {number}"]
         own = ways[number % len(ways)]
         pieces.append("\r\n".join([*lines, *own, "", ""]).encode("latin-1"))
     return "ask", (pieces, True)
+
+
+@st.composite
+def scattered(draw: st.DrawFn, target: str) -> Step:
+    """Many targets, each of them twice: nothing is known of the second but what it is like."""
+    kind = target.lstrip("/").partition("/")[0]
+    lines = draw(st.lists(st.sampled_from([*USUAL, *TELLING.get(kind, ())]), max_size=2))
+    method = draw(st.sampled_from(["GET", "GET", "HEAD"]))
+    about = "\r\n".join(["Host: a.example", *lines, "", ""])
+    pieces = []
+    for asks in ("GET", method):
+        pieces += [f"{asks} /{kind}/n{number} HTTP/1.1\r\n{about}" for number in range(4)]
+    return "ask", ([piece.encode("latin-1") for piece in pieces], True)
 
 
 @st.composite
@@ -330,6 +375,7 @@ def stories(draw: st.DrawFn, target: str) -> list[Step]:
         purge.map(lambda one: ("purge", one)),
         st.just(renewed(target)),
         torn(),
+        scattered(target),
         whole.map(lambda pieces: ("ask", (pieces, True))),
     )
     story = [draw(alike(target))]
