@@ -25,9 +25,11 @@ MAX_TRAILERS: Final = 8 * 1024
 _FIELD_LINE = re.compile(f"{TCHARS}:{FIELD_TEXT}")
 _FIELD = re.compile(rf"({TCHARS}):[ \t]*+({FIELD_TEXT})\r\n")
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
-_EXTENSION = rf"[ \t]*+;[ \t]*+{TCHARS}(?:[ \t]*+=[ \t]*+(?:{TCHARS}|{_QUOTED}))?+"
+# Groups with choices in them are not possessive: Python before 3.11.5 loses its place there
+# (python/cpython#106052), and some would take what is no extension.
+_EXTENSION = rf"[ \t]*+;[ \t]*+{TCHARS}(?:[ \t]*+=[ \t]*+(?:{TCHARS}|{_QUOTED}))?"
 _PLAIN_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16}+)\r\n")
-_SIZE_LINE = re.compile(rf"([0-9A-Fa-f]{{1,16}}+)((?:{_EXTENSION})*+)")
+_SIZE_LINE = re.compile(rf"([0-9A-Fa-f]{{1,16}}+)((?:{_EXTENSION})*)")
 
 
 class ChunkedError(ValueError):

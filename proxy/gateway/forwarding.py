@@ -172,7 +172,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 # What is quoted holds no delimiter: not everybody who reads the field knows of quotes.
 _PAIR = rf'({_TOKEN.pattern})=(?:{_TOKEN.pattern}|"[^"\\,;=]*+")'
 _PAIR_OR_COMMA = re.compile(rf"{_PAIR}|,")
-_FORWARDED = re.compile(rf"(?:{_PAIR})?+(?:[ \t]*+[;,][ \t]*+(?:{_PAIR})?+)*+")
+# No group with choices is possessive, see http1.
+_FORWARDED = re.compile(rf"(?:{_PAIR})?(?:[ \t]*+[;,][ \t]*+(?:{_PAIR})?)*")
 
 
 def _less_target(lines: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 _REDIS_PORT = 6379
 _SENTINEL_PORT = 26379
@@ -93,7 +93,7 @@ class RedisOptions:
         Raises:
             ValueError: With what is wrong in words, without the URL (it may hold a password).
         """
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme not in _SCHEMES:
             raise ValueError(f"unknown scheme {parts.scheme!r}: use {', '.join(_SCHEMES)}")
         if parts.query or parts.fragment:
@@ -127,6 +127,18 @@ class RedisOptions:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
+def _split(url: str) -> SplitResult:
+    """What urlsplit does, which takes no more than one host in brackets since Python 3.11.12."""
+    scheme, _, rest = url.partition(":")
+    place, _, fragment = rest.partition("#")
+    place, _, query = place.partition("?")
+    netloc = ""
+    if place.startswith("//"):
+        netloc, slash, path = place[2:].partition("/")
+        place = slash + path
+    return SplitResult(scheme.lower(), netloc, place, query, fragment)
+
+
 def _credentials(parts: SplitResult) -> dict[str, object]:
     found: dict[str, object] = {}
     if parts.username:
@@ -157,8 +169,10 @@ def _place(parts: SplitResult, mode: Mode) -> dict[str, object]:
 def _node(text: str, default: int) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
+        host, closed, rest = text[1:].partition("]")
         port = rest.removeprefix(":")
+        if not closed:
+            raise ValueError("a bracket in the URL does not close")
     elif not colon:
         host, port = text, ""
     number = _number(port, "port") if port else default

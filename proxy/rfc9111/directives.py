@@ -25,7 +25,8 @@ _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _WORDS = re.compile(_WORD)
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
-_MEMBER = re.compile(rf'(?:[^,"]++|{_QUOTED})*+', re.DOTALL)
+# Not as one possessive group with a choice: Python before 3.11.5 gets that wrong (cpython#106052).
+_MEMBER = re.compile(rf'[^,"]*+(?:{_QUOTED}[^,"]*+)*', re.DOTALL)
 _DIRECTIVE = re.compile(rf"(?P<name>{_WORD})(?:=(?P<argument>{_WORD}|{_QUOTED}))?", re.DOTALL)
 _FOR_ANOTHER = re.compile(rf"{_WORD}(?:=(?:{_WORD}|{_QUOTED}))?;{_WORD}", re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)

@@ -7,7 +7,6 @@ two richer kinds.
 import os
 import re
 import warnings
-from urllib.parse import urlsplit
 
 from proxy import units
 from proxy.problems import Refused, quoted
@@ -43,6 +42,8 @@ _ALL = 100.0
 _LEAST_LAG = 0.5
 _MOST_LAG = 60.0
 _LONGEST_WAIT = 3600.0
+_IN_BRACKETS = re.compile(r"\[[^\[\]]*\]")
+_BRACKET = re.compile(r"[\[\]]")
 _REDIS_SCHEME = re.compile(r"rediss?(\+sentinel|\+cluster)?://.|unix:/", re.IGNORECASE)
 _ADMIN_TOKEN = re.compile(r"[!-9;-~]{16,512}")  # a colon would end the user name of Basic
 
@@ -222,10 +223,9 @@ def redis_url(text: str) -> str:
             "is not a URL of Redis",
             "write redis://host:6379/0, or rediss, redis+sentinel, redis+cluster or unix",
         )
-    try:
-        urlsplit(text)
-    except ValueError:
-        raise Refused("is not a URL: its brackets do not match") from None
+    credentials, _, place = text.rpartition("@")
+    if _BRACKET.search(credentials + _IN_BRACKETS.sub("", place)):
+        raise Refused("is not a URL: its brackets do not match")
     return text
 
 

@@ -373,8 +373,8 @@ async def test_what_the_client_has_may_decide_its_route(*, cache: bool) -> None:
         proxy.origin.always = lambda _: Reply(headers=[MINUTE, ("ETag", '"2"')], body=b"x")
         for _ in range(4):
             answers = [await proxy.get("/a", ("If-None-Match", '"1"')), await proxy.get("/a")]
-        told = ["cache-off" in answer.cache_status for answer in answers]
-        assert told == [not cache, cache]
+            told = ["cache-off" in answer.cache_status for answer in answers]
+            assert told == [not cache, cache]
 
 
 async def test_what_is_learnt_of_routes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
