@@ -258,9 +258,11 @@ class Alike:
         """How they are fetched on one route; None where they are not, or not so simply.
 
         It is found out when one is: most kinds that anybody makes up never are.
+
+        Args:
+            wanted: Any of them that has no conditions.
         """
-        any_one = wanted._replace(request=replace(wanted.request, headers=self._headers))
-        way = self._ways[id(wanted.matched.route)] = self._answers.missings.way(any_one)
+        way = self._ways[id(wanted.matched.route)] = self._answers.missings.way(wanted)
         return way
 
     def _find(

@@ -7,7 +7,7 @@ What is ours is written by the same functions as for every other head.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxy.exchange import Client, Incoming, no_interim
@@ -157,11 +157,12 @@ class Outward:
         told = self._told_of("")
         field_lines(told)
         host = None if options.host == "preserve" else told[0][1]
+        self._splice_retold: Callable[[bytes], bytes | None] | None = None
         if options.x_forwarded:
             self._splice = splices.to_origin_untold(host).request
             self._splice_retold = splices.to_origin_retold(host).request
         else:
-            self._splice = self._splice_retold = splices.to_origin(host).request
+            self._splice = splices.to_origin(host).request
 
     def head(self, data: bytes, address: str) -> bytes | None:
         """The head for the origin, of a plain one; None where it needs a closer look.
@@ -171,27 +172,20 @@ class Outward:
             address: See Client.
         """
         lines = self._splice(data)
-        if lines is None:
-            return self._retold(data, address)
-        told = self._splices.told_of.get((self._target, address))
-        return lines + (self._tell_of(address) if told is None else told)
+        if lines is not None:
+            return lines + self._end(address, ())
+        # Perhaps it only says how it came to us.
+        lines = None if self._splice_retold is None else self._splice_retold(data)
+        return None if lines is None else lines + self._end(address, tuple(_CLAIMED.findall(data)))
 
-    def _retold(self, data: bytes, address: str) -> bytes | None:
-        """The same where it says how it came to us."""
-        lines = self._splice_retold(data)
-        if lines is None:
-            return None
-        claims = tuple(_CLAIMED.findall(data))
-        told = self._splices.told_of.get((self._target, address, claims))
-        return lines + (self._tell_of(address, claims) if told is None else told)
-
-    def _tell_of(self, address: str, claims: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+    def _end(self, address: str, claims: tuple[tuple[bytes, bytes], ...]) -> bytes:
         """What the origin is told of a client, and the end of the head."""
-        told = field_lines(self._told_of(address, claims)[1:]) + _CRLF
-        if not claims:
-            self._splices.remember((self._target, address), told)
-        elif sum([len(name) + len(value) for name, value in claims]) <= _LONGEST_CLAIM:
-            self._splices.remember((self._target, address, claims), told)
+        about = (self._target, address, claims)
+        told = self._splices.told_of.get(about)
+        if told is None:
+            told = field_lines(self._told_of(address, claims)[1:]) + _CRLF
+            if sum([len(name) + len(value) for name, value in claims]) <= _LONGEST_CLAIM:
+                self._splices.remember(about, told)
         return told
 
     def _told_of(

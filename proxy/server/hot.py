@@ -292,7 +292,7 @@ class _Place:
 
 
 def _length(gist: Gist) -> int:
-    """Bytes."""
+    """Bytes of all its members."""
     return sum([len(value) for value in gist if value])
 
 

@@ -122,6 +122,25 @@ class TestWhatIsPassedOn:
             assert not proxy.gateway.hot.passings.splices.told_of
 
     @pytest.mark.parametrize(
+        "fields",
+        [
+            [],
+            [("X-Forwarded-Proto", "https")],
+            [("X-Forwarded-For", "a"), ("x-forwarded-port", "1")],
+        ],
+        ids=["nothing", "no claim", "claims"],
+    )
+    async def test_what_is_told_is_made_once(self, fields: list[tuple[str, str]]) -> None:
+        options = ForwardingOptions(origin_authority="o")
+        async with proxied(OFF) as proxy:
+            told_of = proxy.gateway.hot.passings.splices.told_of
+            first = passed_on(proxy, [("Host", "a"), *fields], options, "::1")
+            made = dict(told_of)
+            assert len(made) == 1
+            assert passed_on(proxy, [("Host", "a"), *fields], options, "::1") == first
+            assert [id(told) for told in told_of.values()] == [id(told) for told in made.values()]
+
+    @pytest.mark.parametrize(
         "claims",
         [[("X-Forwarded-For", "192.0.2.1, " * 30 + "192.0.2.1")], 50 * [("X-Forwarded-For", "")]],
         ids=["long", "many"],
