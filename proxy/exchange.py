@@ -131,23 +131,25 @@ class Watched:
     conditions: frozenset[str] = frozenset()
 
 
+Given: TypeAlias = tuple[bytes, bytes, bytes]
+"""An answer: its head; the lines that no other answer has, and the empty line; its body."""
+
+
 class Recurring:
     """An answer from memory that can be given, again and again, to requests that are alike.
 
     Attributes:
         depends_on: Lower-case names of the request fields in which such requests agree.
         head: Its head as it was given last, less what ends it.
-        ending: What ends that: the lines of what was given last alone, and the empty line.
     """
 
     __slots__ = ()
 
     depends_on: frozenset[str]
     head: bytes
-    ending: bytes
 
-    def again(self, name: bytes | None) -> bytes | None:
-        """Give it: its body; None if this is no longer the answer, and never will be again.
+    def again(self, name: bytes | None) -> Given | None:
+        """Give it; None if this is no longer the answer, and never will be again.
 
         Args:
             name: What the client calls this request, in the field `Watched.name`.
@@ -257,7 +259,7 @@ class Asked(NamedTuple):
 class Alike(Protocol):
     """Requests that agree in all that is watched but their targets, names and conditions."""
 
-    def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, bytes] | None:
+    def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, Given] | None:
         """Give one its answer, or fetch what is not stored.
 
         Args:
@@ -265,8 +267,8 @@ class Alike(Protocol):
             reply: Gets what comes of it, where the origin is asked.
 
         Returns:
-            Its way to the origin; or its answer, which was given, and the body of that; None if it
-            has to take the longer way.
+            Its way to the origin; or its answer, and what was given of it; None if it has to take
+            the longer way.
         """
         ...
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from proxy.exchange import Asked, Passage, Recurring, Reply, Watched, WriteHead
+from proxy.exchange import Asked, Given, Passage, Recurring, Reply, Watched, WriteHead
 from proxy.gateway.forms import Forms, has_forms
 from proxy.gateway.missing import Missings, Way
 from proxy.gateway.passing import Passing, Passings
@@ -30,7 +30,7 @@ from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import RouteTable
-from proxy.stores import CacheKey, Entry
+from proxy.stores import CacheKey, Entry, Kept
 
 _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
 _DIRECTIVES: Final = frozenset({"cache-control", "pragma"})
@@ -201,7 +201,7 @@ class Alike:
         self._on: dict[int, _OnRoute] = {}
         self._ways: dict[int, Way | None] = {}
 
-    def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, bytes] | None:
+    def take(self, asked: Asked, reply: Reply) -> Passage | tuple[Recurring, Given] | None:
         """See exchange.Alike."""
         answers, means = self._answers, self._answers.means
         request = self._request(asked)
@@ -217,7 +217,7 @@ class Alike:
             return None
         held = means.lookup(key) if on.repeats else ()
         if held:
-            return self._find(asked, wanted, [one.entry for one in held], on)
+            return self._find(asked, wanted, held, on)
         if asked.conditions or not on.misses:
             return None
         way = self._ways[id(route)] if id(route) in self._ways else self._learn_way(wanted)
@@ -266,10 +266,11 @@ class Alike:
         return way
 
     def _find(
-        self, asked: Asked, wanted: Wanted, entries: Sequence[Entry], on: "_OnRoute"
-    ) -> tuple[Recurring, bytes] | None:
+        self, asked: Asked, wanted: Wanted, held: Sequence[Kept], on: "_OnRoute"
+    ) -> tuple[Recurring, Given] | None:
         """Give one of these, if it is fresh and may be given again."""
         answers, request, policy = self._answers, wanted.request, wanted.matched.route.policy
+        entries = [one.entry for one in held]
         chosen = _chosen(entries, request)
         if chosen is None or not all(map(_lasts, asked.conditions)):
             return None
@@ -300,7 +301,8 @@ class Alike:
             )
         except ValueError:  # a field cannot be written
             return None
-        return repeating, repeating.give(entry, asked.name, now)
+        given = repeating.again(asked.name, held)
+        return None if given is None else (repeating, given)
 
 
 class _OnRoute(NamedTuple):

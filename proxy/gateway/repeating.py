@@ -20,7 +20,7 @@ from typing import Final
 from weakref import ref
 
 from proxy.events import Answered, Hit
-from proxy.exchange import Client, Incoming, Recurring, no_interim
+from proxy.exchange import Client, Given, Incoming, Recurring, no_interim
 from proxy.gateway.decisions import Decision
 from proxy.gateway.forms import Form
 from proxy.gateway.steps import Exchange, Wanted
@@ -80,8 +80,9 @@ class Repeating(Hit, Recurring):
     """
 
     __slots__ = (
-        *("_chosen", "_entries", "_means", "_since", "_until", "_wanted", "_whole", "_window"),
-        *("born", "depends_on", "ending", "freshness", "head", "tags", "variant"),
+        *("_chosen", "_entry", "_key", "_means", "_number", "_others", "_since", "_until"),
+        *("_wanted", "_whole", "_window"),
+        *("born", "depends_on", "freshness", "head", "tags", "variant"),
     )
 
     kind: Form
@@ -108,50 +109,48 @@ class Repeating(Hit, Recurring):
         self.tags = stored.tags
         self.born = stored.born
         self.depends_on = depends_on
-        self.ending = _CRLF
         self._means = means
         self._wanted = wanted
+        self._key = wanted.key
         # Weak, lest what is purged or evicted stays in memory.
-        self._entries = tuple([ref(each) for each in entries])
+        self._entry = ref(entry)
+        self._others = tuple([(i, ref(one)) for i, one in enumerate(entries) if i != chosen])
         self._chosen = chosen
+        self._number = len(entries)
         self._whole = modified and wanted.request.method != "HEAD"
         self.length = len(entry.body) if self._whole else 0
         self._window = window
         self._set_time(entry, now)
 
-    def again(self, name: bytes | None) -> bytes | None:
-        """See Recurring."""
+    def again(self, name: bytes | None, held: Sequence[Kept] = ()) -> Given | None:
+        """See Recurring.
+
+        Args:
+            name: See Recurring.
+            held: All that is stored under its key, where that was just looked up.
+        """
         means = self._means
-        held = means.lookup(self._wanted.key)
-        entries = self._entries
-        if len(held) != len(entries):
+        # What these are is loaded first: to call a member that is no method takes longer.
+        lookup, clock, note = means.lookup, means.clock, means.note
+        held = held or lookup(self._key)
+        if len(held) != self._number:
             return None
-        for i, known in enumerate(entries):
-            if held[i].entry is not known():
-                return None
         entry = held[self._chosen].entry
-        now = means.clock()
+        if entry is not self._entry():
+            return None
+        for i, other in self._others:
+            if held[i].entry is not other():
+                return None
+        now = clock()
         if not self._since <= now < self._until:
             if self.freshness.ttl(now) <= self._window:
                 return None
             self._set_time(entry, now)
         if not means.log.trusted:
             return None
-        return self.give(entry, name, now)
-
-    def give(self, entry: Entry, name: bytes | None, now: float) -> bytes:
-        """Give it: its body.
-
-        Args:
-            entry: Which answers.
-            name: See Recurring.again.
-            now: POSIX time.
-        """
-        means = self._means
-        ending = means.note(self, name, now)
-        if means.named:
-            self.ending = ending
-        return entry.body if self._whole else b""
+        ending = note(self, name, now)
+        body = entry.body if self._whole else b""
+        return self.head, ending if means.named else _CRLF, body
 
     def _set_time(self, entry: Entry, now: float) -> None:
         """Say what is true at `now`, and until when it stays so."""

@@ -23,6 +23,7 @@ class WorkerPurgeLog:
     """See `PurgeLog`.
 
     Attributes:
+        trusted: See PurgeLog; looked at for each hit, so it is no more than an attribute.
         nodes: None from here: the supervisor knows them.
     """
 
@@ -32,12 +33,7 @@ class WorkerPurgeLog:
         self.on_purge: list[Callable[[Purge], None]] = []
         self.nodes: Sequence[Node] = ()
         self._channel = channel
-        self._joined = False
-
-    @property
-    def trusted(self) -> bool:
-        """See PurgeLog."""
-        return self._joined and not self._channel.lost.is_set()
+        self.trusted = False
 
     @property
     def age(self) -> float:
@@ -47,14 +43,15 @@ class WorkerPurgeLog:
     async def start(self) -> None:
         """See PurgeLog; a worker that starts keeps nothing, so nothing from before concerns it."""
         self._channel.news["purge"] = self._applied
+        self._channel.on_lost = self._lost
         with contextlib.suppress(ChannelLost, CallFailed):
             self.state.reset(await self._channel.call("join"))
-            self._joined = True
+            self.trusted = not self._channel.lost.is_set()  # it may be gone since it answered
 
     async def close(self) -> None:
         """See PurgeLog."""
-        if self._joined:
-            self._joined = False
+        if self.trusted:
+            self.trusted = False
             with contextlib.suppress(ChannelLost):
                 self._channel.tell("leave")
 
@@ -92,6 +89,9 @@ class WorkerPurgeLog:
         except (ChannelLost, CallFailed, TimeoutError) as error:
             raise LogUnreachable(f"the supervisor: {error}") from error
         return Acknowledgement(seq, acked, nodes, tuple(pending))
+
+    def _lost(self) -> None:
+        self.trusted = False
 
     def _applied(self, told: list[Any]) -> None:
         seq, scopes, mode, at, pattern = told

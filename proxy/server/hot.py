@@ -1,6 +1,6 @@
 """The hot path: plain requests that are answered, or passed on, as soon as they are read.
 
-    bytes -- Scan.find -- known --> Recurring.again --> head, body
+    bytes -- Scan.find -- known --> Recurring.again --> the answer
                |             or --> Passing.start --> the origin
                |
                +-- new --> gist -> Alike.take -- stored --> Recurring -> remember
@@ -15,9 +15,19 @@ request.
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
-from proxy.exchange import Alike, Answers, Asked, Passage, Passing, Recurring, Reply, Watched
+from proxy.exchange import (
+    Alike,
+    Answers,
+    Asked,
+    Given,
+    Passage,
+    Passing,
+    Recurring,
+    Reply,
+    Watched,
+)
 from proxy.rfc9111.keys import normalise_authority
 from proxy.rfc9111.messages import Request
 from proxy.server.heads import parse_head
@@ -25,9 +35,6 @@ from proxy.server.options import ServerOptions
 from proxy.server.plain import Gist, compile_grammar, head_of, member_of, member_of_name
 from proxy.server.rejection import RequestRejected
 from proxy.server.writing import plain_head
-
-Answer: TypeAlias = tuple[bytes, bytes, bytes]
-"""A head, what ends it, and a body."""
 
 _REMEMBERED: Final = 24_576
 """Pieces of memory in each of two generations; what takes how many of them is measured."""
@@ -74,7 +81,7 @@ class HotPath:
         self._largest = _largest_body(self._scheme)
         self._watch(Watched() if answers is None else answers.watched)
 
-    def take(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
+    def take(self, data: bytes, address: str, reply: Reply) -> Given | Passage | None:
         """What comes of these bytes, if they are one request for something that is known well.
 
         Args:
@@ -87,9 +94,9 @@ class HotPath:
             return self._take_new(data, address, reply)
         known, name = found
         if isinstance(known, Recurring):
-            body = known.again(name)
-            if body is not None:
-                return known.head, known.ending, body
+            given = known.again(name)
+            if given is not None:
+                return given
         else:
             passing: Passing = known
             passage = passing.start(data, name, address, reply)
@@ -98,7 +105,7 @@ class HotPath:
         self._forget(data)
         return self._take_new(data, address, reply)
 
-    def _take_new(self, data: bytes, address: str, reply: Reply) -> Answer | Passage | None:
+    def _take_new(self, data: bytes, address: str, reply: Reply) -> Given | Passage | None:
         """The same for what was not asked for of late."""
         answers = self._answers
         if answers is None:
@@ -119,9 +126,9 @@ class HotPath:
         alike = self._alike(answers, gist)
         taken = None if alike is None else alike.take(asked, reply)
         if isinstance(taken, tuple):
-            recurring, body = taken
+            recurring, given = taken
             self._remember(place or self._place(gist), gist, recurring)
-            return recurring.head, recurring.ending, body
+            return given
         if taken is None or taken.recurs:
             self._prepare_to_pass(answers, place or self._place(gist), gist)
         return taken

@@ -282,12 +282,23 @@ class Connection(RequestHandler):
         self._passed_on.hand_over()
 
     def data_received(self, data: bytes) -> None:
-        """Take at once what can be; else parse, and stop reading when too much waits behind."""
-        if self._feeder.untouched and self._take_at_once(data):
+        """Take it at once if it is one plain request, and not the last, that waits for nothing."""
+        hot, feeder = self._hot, self._feeder
+        taken = None
+        if feeder.untouched and hot and not self._paused and feeder.begun < self._begun_at_most:
+            taken = hot.take(data, self._client_address, self._passed_on)
+        if taken is None:
+            self._parse(data)
             return
-        super().data_received(data)
-        if not self._buffer_paused and self._feeder.held_back > _PIPELINE_BUFFER:
-            self._pause_reading_for_buffer()
+        if isinstance(taken, tuple):
+            feeder.begun += 1
+            self._write_whole(taken, taken[-1])
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        else:
+            feeder.occupy()
+            self._passed_on.begin(taken, data)
+        if self._head_timer is not None:
+            self.watch_head()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # as asyncio has it
         """The client closed its side: a tunnel goes on; a whole request may still be answered."""
@@ -389,24 +400,11 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _take_at_once(self, data: bytes) -> bool:
-        """Whether these bytes were one plain request, and not the last, that waits for nothing."""
-        hot, feeder = self._hot, self._feeder
-        if hot is None or self._paused or feeder.begun >= self._begun_at_most:
-            return False
-        answer = hot.take(data, self._client_address, self._passed_on)
-        if answer is None:
-            return False
-        if isinstance(answer, tuple):
-            feeder.begun += 1
-            self._write_whole(answer, answer[-1])
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        else:
-            feeder.occupy()
-            self._passed_on.begin(answer, data)
-        if self._head_timer is not None:
-            self.watch_head()
-        return True
+    def _parse(self, data: bytes) -> None:
+        """Have it parsed, and stop reading when too much waits behind."""
+        super().data_received(data)
+        if not self._buffer_paused and self._feeder.held_back > _PIPELINE_BUFFER:
+            self._pause_reading_for_buffer()
 
     def _write_whole(self, pieces: tuple[bytes | memoryview, ...], held: bytes) -> None:
         """Send a whole answer, its body last; `held` is what stays in memory meanwhile."""

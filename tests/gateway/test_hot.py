@@ -10,7 +10,7 @@ from weakref import ref
 import pytest
 
 from proxy.events import Answered, Repeated
-from proxy.exchange import Asked, Recurring, Watched
+from proxy.exchange import Asked, Given, Recurring, Watched
 from proxy.purging import Mode
 from proxy.rfc9111 import poisoning
 from proxy.rfc9111.messages import Headers, Request
@@ -61,6 +61,11 @@ def fields(head: bytes) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
 
+def body_of(given: Given | None) -> bytes:
+    assert given is not None
+    return given[2]
+
+
 def same(recurring: Recurring, plain: Answer) -> bool:
     """Whether it is the same head."""
     status_line = f"HTTP/1.1 {plain.status} {plain.reason}\r\n".encode("latin-1")
@@ -82,11 +87,11 @@ async def test_the_answer_is_that_of_respond_then_and_later() -> None:
     async with stored(MINUTE, ("ETag", '"1"'), ("Cache-Tag", "t")) as hot:
         proxy = hot.proxy
         recurring = hot.recurring()
-        assert recurring.again(None) == b"body"
+        assert body_of(recurring.again(None)) == b"body"
         assert same(recurring, await proxy.get())
         for seconds in (0.0, 0.5, 0.6, 1.4, 30.0, 27.0, 0.4):
             proxy.clock.now += seconds
-            assert recurring.again(None) == b"body"
+            assert body_of(recurring.again(None)) == b"body"
             assert same(recurring, await proxy.get())
         assert len(proxy.origin.seen) == 1
 
@@ -152,7 +157,7 @@ async def test_a_purge_ends_it(scope: str, mode: Mode) -> None:
     async with stored(MINUTE, ("Cache-Tag", "t")) as hot:
         recurring = hot.recurring()
         await hot.proxy.log.append(["tag:other"], mode)
-        assert recurring.again(None) == b"body"
+        assert body_of(recurring.again(None)) == b"body"
         await hot.proxy.log.append([scope], mode)
         assert recurring.again(None) is None
         assert hot.find() is None
@@ -162,7 +167,7 @@ async def test_its_end_of_freshness_ends_it() -> None:
     async with stored() as hot:
         recurring = hot.recurring()
         hot.proxy.clock.now += 59.999
-        assert recurring.again(None) == b"body"
+        assert body_of(recurring.again(None)) == b"body"
         hot.proxy.clock.now += 0.001
         assert recurring.again(None) is None
         assert hot.find() is None
@@ -196,7 +201,7 @@ async def test_one_more_variant_ends_it() -> None:
         hot.proxy.origin.will(Reply(headers=[MINUTE, vary], body=b"de"))
         await hot.proxy.get("/", ("Accept-Language", "de"))
         assert recurring.again(None) is None
-        assert hot.recurring(("Accept-Language", "de")).again(None) == b"de"
+        assert body_of(hot.recurring(("Accept-Language", "de")).again(None)) == b"de"
         assert hot.find(("Accept-Language", "fr")) is None
 
 
@@ -236,7 +241,7 @@ async def test_conditions_are_met(lines: list[tuple[str, str]], status: int, bod
         MINUTE, ("ETag", '"1"'), ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
     ) as hot:
         recurring = hot.recurring(*lines)
-        assert recurring.again(None) == body
+        assert body_of(recurring.again(None)) == body
         plain = await hot.proxy.get("/", *lines)
         assert plain.status == status
         assert same(recurring, plain)
@@ -245,7 +250,7 @@ async def test_conditions_are_met(lines: list[tuple[str, str]], status: int, bod
 async def test_head_has_no_body() -> None:
     async with stored() as hot:
         recurring = hot.recurring(method="HEAD")
-        assert recurring.again(None) == b""
+        assert body_of(recurring.again(None)) == b""
         assert dict(fields(recurring.head))["Content-Length"] == "4"
 
 

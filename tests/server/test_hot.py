@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.exchange import (
     Alike,
     Asked,
+    Given,
     Incoming,
     Outgoing,
     Passing,
@@ -44,18 +45,18 @@ class Again(Recurring):
         self.request = request
         self.write = write
         self.depends_on = answers.depends_on
-        self.ending = b"\r\n"
 
-    def again(self, name: bytes | None) -> bytes | None:
+    def again(self, name: bytes | None) -> Given | None:
         if self.answers.over:
             return None
+        ending = b"\r\n"
         if self.answers.watched.name is not None:
-            self.ending = b"Name: %b\r\n\r\n" % (name or b"none")
+            ending = b"Name: %b\r\n\r\n" % (name or b"none")
         self.answers.given += 1
         outgoing = self.answers.outgoing(self.request)
         self.head = self.write(outgoing, self.request.method)
         assert isinstance(outgoing.body, bytes)
-        return outgoing.body
+        return self.head, ending, outgoing.body
 
 
 @dataclass
@@ -66,15 +67,15 @@ class Kind:
     request: Request
     write: WriteHead
 
-    def take(self, asked: Asked, reply: Reply) -> tuple[Recurring, bytes] | None:  # noqa: ARG002
+    def take(self, asked: Asked, reply: Reply) -> tuple[Recurring, Given] | None:  # noqa: ARG002
         answers = self.answers
         answers.asked.append(asked)
         if answers.refuses:
             return None
         again = Again(answers, replace(self.request, target=asked.target), self.write)
         answers.made.append(weakref.ref(again))
-        body = again.again(asked.name)
-        return None if body is None else (again, body)
+        given = again.again(asked.name)
+        return None if given is None else (again, given)
 
 
 @dataclass

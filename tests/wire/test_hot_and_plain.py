@@ -18,13 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.events import Answered, Refused, Repeated
-from proxy.exchange import Passage
+from proxy.exchange import Given, Passage
 from proxy.exchange import Reply as Asked
 from proxy.origin import OriginOptions
 from proxy.purging import Mode
 from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.routes import HeaderEdits, PathPattern, Route
-from proxy.server.hot import Answer
 from tests.apparatus import Clock, Front, Origin, Reply, Seen, fronted, tell_at_once, told
 from tests.wire.conftest import RunAlone, until_eof
 
@@ -211,7 +210,7 @@ def _count(one: Side) -> list[bytes]:
     hot = one.front.listener._hot["http"]
     take, answered = hot.take, []
 
-    def counting(data: bytes, address: str, reply: Asked) -> Answer | Passage | None:
+    def counting(data: bytes, address: str, reply: Asked) -> Given | Passage | None:
         found = take(data, address, reply)
         if found is not None:
             answered.append(data)

@@ -194,6 +194,23 @@ async def test_without_the_supervisor_nothing_is_trusted() -> None:
         await log.close()
 
 
+async def test_a_supervisor_that_is_given_up_as_soon_as_it_answered_is_not_trusted() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        channel = Channel()
+        await channel.open(theirs)
+        log = WorkerPurgeLog(channel)
+        starting = asyncio.create_task(log.start())
+        ours.setblocking(False)  # noqa: FBT003 - socket takes it so
+        await asyncio.get_running_loop().sock_recv(ours, 1024)
+        messages = [b'["answer",1,7]', b'["what is this?"]']
+        ours.send(b"".join([len(each).to_bytes(4, "big") + each for each in messages]))
+        await starting
+        assert log.state.position == 7
+        assert not log.trusted
+        await channel.close()
+
+
 async def test_a_gap_drops_all_that_is_kept() -> None:
     async with fleet(1) as made:
         (log,) = made.logs
