@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -205,12 +206,18 @@ def describe(cores: Cores) -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
         "system": f"{_distribution()}, Linux {platform.release()}",
         "Warmfront": commit(),
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "Python": _python(),
         "nginx": _version("nginx", "-v"),
         "Varnish": _version("varnishd", "-V"),
         "Redis": _version("redis-server", "--version"),
         "wrk": _version("wrk", "--version"),
     }
+
+
+def _python() -> str:
+    """Which it is, and whose: how it was built matters as much as its version."""
+    version = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{version} of {sys.base_prefix}, {platform.python_compiler()}"
 
 
 def commit() -> str:

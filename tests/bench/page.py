@@ -23,6 +23,7 @@ def page(run: Run) -> str:
         figures=_figures(run.outcomes),
         notes=_notes(run),
         pool=f"{traffic.POOL:,}",
+        turns=cases.TURNS,
         steady_turns=cases.STEADY_TURNS,
         steady_seconds=cases.STEADY_SECONDS,
         nginx_variants="\n".join(
