@@ -95,8 +95,8 @@ NEVER_WATCHED: Final = NEVER_PLAIN | {"connection", "host"}
 
 _FIXED: Final = ("method", "target", "host")
 _FIRST_FIELD: Final = len(_FIXED)
-# Less the underscore: to an application such a field may be any other (see poisoning.claims).
-_TCHARS = r"!#$%&'*+\-.^`|~0-9"
+# Less what disguises a field: see poisoning.is_disguised.
+_TCHARS = r"\-0-9"
 _NAME = rf"[{_TCHARS}A-Za-z]++"
 _VALUE = r"[\t -~\x80-\xff]*+"
 
@@ -105,7 +105,7 @@ def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
     """What recognises plain heads, in C if it is there.
 
     Args:
-        watched: What goes into the gist, less NEVER_WATCHED, and what has an underscore.
+        watched: What goes into the gist, less NEVER_WATCHED, and what is in disguise.
         longest: Bytes of a head above which it is not plain.
         lines: The same for its field lines.
     """
@@ -198,9 +198,10 @@ def _in_order(watched: Watched) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return _sorted(present), _sorted(watched.values)
 
 
-def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+def _sorted(names: frozenset[str]) -> tuple[str, ...]:
     """Those that a plain head may have."""
-    return tuple(sorted(name for name in names if name not in NEVER_WATCHED and "_" not in name))
+    plain = names - NEVER_WATCHED
+    return tuple(sorted(name for name in plain if not poisoning.is_disguised(name)))
 
 
 def _encoded(names: Iterable[str]) -> tuple[bytes, ...]:
