@@ -185,24 +185,34 @@ class _Asked:
 
 
 def _matches_in(language: str, stored: StoredResponse, asked: _Asked) -> bool:
-    """Whether `stored` is in `language`, varies by language, and matches in all other fields."""
+    """Whether `stored` is in `language`, varies by language, and matches in all other fields.
+
+    It was negotiated, not made for who says what is no language.
+    """
     if stored.headers.get("Content-Language", "").strip(_OWS).lower() != language:
         return False
     if len(stored.headers.getall("Content-Language")) > 1:
         return False
     others = tuple((name, value) for name, value in stored.variant if name != _LANGUAGE)
-    return len(others) < len(stored.variant) and asked.equals(others)
+    if len(others) == len(stored.variant) or not asked.equals(others):
+        return False
+    accepted = dict(stored.variant)[_LANGUAGE]
+    return accepted is None or _languages(accepted) is not None
 
 
 def _preferred_language(headers: Headers) -> str | None:
     """The language tag, in lower case, that outweighs all others in Accept-Language."""
-    parsed = _parse_weighted(
-        _split(", ".join(headers.getall(_LANGUAGE, ())), ",") or [], _WEIGHTED_MEMBERS[_LANGUAGE]
-    )
-    ranked = sorted(((float(weight), name) for name, weight in parsed or ()), reverse=True)
+    languages = _languages(", ".join(headers.getall(_LANGUAGE, ())))
+    ranked = sorted(((float(weight), name) for name, weight in languages or ()), reverse=True)
     if not ranked or ranked[0][0] == 0 or ranked[0][1] == "*":
         return None
     return ranked[0][1] if len(ranked) == 1 or ranked[1][0] < ranked[0][0] else None
+
+
+def _languages(accepted: str) -> list[tuple[str, str]] | None:
+    """The members of an Accept-Language with their weights; None where it is malformed."""
+    members = _split(accepted, ",")
+    return None if members is None else _parse_weighted(members, _WEIGHTED_MEMBERS[_LANGUAGE])
 
 
 def _preference(stored: StoredResponse) -> tuple[bool, float, float]:

@@ -355,6 +355,27 @@ def test_select_variant_in_the_language_liked_best(
     assert select_variant([labelled], request) is (labelled if taken else None)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "taken"),
+    [
+        pytest.param(None, True, id="9110-12.5.4-who asked for none"),
+        pytest.param("*", True, id="9110-12.5.4-who took any"),
+        pytest.param("de, <evil>", False, id="9110-12.5.4-who said what is no language"),
+        pytest.param('de, "', False, id="9110-12.5.4-who said what is no list"),
+    ],
+)
+def test_select_variant_in_a_language_that_another_was_given(
+    accepted: str | None,
+    taken: bool,  # noqa: FBT001
+) -> None:
+    """What does not parse may have made the origin say anything."""
+    lines = [] if accepted is None else [("Accept-Language", accepted)]
+    kept = stored(*lines, vary="Accept-Language")
+    german = kept.with_changes(headers=Headers({"Content-Language": "de"}))
+    request = Headers({"Accept-Language": "de"})
+    assert select_variant([german], request) is (german if taken else None)
+
+
 def test_select_variant_by_language_only_where_all_else_matches() -> None:
     fields = (("Accept-Language", "en, de"), ("A", "1"))
     both = stored(*fields, vary="Accept-Language, A")
