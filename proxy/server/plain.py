@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from string import ascii_lowercase
+from string import ascii_letters, digits
 from typing import Any, Final, Protocol, TypeAlias
 
 from proxy.exchange import Watched
@@ -96,8 +96,8 @@ NEVER_WATCHED: Final = NEVER_PLAIN | {"connection", "host"}
 _FIXED: Final = ("method", "target", "host")
 _FIRST_FIELD: Final = len(_FIXED)
 # Less the underscore: to an application such a field may be any other (see poisoning.claims).
-_TCHARS = r"!#$%&'*+\-.^`|~0-9"
-_NAME = rf"[{_TCHARS}A-Za-z]++"
+_TCHARS = "!#$%&'*+-.^`|~" + digits + ascii_letters
+_NAME = rf"[{re.escape(_TCHARS)}]++"
 _VALUE = r"[\t -~\x80-\xff]*+"
 
 
@@ -215,16 +215,17 @@ def _expression(watched: Watched) -> str:
         for number, name in enumerate(names, len(_FIXED) + 1)
     ]
     special = sorted({*NEVER_WATCHED, *names})
-    letters = "".join(c + c.upper() for c in ascii_lowercase if not _begins(special, c))
+    first = "".join(c for c in _TCHARS if not _begins(special, c.lower()))
     lines = (
-        rf"[{_TCHARS}{letters}][{_TCHARS}A-Za-z]*+:{_VALUE}\r\n",  # most lines, cheaply
+        rf"[{re.escape(first)}][{re.escape(_TCHARS)}]*+:{_VALUE}\r\n",  # most lines, cheaply
         _once(len(_FIXED), "host", f"({_VALUE})"),
         rf"{_any_case('connection')}:[ \t]*+{_any_case('keep-alive')}[ \t]*+\r\n",
         *captured,
         rf"(?!(?:{_any_of(special)}):){_NAME}:{_VALUE}\r\n",
     )
     request_line = r'(GET|HEAD) (/[!"$-~\x80-\xff]*+) HTTP/1\.1\r\n'
-    return rf"{request_line}(?:{'|'.join(lines)})*+(?(3)\r\n|(?!))"
+    # Atomic, but no possessive group: see http1.
+    return rf"{request_line}(?>(?:{'|'.join(lines)})*)(?(3)\r\n|(?!))"
 
 
 def _once(group: int, name: str, value: str) -> str:
@@ -232,8 +233,8 @@ def _once(group: int, name: str, value: str) -> str:
     return rf"{_any_case(name)}:(?({group})(?!)){value}\r\n"
 
 
-def _begins(names: Iterable[str], letter: str) -> bool:
-    return any(name.startswith(letter) for name in names)
+def _begins(names: Iterable[str], character: str) -> bool:
+    return any(name.startswith(character) for name in names)
 
 
 def _any_of(names: Iterable[str]) -> str:
