@@ -63,7 +63,7 @@ class ForwardingOptions:
         via: Add Via, both ways (RFC 9110 §7.6.3).
         x_forwarded: Add X-Forwarded-For, set X-Forwarded-Proto and X-Forwarded-Host, correct
             X-Forwarded-Port.
-        forwarded: Add to Forwarded (RFC 7239), and take from it what others say of the target.
+        forwarded: Add to Forwarded (RFC 7239), of which only `by` and `for` of others pass.
     """
 
     host: str = "preserve"
@@ -116,7 +116,7 @@ def to_origin(incoming: Incoming, headers: Headers, options: ForwardingOptions) 
             _tell(forwarded, "X-Forwarded-Port", _port(request))
     if options.forwarded:
         own = _forwarded_element(incoming.client.address, request.authority, request.scheme)
-        elements = _less_target(forwarded.getall("Forwarded", ()))
+        elements = _hops(forwarded.getall("Forwarded", ()))
         _tell(forwarded, "Forwarded", ", ".join([*elements, own]))
     return forwarded
 
@@ -170,17 +170,23 @@ def _port(request: Request) -> str:
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 # What is quoted holds no delimiter: not everybody who reads the field knows of quotes.
-_PAIR = rf'({_TOKEN.pattern})=(?:{_TOKEN.pattern}|"[^"\\,;=]*+")'
+_NO_DELIMITER = r'[^"\\,;=]*+'
+_UNDELIMITED = re.compile(_NO_DELIMITER)
+_PAIR = rf'({_TOKEN.pattern})=(?:{_TOKEN.pattern}|"{_NO_DELIMITER}")'
 _PAIR_OR_COMMA = re.compile(rf"{_PAIR}|,")
 # No group with choices is possessive, see http1.
 _FORWARDED = re.compile(rf"(?:{_PAIR})?(?:[ \t]*+[;,][ \t]*+(?:{_PAIR})?)*")
 
+_OF_A_HOP = frozenset({"by", "for"})
+"""Parameters of Forwarded that say no more than who it was."""
 
-def _less_target(lines: Sequence[str]) -> list[str]:
-    """The elements of Forwarded that came in, less `host` and `proto`; none if it is malformed.
+
+def _hops(lines: Sequence[str]) -> list[str]:
+    """The elements of Forwarded that came in, `by` and `for` only; none if it is malformed.
 
     The key knows the request's own host and scheme only. From others that anybody may send, the
-    origin could make links that everybody is then served.
+    origin could make links that everybody is then served. It need not be `host`: Spring, for one,
+    looks for `host=` anywhere in the field, and would find it in `xhost=evil` too.
     """
     if not lines:
         return []
@@ -191,14 +197,17 @@ def _less_target(lines: Sequence[str]) -> list[str]:
     for found in _PAIR_OR_COMMA.finditer(value):
         if found[0] == ",":
             elements.append([])
-        elif found[1].lower() not in {"host", "proto"}:
+        elif found[1].lower() in _OF_A_HOP:
             elements[-1].append(found[0])
     return [";".join(pairs) for pairs in elements if pairs]
 
 
 @lru_cache(maxsize=128)  # few, since anybody may make up long names of hosts
 def _forwarded_element(address: str, authority: str, scheme: str) -> str:
-    """One element of Forwarded (RFC 7239 §4); who sends one request sends more."""
+    """One element of Forwarded (RFC 7239 §4); who sends one request sends more.
+
+    A host may be spelled with delimiters (RFC 3986 §3.2.2), and is not told then, see _PAIR.
+    """
     pairs = (
         ("for", f"[{address}]" if ":" in address else address or "unknown"),
         ("host", authority),
@@ -207,7 +216,7 @@ def _forwarded_element(address: str, authority: str, scheme: str) -> str:
     return ";".join(
         f"{name}={value}" if _TOKEN.fullmatch(value) else f'{name}="{value}"'
         for name, value in pairs
-        if value
+        if value and _UNDELIMITED.fullmatch(value)
     )
 
 

@@ -169,7 +169,7 @@ class Gateway:
         )
         self.hot = HotAnswers(
             routes=routes,
-            means=Means(store.lookup_now, log, telling.hit, clock, named=decisions is not None),
+            means=Means(store, log, telling.hit, clock, named=decisions is not None),
             forms=Forms(self._dressed, named=decisions is not None),
             left_out=watched_fields,
             name_watched=named,

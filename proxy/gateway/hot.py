@@ -30,7 +30,7 @@ from proxy.rfc9111.policy import ClientDirectives, KeyPolicy, Policy
 from proxy.rfc9111.reasons import Reason
 from proxy.rfc9111.stored import StoredResponse
 from proxy.routes import RouteTable
-from proxy.stores import CacheKey, Entry, Kept
+from proxy.stores import CacheKey, Entry
 
 _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
 _DIRECTIVES: Final = frozenset({"cache-control", "pragma"})
@@ -215,9 +215,9 @@ class Alike:
             return on.passing.start_like(asked, wanted, reply)
         if not means.log.trusted:
             return None
-        held = means.lookup(key) if on.repeats else ()
+        held = means.store.lookup_now(key, counts=False) if on.repeats else ()
         if held:
-            return self._find(asked, wanted, held, on)
+            return self._find(asked, wanted, [one.entry for one in held], on)
         if asked.conditions or not on.misses:
             return None
         way = self._ways[id(route)] if id(route) in self._ways else self._learn_way(wanted)
@@ -266,11 +266,10 @@ class Alike:
         return way
 
     def _find(
-        self, asked: Asked, wanted: Wanted, held: Sequence[Kept], on: "_OnRoute"
+        self, asked: Asked, wanted: Wanted, entries: Sequence[Entry], on: "_OnRoute"
     ) -> tuple[Recurring, Given] | None:
         """Give one of these, if it is fresh and may be given again."""
         answers, request, policy = self._answers, wanted.request, wanted.matched.route.policy
-        entries = [one.entry for one in held]
         chosen = _chosen(entries, request)
         if chosen is None or not all(map(_lasts, asked.conditions)):
             return None
@@ -301,7 +300,7 @@ class Alike:
             )
         except ValueError:  # a field cannot be written
             return None
-        given = repeating.again(asked.name, held)
+        given = repeating.again(asked.name)
         return None if given is None else (repeating, given)
 
 

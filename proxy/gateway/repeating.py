@@ -28,7 +28,7 @@ from proxy.purging import PurgeLog
 from proxy.rfc9111 import reuse
 from proxy.rfc9111.cache_status import CacheStatus, Outcome
 from proxy.rfc9111.reasons import Reason
-from proxy.stores import CacheKey, Entry, Kept
+from proxy.stores import Entry, Store
 
 _CRLF: Final = b"\r\n"
 _NOBODY: Final = Client("", (1, 1))
@@ -45,13 +45,13 @@ class Means:
     """What all of them have in common.
 
     Attributes:
-        lookup: See Store.lookup_now.
+        store: Where they are.
         note: See Telling.hit.
         clock: POSIX time.
         named: Clients are told what their requests are called.
     """
 
-    lookup: Callable[[CacheKey], Sequence[Kept]]
+    store: Store
     log: PurgeLog
     note: Callable[[Hit, bytes | None, float], bytes]
     clock: Callable[[], float]
@@ -122,17 +122,12 @@ class Repeating(Hit, Recurring):
         self._window = window
         self._set_time(entry, now)
 
-    def again(self, name: bytes | None, held: Sequence[Kept] = ()) -> Given | None:
-        """See Recurring.
-
-        Args:
-            name: See Recurring.
-            held: All that is stored under its key, where that was just looked up.
-        """
+    def again(self, name: bytes | None) -> Given | None:
+        """See Recurring."""
         means = self._means
-        # What these are is loaded first: to call a member that is no method takes longer.
-        lookup, clock, note = means.lookup, means.clock, means.note
-        held = held or lookup(self._key)
+        # Loaded before they are called: to call a member that is no method takes longer.
+        clock, note = means.clock, means.note
+        held = means.store.lookup_now(self._key)
         if len(held) != self._number:
             return None
         entry = held[self._chosen].entry

@@ -10,7 +10,7 @@ apart that an origin may well tell apart, the answer is not shared:
     has Connection withhold fields from the origin       the same
     names no host (HTTP/1.0): no purge could name it     the same
     says how it came (`CLAIMS`)                          has those fields in its key
-    has a field with an underscore in its name           the same: see `claims`
+    has a field that may be another one in disguise      the same: see `is_disguised`
     has a path that readers may resolve differently      gets no lifetime from the route
     is unusual, and the answer an error                  is not stored
     makes an enormous key                                is not stored
@@ -66,7 +66,7 @@ They are honest where such a proxy sets them, and then all requests have the sam
 cache overwrites itself, X-Forwarded-Host and its like, are not among them.
 """
 
-_DISGUISE: Final = "_"
+_UNDISGUISED: Final = re.compile(r"[0-9A-Za-z\-]*")
 
 LARGEST_KEY: Final = 16 * 1024
 """Characters of a primary key, and of what Vary adds to it."""
@@ -114,18 +114,23 @@ def unshareable(request: Request, policy: KeyPolicy) -> Reason | None:
 
 
 def claims(headers: Headers) -> Sequence[str]:
-    """The names in CLAIMS that a request has, and its names with an underscore, in lower case.
-
-    CGI and WSGI give applications `X_Forwarded_Host` by the name of `X-Forwarded-Host`, and
-    `Accept_Language` by that of a field in Vary: each may be any other one in disguise.
-    """
-    disguised = _DISGUISE in "".join(headers)
-    if not disguised and headers.keys().isdisjoint(CLAIMS):
+    """The names in CLAIMS that a request has, and its names in disguise, in lower case."""
+    if not is_disguised("".join(headers)) and headers.keys().isdisjoint(CLAIMS):
         return ()  # as nearly always
     return [
         *(name for name in CLAIMS if name in headers),
-        *sorted({name.lower() for name in headers if _DISGUISE in name}),
+        *sorted({name.lower() for name in headers if is_disguised(name)}),
     ]
+
+
+def is_disguised(name: str) -> bool:
+    """Whether a field may be any other one to an application.
+
+    CGI and WSGI give it `X_Forwarded_Host` by the name of `X-Forwarded-Host`, and
+    `Accept_Language` by that of a field in Vary. PHP takes the dot for an underscore, too, and
+    lighttpd whatever is no letter and no digit.
+    """
+    return _UNDISGUISED.fullmatch(name) is None
 
 
 def is_doubtful(target: str) -> bool:

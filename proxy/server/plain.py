@@ -95,9 +95,9 @@ NEVER_WATCHED: Final = NEVER_PLAIN | {"connection", "host"}
 
 _FIXED: Final = ("method", "target", "host")
 _FIRST_FIELD: Final = len(_FIXED)
-# Less the underscore: to an application such a field may be any other (see poisoning.claims).
-_TCHARS = "!#$%&'*+-.^`|~" + digits + ascii_letters
-_NAME = rf"[{re.escape(_TCHARS)}]++"
+# Less what disguises a field: see poisoning.is_disguised.
+_NAME_CHARS = "-" + digits + ascii_letters
+_NAME = rf"[{re.escape(_NAME_CHARS)}]++"
 _VALUE = r"[\t -~\x80-\xff]*+"
 
 
@@ -105,7 +105,7 @@ def compile_grammar(watched: Watched, *, longest: int, lines: int) -> Scan:
     """What recognises plain heads, in C if it is there.
 
     Args:
-        watched: What goes into the gist, less NEVER_WATCHED, and what has an underscore.
+        watched: What goes into the gist, less NEVER_WATCHED, and what is in disguise.
         longest: Bytes of a head above which it is not plain.
         lines: The same for its field lines.
     """
@@ -198,9 +198,10 @@ def _in_order(watched: Watched) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return _sorted(present), _sorted(watched.values)
 
 
-def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+def _sorted(names: frozenset[str]) -> tuple[str, ...]:
     """Those that a plain head may have."""
-    return tuple(sorted(name for name in names if name not in NEVER_WATCHED and "_" not in name))
+    plain = names - NEVER_WATCHED
+    return tuple(sorted(name for name in plain if not poisoning.is_disguised(name)))
 
 
 def _encoded(names: Iterable[str]) -> tuple[bytes, ...]:
@@ -215,9 +216,9 @@ def _expression(watched: Watched) -> str:
         for number, name in enumerate(names, len(_FIXED) + 1)
     ]
     special = sorted({*NEVER_WATCHED, *names})
-    first = "".join(c for c in _TCHARS if not _begins(special, c.lower()))
+    first = "".join(c for c in _NAME_CHARS if not _begins(special, c.lower()))
     lines = (
-        rf"[{re.escape(first)}][{re.escape(_TCHARS)}]*+:{_VALUE}\r\n",  # most lines, cheaply
+        rf"[{re.escape(first)}][{re.escape(_NAME_CHARS)}]*+:{_VALUE}\r\n",  # most lines, cheaply
         _once(len(_FIXED), "host", f"({_VALUE})"),
         rf"{_any_case('connection')}:[ \t]*+{_any_case('keep-alive')}[ \t]*+\r\n",
         *captured,

@@ -201,8 +201,8 @@ class Store(Protocol):
         """
         ...
 
-    def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
-        """What of that needs no waiting; counts as a use where it is not ()."""
+    def lookup_now(self, key: CacheKey, *, counts: bool = True) -> Sequence[Kept]:
+        """What of that needs no waiting; where it is not (), a use, if that `counts`."""
         ...
 
     async def put(

@@ -91,8 +91,8 @@ class MemoryStore:
         """See Store; counts as a use."""
         return [one.entry for one in self.lookup_now(key)]
 
-    def lookup_now(self, key: CacheKey) -> Sequence[Held]:
-        """What `lookup` finds, oldest first, for those who cannot wait; counts as a use."""
+    def lookup_now(self, key: CacheKey, *, counts: bool = True) -> Sequence[Held]:
+        """What `lookup` finds, oldest first, for those who cannot wait; a use, if that `counts`."""
         resource = self._resources.get(key.url)
         if resource is None:
             return ()
@@ -102,6 +102,8 @@ class MemoryStore:
             if one.judged != changes:
                 held = self._judged(resource, key.extra)
                 break
+        if not counts:
+            return held
         if held and resource.uses < MOST_USES:
             resource.uses += 1
         for one in held:

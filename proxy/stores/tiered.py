@@ -45,7 +45,7 @@ class Memory(Protocol):
         """See MemoryStore."""
         ...
 
-    def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
+    def lookup_now(self, key: CacheKey, *, counts: bool = True) -> Sequence[Kept]:
         """See Store."""
         ...
 
@@ -138,10 +138,10 @@ class TieredStore:
             return held
         return await self.lookup_shared(key)
 
-    def lookup_now(self, key: CacheKey) -> Sequence[Kept]:
+    def lookup_now(self, key: CacheKey, *, counts: bool = True) -> Sequence[Kept]:
         """See Store: what memory has."""
-        held = self._memory.lookup_now(key)
-        self.counts.memory += bool(held)
+        held = self._memory.lookup_now(key, counts=counts)
+        self.counts.memory += counts and bool(held)
         return held
 
     async def lookup_shared(self, key: CacheKey) -> Sequence[Entry]:

@@ -141,6 +141,8 @@ def test_who_is_asking_is_told() -> None:
         (['for="_a;host=evil'], ""),
         (["for=[::1]"], ""),
         (["for = _a"], ""),
+        pytest.param(["xhost=evil;for=_a;x-proto=https"], "for=_a, ", id="who-looks-anywhere"),
+        pytest.param(["secret=x"], "", id="nothing-of-the-way"),
     ],
 )
 def test_forwarded_tells_one_target_only(others: list[str], left: str) -> None:
@@ -172,6 +174,13 @@ def test_forwarded_quotes_what_is_no_token() -> None:
     options = ForwardingOptions(origin_authority="o", via=False, x_forwarded=False)
     message = incoming(("Host", "[::1]:80"), authority="[::1]:8080", address="::1")
     assert ("Forwarded", 'for="[::1]";host="[::1]:8080";proto=http') in sent(message, options)
+
+
+@pytest.mark.parametrize("authority", ["a;proto=https", "a;for=192.0.2.1", "host=evil"])
+def test_forwarded_has_no_host_that_could_be_read_as_something_else(authority: str) -> None:
+    options = ForwardingOptions(origin_authority="o", via=False, x_forwarded=False)
+    message = incoming(("Host", authority), authority=authority)
+    assert sent(message, options)[1:] == [("Forwarded", "for=192.0.2.7;proto=http")]
 
 
 def test_a_client_on_a_unix_socket_has_no_address_to_tell() -> None:

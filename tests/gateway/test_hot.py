@@ -308,8 +308,11 @@ async def test_what_is_left_to_respond(
 
 async def test_too_large_a_body_is_left_to_respond() -> None:
     async with stored() as hot:
+        (held,) = hot.proxy.store.peek(CacheKey(URL))
         assert hot.find(largest=3) is None
+        assert held.hits == 0, "it will be looked up there"
         assert hot.find(largest=4) is not None
+        assert held.hits == 1
 
 
 async def test_an_assumed_lifetime_is_not_for_those_with_credentials() -> None:

@@ -1,9 +1,10 @@
 """An origin that believes whatever anybody tells it, as frameworks and their plug-ins do.
 
 It makes its links of the first host that it finds anywhere, takes the method and the path from
-fields, knows these by names in which `_` is `-` (as CGI and WSGI have them), decodes paths before
-it looks at them, splits queries at semicolons too, refuses what it finds too large or too strange,
-and calls all of that fresh for an hour.
+fields, knows these by names in which `_` is `-` (as CGI and WSGI have them), and so is all else
+that is no letter or digit (as lighttpd has it), decodes paths before it looks at them, splits
+queries at semicolons too, refuses what it finds too large or too strange, and calls all of that
+fresh for an hour.
 """
 
 import re
@@ -53,7 +54,7 @@ class _Fields:
 
     def _values(self, name: bytes) -> Iterator[bytes]:
         fields = self._request.fields
-        return (value for known, value in fields if known.lower().replace(b"_", b"-") == name)
+        return (value for known, value in fields if re.sub(rb"\W|_", b"-", known.lower()) == name)
 
     @property
     def host(self) -> bytes:

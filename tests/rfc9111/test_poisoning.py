@@ -91,11 +91,20 @@ class TestClaims:
         assert keys.primary_key(request, policy).count(name.lower()) == 1
 
     def test_what_cgi_takes_for_another_field(self) -> None:
-        """`_` is `-` to many applications, so this may be any field."""
+        """`_` is `-` to many applications, and more to some, so this may be any field."""
         plain = keys.primary_key(request_for(), KeyPolicy())
         lines = [("X_Forwarded-Host", "a"), ("A-B", "c"), ("accept_language", "de")]
         key = keys.primary_key(request_for(*lines, ("x_forwarded-HOST", "b")), KeyPolicy())
         assert key == f"{plain}\nheader accept_language: de\nheader x_forwarded-host: a,b"
+
+    @pytest.mark.parametrize("character", "!#$%&'*+.^_`|~")
+    def test_what_may_stand_in_a_name_beside_letters_digits_and_hyphens(
+        self, character: str
+    ) -> None:
+        plain = keys.primary_key(request_for(("X-Plain-1", "a")), KeyPolicy())
+        name = f"x{character}host"
+        key = keys.primary_key(request_for((name.upper(), "a")), KeyPolicy())
+        assert key == f"{plain}\nheader {name}: a"
 
 
 def test_a_route_for_some_requests_has_keys_of_its_own() -> None:

@@ -26,9 +26,11 @@ from proxy.server.rejection import RequestRejected
 
 LIMITS = ServerOptions()
 WATCHED = Watched(
-    values=frozenset({"accept-encoding", "if-none-match", "range", "host", "x.odd|na+me", "x_odd"}),
+    values=frozenset(
+        {"accept-encoding", "if-none-match", "range", "host", "x-odd-name", "x.odd", "x_odd"}
+    ),
     present=frozenset({"cookie", "accept-encoding"}),
-    name="x.odd|na+me",
+    name="x-odd-name",
 )
 PYTHON = Expression(WATCHED, longest=1000, lines=12)
 C = compile_grammar(WATCHED, longest=1000, lines=12)
@@ -53,11 +55,11 @@ def head(*lines: bytes, line: bytes = b"GET / HTTP/1.1", host: bytes = HOST) -> 
 
 
 def test_a_gist_is_the_place_and_the_watched_fields_in_a_fixed_order(scan: Scan) -> None:
-    assert watched_names(WATCHED) == ("cookie", "accept-encoding", "if-none-match", "x.odd|na+me")
+    assert watched_names(WATCHED) == ("cookie", "accept-encoding", "if-none-match", "x-odd-name")
     gist = scan(
         head(
             b"User-Agent: x",
-            b"X.ODD|na+me:",
+            b"X-ODD-name:",
             b"cOOKIE: secret=1",
             b'If-None-Match: "a", W/"\xff"',
             line=b"HEAD //a?b=%20 HTTP/1.1",
@@ -76,7 +78,7 @@ def test_a_gist_is_the_place_and_the_watched_fields_in_a_fixed_order(scan: Scan)
         b"range-unit: bytes",
         b"if-none-matches: x",
         b"te: trailers",
-        b"!#$%&'*+-.^`|~0:\xff\x80\t~",
+        b"-x-09:\xff\x80\t~",
         b"cache-control: no-cache",
     ],
 )
@@ -111,6 +113,8 @@ def test_it_may_say_much_that_does_not_matter(scan: Scan, line: bytes) -> None:
         b"n\xe4me: x",
         b"x_y: to an application it may be any other",
         b"x_odd: watched or not",
+        *(b"x%by: the same" % bytes([c]) for c in b"!#$%&'*+.^`|~"),
+        b"x.odd: watched or not",
     ],
 )
 def test_what_is_no_field_line_or_needs_a_closer_look_is_not_plain(scan: Scan, line: bytes) -> None:
@@ -165,7 +169,7 @@ def test_sizes_are_bounded(scan: Scan) -> None:
 
 _NAMES = st.sampled_from(
     [
-        *(b"cookie", b"Accept-Encoding", b"IF-NONE-MATCH", b"X.Odd|Na+Me", b"range", b"connection"),
+        *(b"cookie", b"Accept-Encoding", b"IF-NONE-MATCH", b"X-Odd-Name", b"range", b"connection"),
         *(b"host", b"content-length", b"expect", b"upgrade", b"x", b"user-agent", b"a b", b""),
     ]
 )
@@ -220,11 +224,9 @@ def test_a_plain_head_is_one_for_the_parser_and_its_gist_says_the_same(data: byt
             assert whole.headers.getall(name, []) == reduced.headers.getall(name, [])
 
 
-@pytest.mark.parametrize("name", ["1-id", "-id", "!", "^a", "~"])
+@pytest.mark.parametrize("name", ["1-id", "-id", "0", "-"])
 @pytest.mark.parametrize("compiled", [Expression, compile_grammar])
-def test_a_name_may_begin_with_any_character_of_a_token(
-    compiled: Callable[..., Scan], name: str
-) -> None:
+def test_names_need_not_begin_with_a_letter(compiled: Callable[..., Scan], name: str) -> None:
     scan = compiled(Watched(frozenset({name})), longest=1000, lines=12)
     line = name.upper().encode() + b": x"
     assert scan(head(line)) == (b"GET", b"/", b" a.example", b" x")
@@ -246,7 +248,7 @@ def test_python_and_c_read_alike_whatever_is_watched(
     in_python = Expression(watched, longest=longest, lines=lines)
     in_c = compile_grammar(watched, longest=longest, lines=lines)
     data = data.replace(b"user-agent", b"AA").replace(b"Cookie", b"a-B")
-    data = data.replace(b"X.Odd|Na+Me", b"1X").replace(b"expect", b"-")
+    data = data.replace(b"X-Odd-Name", b"1X").replace(b"expect", b"-")
     for some in (data, data[:-1], data[:-2], data + b"\n", data + data):
         assert in_python(some) == in_c(some)
 

@@ -72,7 +72,9 @@ async def test_what_it_lacks_shows_without_waiting_and_counts_as_no_use(clock: C
     assert not at_once.lacks(key(0))
     assert not at_once.lacks(CacheKey(key(0).url, "header a: b")), "its URL is known"
     assert at_once.put_now(key(1), make_entry(b"x" * room_for(2))) is Reason.TOO_LARGE
+    assert [one.entry for one in at_once.lookup_now(key(0), counts=False)] == [make_entry()]
     assert store.peek(key(0))[0].hits == 0
+    assert at_once.lookup_now(key(0))[0].hits == 1
 
 
 def variant(number: int) -> Entry:

@@ -129,6 +129,10 @@ async def test_what_one_stores_the_other_finds_and_keeps_as_it_is(make_node: Mak
     await two.store.lookup(KEY)
     assert two.link.counts.commands == commands, "a hit in memory asks Redis nothing"
     assert (two.store.counts.shared, two.store.counts.memory) == (1, 1)
+    assert two.store.lookup_now(KEY, counts=False)
+    assert two.store.counts.memory == 1
+    assert two.store.lookup_now(KEY)
+    assert two.store.counts.memory == 2
 
 
 async def test_memory_that_is_not_enough_is_completed_from_redis(make_node: MakeNode) -> None:
