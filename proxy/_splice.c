@@ -273,11 +273,12 @@ create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
         return NULL;
     no_names(&self->names);
     self->host = Py_NewRef(host);
-    if (add_all(self, refused, REFUSED) < 0 || add_all(self, dropped, DROPPED) < 0
-        || add_named(&self->names, "connection", CONNECTION, 0) == NULL
-        || add_named(&self->names, "content-length", LENGTH, 0) == NULL
+    /* The last that is added of a name holds. */
+    if (add_named(&self->names, "content-length", LENGTH, 0) == NULL
         || add_named(&self->names, "date", DATE, 0) == NULL
-        || add_named(&self->names, "host", HOST, 0) == NULL || note_all(self, noted) < 0) {
+        || add_named(&self->names, "host", HOST, 0) == NULL || add_all(self, dropped, DROPPED) < 0
+        || add_named(&self->names, "connection", CONNECTION, 0) == NULL
+        || add_all(self, refused, REFUSED) < 0 || note_all(self, noted) < 0) {
         Py_DECREF(self);
         return NULL;
     }

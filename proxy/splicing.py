@@ -163,7 +163,8 @@ class PythonSplicer:
         fields = [(name.lower(), name, value.strip(b" \t")) for name, value in _FIELD.findall(text)]
         names = [name for name, _, _ in fields]
         odd = any(name == _CONNECTION and value.lower() != _KEEP_ALIVE for name, _, value in fields)
-        if odd or len(fields) > MOST_LINES or names.count(_HOST) > 1:
+        hosts = 0 if _HOST in self._dropped else names.count(_HOST)
+        if odd or len(fields) > MOST_LINES or hosts > 1:
             return None
         if not self._refused.isdisjoint(names):
             return None

@@ -25,9 +25,10 @@ _NAME = re.compile(TCHARS)
 _FIELD_VALUE = re.compile(FIELD_TEXT)
 _NEVER_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n")
 _ABSOLUTE = re.compile(r"(?:http|https)://([^/?]*)(.*)", re.IGNORECASE | re.ASCII)
-# RFC 3986 §3.2.2 less the comma, which is the trace of two Host lines joined into one.
+# RFC 3986 §3.2.2 less the comma, which is the trace of two Host lines joined into one. The group is
+# not possessive, see http1.
 _HOST = re.compile(
-    r"(?:\[([0-9A-Fa-f:.]++)\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})++)(?::([0-9]{0,5}))?"
+    r"(?:\[([0-9A-Fa-f:.]++)\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?"
 )
 _MAX_PORT = 65535
 _LENGTH = re.compile(r"[0-9]{1,18}")

@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from string import ascii_lowercase
+from string import ascii_letters, digits
 from typing import Any, Final, Protocol, TypeAlias
 
 from proxy.exchange import Watched
@@ -96,8 +96,8 @@ NEVER_WATCHED: Final = NEVER_PLAIN | {"connection", "host"}
 _FIXED: Final = ("method", "target", "host")
 _FIRST_FIELD: Final = len(_FIXED)
 # Less what disguises a field: see poisoning.is_disguised.
-_TCHARS = r"\-0-9"
-_NAME = rf"[{_TCHARS}A-Za-z]++"
+_NAME_CHARS = "-" + digits + ascii_letters
+_NAME = rf"[{re.escape(_NAME_CHARS)}]++"
 _VALUE = r"[\t -~\x80-\xff]*+"
 
 
@@ -216,16 +216,17 @@ def _expression(watched: Watched) -> str:
         for number, name in enumerate(names, len(_FIXED) + 1)
     ]
     special = sorted({*NEVER_WATCHED, *names})
-    letters = "".join(c + c.upper() for c in ascii_lowercase if not _begins(special, c))
+    first = "".join(c for c in _NAME_CHARS if not _begins(special, c.lower()))
     lines = (
-        rf"[{_TCHARS}{letters}][{_TCHARS}A-Za-z]*+:{_VALUE}\r\n",  # most lines, cheaply
+        rf"[{re.escape(first)}][{re.escape(_NAME_CHARS)}]*+:{_VALUE}\r\n",  # most lines, cheaply
         _once(len(_FIXED), "host", f"({_VALUE})"),
         rf"{_any_case('connection')}:[ \t]*+{_any_case('keep-alive')}[ \t]*+\r\n",
         *captured,
         rf"(?!(?:{_any_of(special)}):){_NAME}:{_VALUE}\r\n",
     )
     request_line = r'(GET|HEAD) (/[!"$-~\x80-\xff]*+) HTTP/1\.1\r\n'
-    return rf"{request_line}(?:{'|'.join(lines)})*+(?(3)\r\n|(?!))"
+    # Atomic, but no possessive group: see http1.
+    return rf"{request_line}(?>(?:{'|'.join(lines)})*)(?(3)\r\n|(?!))"
 
 
 def _once(group: int, name: str, value: str) -> str:
@@ -233,8 +234,8 @@ def _once(group: int, name: str, value: str) -> str:
     return rf"{_any_case(name)}:(?({group})(?!)){value}\r\n"
 
 
-def _begins(names: Iterable[str], letter: str) -> bool:
-    return any(name.startswith(letter) for name in names)
+def _begins(names: Iterable[str], character: str) -> bool:
+    return any(name.startswith(character) for name in names)
 
 
 def _any_of(names: Iterable[str]) -> str:

@@ -181,6 +181,7 @@ def test_refused_fields(line: str) -> None:
         "Host: a,b",
         "Host: a\\b",
         "Host: a%zz",
+        "Host: a%:80",
         "Host: \xe9.example",
         "Host: a:b",
         "Host: a:1:2",

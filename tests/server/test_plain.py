@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +154,9 @@ def test_exactly_one_whole_head_is_plain(scan: Scan) -> None:
     assert scan(whole + whole) is None
     assert scan(b"") is None
     assert scan(head(host=b"")) is None
+    for name in (b"Range", b"Connection", b"Host", b"Content-Length", b"Cookie", b"X"):
+        assert scan(whole[:-2] + name + b":\r\n") is None
+        assert scan(whole[:-2] + b"Cookie: a\r\n" + name + b":\r\n") is None
 
 
 def test_sizes_are_bounded(scan: Scan) -> None:
@@ -220,9 +224,19 @@ def test_a_plain_head_is_one_for_the_parser_and_its_gist_says_the_same(data: byt
             assert whole.headers.getall(name, []) == reduced.headers.getall(name, [])
 
 
+@pytest.mark.parametrize("name", ["1-id", "-id", "0", "-"])
+@pytest.mark.parametrize("compiled", [Expression, compile_grammar])
+def test_names_need_not_begin_with_a_letter(compiled: Callable[..., Scan], name: str) -> None:
+    scan = compiled(Watched(frozenset({name})), longest=1000, lines=12)
+    line = name.upper().encode() + b": x"
+    assert scan(head(line)) == (b"GET", b"/", b" a.example", b" x")
+    assert scan(head(line, b"2-id: y")) == (b"GET", b"/", b" a.example", b" x")
+    assert scan(head(line, line)) is None
+
+
 @given(
-    st.sets(st.sampled_from(["a", "ab", "ba", "cookie", "range", "host", "a-b"])),
-    st.sets(st.sampled_from(["a", "aa", "te", "connection"])),
+    st.sets(st.sampled_from(["a", "ab", "ba", "cookie", "range", "host", "a-b", "1x", "-", "-a"])),
+    st.sets(st.sampled_from(["a", "aa", "te", "connection", "1"])),
     st.integers(0, 6),
     st.integers(0, 200),
     heads(),
@@ -234,6 +248,7 @@ def test_python_and_c_read_alike_whatever_is_watched(
     in_python = Expression(watched, longest=longest, lines=lines)
     in_c = compile_grammar(watched, longest=longest, lines=lines)
     data = data.replace(b"user-agent", b"AA").replace(b"Cookie", b"a-B")
+    data = data.replace(b"X-Odd-Name", b"1X").replace(b"expect", b"-")
     for some in (data, data[:-1], data[:-2], data + b"\n", data + data):
         assert in_python(some) == in_c(some)
 
