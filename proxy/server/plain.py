@@ -216,9 +216,10 @@ def _expression(watched: Watched) -> str:
         for number, name in enumerate(names, len(_FIXED) + 1)
     ]
     special = sorted({*NEVER_WATCHED, *names})
-    first = "".join(c for c in _NAME_CHARS if not _begins(special, c.lower()))
+    others = "".join(c for c in _NAME_CHARS if not _begins(special, c.lower()))
+    first = f"[{re.escape(others)}]" if others else "(?!)"
     lines = (
-        rf"[{re.escape(first)}][{re.escape(_NAME_CHARS)}]*+:{_VALUE}\r\n",  # most lines, cheaply
+        rf"{first}[{re.escape(_NAME_CHARS)}]*+:{_VALUE}\r\n",  # most lines, cheaply
         _once(len(_FIXED), "host", f"({_VALUE})"),
         rf"{_any_case('connection')}:[ \t]*+{_any_case('keep-alive')}[ \t]*+\r\n",
         *captured,

@@ -4,6 +4,7 @@ import gc
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import ascii_lowercase, digits
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from proxy.server.plain import (
     Scan,
     compile_grammar,
     head_of,
+    member_of,
     watched_names,
 )
 from proxy.server.rejection import RequestRejected
@@ -232,6 +234,16 @@ def test_names_need_not_begin_with_a_letter(compiled: Callable[..., Scan], name:
     assert scan(head(line)) == (b"GET", b"/", b" a.example", b" x")
     assert scan(head(line, b"2-id: y")) == (b"GET", b"/", b" a.example", b" x")
     assert scan(head(line, line)) is None
+
+
+@pytest.mark.parametrize("compiled", [Expression, compile_grammar])
+def test_names_may_begin_with_all_there_is(compiled: Callable[..., Scan]) -> None:
+    watched = Watched(frozenset(f"{c}-id" for c in ascii_lowercase + digits + "-"))
+    scan = compiled(watched, longest=1000, lines=12)
+    gist = scan(head(b"A-Id: x", b"other: y"))
+    assert gist is not None
+    assert gist[member_of(watched)["a-id"]] == b" x"
+    assert scan(head(b"A-Id: x", b"a-id: y")) is None
 
 
 @given(
