@@ -68,7 +68,8 @@ _QUOTES_IN_PAIRS = re.compile(rf'[^"]*+(?:{_QUOTED}[^"]*+)*', re.DOTALL)
 def primary_key(request: Request, policy: KeyPolicy) -> str:
     """The target URI, then lines for the route's conditions and each chosen header and cookie.
 
-    Chosen are those of the policy, and the claims of proxies in front (see poisoning).
+    Chosen are those of the policy, and the claims of proxies in front (see poisoning); all cookies
+    where another one could be taken for one that is.
 
     The method is left out: GET, HEAD and a stored POST share what is stored (§4, RFC 9110 §9.3.3).
     """
@@ -85,7 +86,10 @@ def primary_key(request: Request, policy: KeyPolicy) -> str:
         if value is not None:
             lines.extend(f"header {name.lower()}: {line}" for line in value.split(_NEWLINE))
     for name in policy.cookies:
-        lines.extend(f"cookie {name}={value}" for value in _cookie(name, request.headers))
+        values = _cookie(name, request.headers)
+        lines.extend(f"cookie {name}={value}" for value in values)
+        if _readings(name, request.headers) != len(values):
+            lines.extend(f"cookies {line}" for line in request.headers.getall("Cookie"))
     return _NEWLINE.join(lines)
 
 
@@ -239,6 +243,22 @@ def _cookie(name: str, headers: Headers) -> list[str]:
             if equals and key == name:
                 values.append(value)
     return values
+
+
+def _readings(name: str, headers: Headers) -> int:
+    """How often some reader may find a cookie, by whatever it takes for its name or a separator.
+
+    Django, Werkzeug and others trim names, to ASP.NET case does not matter, in PHP an underscore
+    may be a dot, and RFC 2109 had commas between cookies, Python's http.cookies has blanks.
+    """
+    text = ";".join(headers.getall("Cookie", ())).lower()
+    return len(_loosely(name.lower()).findall(text))
+
+
+@lru_cache(maxsize=256)
+def _loosely(name: str) -> re.Pattern[str]:
+    spelled = "".join(c if c.isalnum() or c == "-" else "[^0-9a-z;,=-]" for c in name)
+    return re.compile(rf'(?:^|[;,"\s\x80-\xff]){spelled}[\s\x80-\xff]*=')
 
 
 def _normalised(name: str, headers: Headers) -> str | None:

@@ -11,6 +11,7 @@ apart that an origin may well tell apart, the answer is not shared:
     names no host (HTTP/1.0): no purge could name it     the same
     says how it came (`CLAIMS`)                          has those fields in its key
     has a field that may be another one in disguise      the same: see `is_disguised`
+    has a cookie that may be one of the key              has all cookies in its key
     has a path that readers may resolve differently      gets no lifetime from the route
     is unusual, and the answer an error                  is not stored
     makes an enormous key                                is not stored

@@ -104,7 +104,7 @@ def _parameter(target: bytes, name: bytes) -> bytes:
 
 
 def _cookie(value: bytes) -> bytes:
-    found = re.search(rb"language=(\w+)", value)
+    found = re.search(rb"(?i)(?:^|[;,\s])language\s*=(\w+)", value)
     return found[1] if found else b""
 
 

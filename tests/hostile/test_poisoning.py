@@ -151,6 +151,13 @@ ATTACKS = [
         request(b"/sorted/{}?id=1&%69d=2"),
         request(b"/sorted/{}?%69d=2&id=1"),
     ),
+    *(
+        by_fields(f"a cookie of the key in disguise: {line.decode()}", line, path=b"/keyed/{}")
+        for line in [
+            *(b"Cookie: language =de", b"Cookie: LANGUAGE=de", b"Cookie: a=b, language=de"),
+            b"Cookie: a=b language=de",
+        ]
+    ),
     Attack(
         "a cookie of the key that Connection withholds",
         request(b"/keyed/{}", b"Cookie: language=de", b"Connection: Cookie"),

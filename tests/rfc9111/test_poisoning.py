@@ -113,6 +113,48 @@ def test_a_route_for_some_requests_has_keys_of_its_own() -> None:
     assert key == "http://api.example/a\nroute X-V: 2\nheader x-a: b"
 
 
+class TestCookies:
+    """Those in the key, by names that not every reader takes for others."""
+
+    POLICY = KeyPolicy(cookies=("my_lang",))
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            pytest.param("my_lang =de", id="Django and Express trim"),
+            pytest.param("a=b; \xa0my_lang=de", id="Django trims more"),
+            pytest.param("my.lang=de", id="PHP"),
+            pytest.param("My_Lang=de", id="ASP.NET"),
+            pytest.param("a=b, my_lang=de", id="RFC 2109"),
+            pytest.param("a=b my_lang=de", id="http.cookies"),
+            pytest.param("my_lang=en; my.lang=de", id="beside the one that is meant"),
+        ],
+    )
+    def test_what_some_read_as_one_of_them(self, line: str) -> None:
+        request = request_for(("Cookie", line), ("Cookie", "c=d"))
+        strict = [f"cookie my_lang={value}" for value in ("en",) if "my_lang=en" in line]
+        assert keys.primary_key(request, self.POLICY).split("\n")[1:] == [
+            *strict,
+            f"cookies {line}",
+            "cookies c=d",
+        ]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "a=my_lang",
+            "x_my_lang=de; my_lang2=de; x.my_lang=de; my-language=de",
+            "a=b=my_lang=de; ref=/p?my_lang=de&my_lang=en",
+            "my_lang",
+        ],
+    )
+    def test_what_nobody_does(self, line: str) -> None:
+        plain = keys.primary_key(request_for(), self.POLICY)
+        assert keys.primary_key(request_for(("Cookie", line)), self.POLICY) == plain
+        meant = keys.primary_key(request_for(("Cookie", f"{line}; my_lang=de")), self.POLICY)
+        assert meant == f"{plain}\ncookie my_lang=de"
+
+
 class TestCloaking:
     """Parameters that hide in others (utm_* does not matter)."""
 
