@@ -60,6 +60,8 @@ _WEIGHTED_MEMBERS = {
 }
 _WEIGHT = re.compile(r"(?:;[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?")
 _NAME = re.compile(_WORD)
+_FOUND_BY = re.compile(r"[0-9A-Za-z\-]")
+"""What everybody reads in the name of a cookie as it is."""
 _QUOTED_STRING = re.compile(_QUOTED, re.DOTALL)
 # Not as one possessive group with a choice: Python before 3.11.5 gets that wrong (cpython#106052).
 _QUOTES_IN_PAIRS = re.compile(rf'[^"]*+(?:{_QUOTED}[^"]*+)*', re.DOTALL)
@@ -252,6 +254,8 @@ def _readings(name: str, headers: Headers) -> int:
     may be a dot, and RFC 2109 had commas between cookies, Python's http.cookies has blanks.
     """
     text = ";".join(headers.getall("Cookie", ())).lower()
+    if not _FOUND_BY.search(name):  # it could begin at every character, and any may be it
+        return text.count("=")
     return len(_loosely(name.lower()).findall(text))
 
 

@@ -1,5 +1,6 @@
 """Requests whose answers others must not get, and what keeps an origin's confusion to itself."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -153,6 +154,22 @@ class TestCookies:
         assert keys.primary_key(request_for(("Cookie", line)), self.POLICY) == plain
         meant = keys.primary_key(request_for(("Cookie", f"{line}; my_lang=de")), self.POLICY)
         assert meant == f"{plain}\ncookie my_lang=de"
+
+    @pytest.mark.parametrize("name", ["_", "._"])
+    @pytest.mark.parametrize("blank", [" ", "\xa0", "\xff"])
+    def test_a_name_of_symbols_may_be_any_and_is_not_looked_for_long(
+        self, name: str, blank: str
+    ) -> None:
+        policy = KeyPolicy(cookies=(name,))
+        alone, beside = (
+            keys.primary_key(request_for(("Cookie", line)), policy).split("\n")[1:]
+            for line in (f"{name}=de", f"{name}=de; a=b")
+        )
+        assert alone == [f"cookie {name}=de"]
+        assert beside == [f"cookie {name}=de", f"cookies {name}=de; a=b"]
+        start = time.process_time()
+        keys.primary_key(request_for(("Cookie", blank * 100_000)), policy)
+        assert time.process_time() - start < 1
 
 
 class TestCloaking:
