@@ -46,22 +46,29 @@ CLAIMS: Final = tuple(
     map(
         istr,
         (
+            "cloudfront-forwarded-proto",
+            "disguised-host",
             "front-end-https",
+            "proxy",
+            "x-arr-ssl",
             "x-forwarded-path",
             "x-forwarded-prefix",
             "x-forwarded-protocol",
             "x-forwarded-scheme",
             "x-forwarded-server",
             "x-forwarded-ssl",
+            "x-forwarded-uri",
             "x-host",
             "x-http-host-override",
             "x-original-host",
             "x-scheme",
+            "x-script-name",
             "x-url-scheme",
         ),
     )
 )
-"""Fields of proxies in front, from which frameworks make links and redirects.
+"""Fields of proxies in front, from which frameworks make links and redirects, and `Proxy`, by which
+CGI lets anybody choose where an application sends its own requests (CVE-2016-5385).
 
 They are honest where such a proxy sets them, and then all requests have the same. Those that this
 cache overwrites itself, X-Forwarded-Host and its like, are not among them.
